@@ -1,0 +1,355 @@
+/** Every WebSocket frame between runner, control plane and viewer (protocol.md), discriminated by `type`. */
+import { z } from 'zod';
+import { EventEnvelope, SessionEventSchema } from './events.ts';
+import { AgentId, BuildId, Epoch, OffsetBytes, Rev, RunnerId, SessionId, TimestampMs, ViewerId } from './ids.ts';
+import {
+  BATCH_MAX_EVENTS,
+  INPUT_MAX_BYTES,
+  SNAPSHOT_MAX_PARTS,
+  UPLOAD_GRANTS_AHEAD,
+  VIEWERS_PER_SESSION_MAX,
+} from './limits.ts';
+import { ApprovalDecision, ApprovalRequest } from './policy.ts';
+import { ProviderId } from './providers.ts';
+import { CliVersion } from './releases.ts';
+import {
+  DesiredState,
+  Presence,
+  SessionConfig,
+  SessionState,
+  SessionView,
+  StateReason,
+  StreamAddress,
+  TerminalSize,
+} from './session.ts';
+
+export const PROTOCOL_VERSION = 1;
+/** Subprotocols: the first is echoed by `$connect`; the second entry of the list carries the viewer's ticket. */
+export const VIEWER_SUBPROTOCOL = 'village.viewer.v1';
+export const RUNNER_SUBPROTOCOL = 'village.runner.v1';
+export const TICKET_SUBPROTOCOL_PREFIX = 'ticket.';
+/** Header of a runner's dial: SHA-256 (hex) of the credential it will use next. */
+export const NEXT_CREDENTIAL_HEADER = 'x-village-next-credential';
+
+const digest = z.string().regex(/^[0-9a-f]{64}$/);
+/** Signed (tenant, session, epoch), verified without a read. */
+const capability = z.string().min(1).max(1_000);
+const inSession = { sessionId: SessionId, epoch: Epoch };
+const fromRunner = { capability, ...inSession };
+const size = { sizeRev: Rev, cols: TerminalSize.shape.cols, rows: TerminalSize.shape.rows };
+const inputSeq = z.int().min(1);
+const controlTerm = z.int().min(0);
+
+/** An object the runner wants to store; length and checksum are signed into the grant, so they must be known first. */
+export const UploadWish = z.strictObject({
+  kind: z.enum(['transcript', 'diff']),
+  number: z.int().min(0),
+  sizeBytes: z.int().min(1),
+  /** SHA-256 of the body, base64 as S3 wants it. */
+  sha256Base64: z.string().length(44),
+});
+export type UploadWish = z.infer<typeof UploadWish>;
+
+/** A presigned PUT: send exactly these headers. */
+export const UploadGrant = z.strictObject({
+  kind: UploadWish.shape.kind,
+  number: UploadWish.shape.number,
+  key: z.string(),
+  url: z.string(),
+  headers: z.record(z.string(), z.string()),
+  expiresAtMs: TimestampMs,
+});
+export type UploadGrant = z.infer<typeof UploadGrant>;
+
+export const WatcherList = z.strictObject({
+  rev: Rev,
+  viewers: z
+    .array(z.strictObject({ viewerId: ViewerId, mode: z.enum(['control', 'watch']) }))
+    .max(VIEWERS_PER_SESSION_MAX),
+  controllerId: ViewerId.nullable(),
+  controlTerm,
+});
+export type WatcherList = z.infer<typeof WatcherList>;
+
+const Hello = z.strictObject({
+  type: z.literal('hello'),
+  runnerId: RunnerId,
+  runnerVersion: z.string().max(80),
+  buildId: BuildId,
+  protocol: z.int(),
+  dial: z.int().min(1),
+  /** CLI versions as the runner detected them. */
+  clis: z.partialRecord(ProviderId, CliVersion),
+  isolation: z.enum(['own_uid', 'shared_uid']),
+  sessions: z
+    .array(
+      z.strictObject({ ...inSession, nextRseq: z.int().min(1), head: OffsetBytes, desiredRev: Rev, viewersRev: Rev }),
+    )
+    .max(64),
+});
+
+const RunnerEvents = z.strictObject({
+  type: z.literal('runner_events'),
+  ...fromRunner,
+  firstRseq: z.int().min(1),
+  /** Parsed one by one at ingest: what does not fit is stored as `event_rejected`. Empty: a heartbeat or a wish. */
+  events: z.array(EventEnvelope).max(BATCH_MAX_EVENTS),
+  digest,
+  uploads: z.array(UploadWish).max(UPLOAD_GRANTS_AHEAD).default([]),
+});
+
+const TerminalOutput = z.strictObject({
+  type: z.literal('terminal_output'),
+  ...inSession,
+  agentId: AgentId,
+  stream: z.literal('stdout'),
+  offset: OffsetBytes,
+  ...size,
+  /** Counts frames only. */
+  seq: z.int().min(0),
+  ts: TimestampMs,
+  data: z.string(),
+});
+
+const TerminalSnapshot = z.strictObject({
+  type: z.literal('terminal_snapshot'),
+  ...inSession,
+  viewerId: ViewerId,
+  snapshotId: z.string().max(60),
+  part: z.int().min(0),
+  parts: z.int().min(1).max(SNAPSHOT_MAX_PARTS),
+  offset: OffsetBytes,
+  ...size,
+  data: z.string(),
+});
+
+const InputAck = z.strictObject({
+  type: z.literal('input_ack'),
+  ...inSession,
+  viewerId: ViewerId,
+  controlTerm,
+  inputSeq,
+});
+/** Input was discarded: the next frame the runner takes is `expected`. */
+const InputReset = z.strictObject({
+  type: z.literal('input_reset'),
+  ...inSession,
+  viewerId: ViewerId,
+  controlTerm,
+  expected: inputSeq,
+  reason: z.enum(['hole', 'overflow', 'not_controller', 'not_running']),
+});
+const Head = z.strictObject({ type: z.literal('head'), ...inSession, offset: OffsetBytes, seq: z.int().min(0) });
+const Ping = z.strictObject({ type: z.literal('ping'), ts: TimestampMs });
+const Pong = z.strictObject({ type: z.literal('pong'), ts: TimestampMs, heads: z.array(Head).max(64).default([]) });
+
+export const RunnerFrame = z.discriminatedUnion('type', [
+  Hello,
+  RunnerEvents,
+  /** `viewersRev` is the watcher list the runner sent to; `viewerId` limits the frame to one viewer that catches up. */
+  TerminalOutput.extend({ capability, viewersRev: Rev, viewerId: ViewerId.optional() }),
+  TerminalSnapshot.extend({ capability }),
+  InputAck.extend({ capability }),
+  InputReset.extend({ capability }),
+  Head.extend({ capability }),
+  Ping,
+  z.strictObject({ type: z.literal('pong'), ts: TimestampMs }),
+]);
+export type RunnerFrame = z.infer<typeof RunnerFrame>;
+
+export const Welcome = z.strictObject({
+  type: z.literal('welcome'),
+  dial: z.int().min(1),
+  sessions: z.array(
+    z.strictObject({
+      ...inSession,
+      ackedRseq: z.int().min(0),
+      open: z.boolean(),
+      desired: z.strictObject({ desired: DesiredState, rev: Rev }),
+      decisions: z.array(ApprovalDecision),
+      watchers: WatcherList,
+      grants: z.array(UploadGrant),
+    }),
+  ),
+});
+
+export const Assign = z.strictObject({
+  type: z.literal('assign'),
+  ...inSession,
+  config: SessionConfig,
+  capability,
+  taskDefinition: z.string(),
+  checkpoint: z.strictObject({ key: z.string(), url: z.string() }).nullable(),
+});
+export type Assign = z.infer<typeof Assign>;
+
+const Ack = z.strictObject({
+  type: z.literal('ack'),
+  ...inSession,
+  firstRseq: z.int().min(1),
+  ackedRseq: z.int().min(0),
+  headSeq: z.int().min(0),
+  grants: z.array(UploadGrant),
+});
+const Nack = z.strictObject({
+  type: z.literal('nack'),
+  ...inSession,
+  firstRseq: z.int().min(1),
+  reason: z.enum(['gap', 'stale_epoch', 'closed', 'other_digest', 'invalid']),
+  expected: z.int().min(1),
+});
+
+const rev = { ...inSession, rev: Rev };
+const error = z.strictObject({
+  type: z.literal('error'),
+  code: z.string(),
+  message: z.string(),
+  requestId: z.string(),
+  sessionId: SessionId.optional(),
+});
+
+/** Frames of the control plane to a runner. */
+export const ControlToRunnerFrame = z.discriminatedUnion('type', [
+  Welcome,
+  Assign,
+  Ack,
+  Nack,
+  z.strictObject({
+    type: z.literal('input'),
+    ...inSession,
+    /** `api` for `POST …/input`, whose holes are skipped: its caller has been told. */
+    viewerId: ViewerId,
+    source: z.enum(['viewer', 'api']),
+    controlTerm,
+    inputSeq,
+    data: z.string(),
+  }),
+  z.strictObject({
+    type: z.literal('resize'),
+    ...rev,
+    viewerId: ViewerId,
+    controlTerm,
+    cols: size.cols,
+    rows: size.rows,
+  }),
+  z.strictObject({ type: z.literal('viewers'), ...inSession, ...WatcherList.shape }),
+  z.strictObject({ type: z.literal('control'), ...rev, controllerId: ViewerId.nullable(), controlTerm }),
+  z.strictObject({
+    type: z.literal('attach'),
+    ...rev,
+    viewerId: ViewerId,
+    mode: z.enum(['control', 'watch']),
+    controlTerm,
+    from: StreamAddress.optional(),
+    cols: size.cols,
+    rows: size.rows,
+  }),
+  z.strictObject({ type: z.literal('approval_decision'), ...rev, decision: ApprovalDecision }),
+  z.strictObject({ type: z.literal('desired'), ...rev, desired: DesiredState }),
+  Ping,
+  Pong,
+  error,
+]);
+export type ControlToRunnerFrame = z.infer<typeof ControlToRunnerFrame>;
+
+/** Given with `attached`, sent back with input and resize: signed (tenant, session, viewer, user), verified without a read. */
+const view = z.string().min(1).max(1_000);
+const ofViewer = { sessionId: SessionId, viewerId: ViewerId };
+
+export const ViewerFrame = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('attach'),
+    ...ofViewer,
+    mode: z.enum(['control', 'watch']),
+    /** Takes control from whoever has it; without it a second controller becomes a watcher. */
+    takeOver: z.boolean().default(false),
+    from: StreamAddress.optional(),
+    fromSeq: z.int().min(0).optional(),
+    cols: size.cols,
+    rows: size.rows,
+  }),
+  z.strictObject({ type: z.literal('detach'), ...ofViewer }),
+  z.strictObject({
+    type: z.literal('input'),
+    ...ofViewer,
+    view,
+    controlTerm,
+    inputSeq,
+    data: z.string().min(1).max(INPUT_MAX_BYTES),
+  }),
+  z.strictObject({
+    type: z.literal('resize'),
+    ...ofViewer,
+    view,
+    controlTerm,
+    rev: Rev,
+    cols: size.cols,
+    rows: size.rows,
+  }),
+  z.strictObject({
+    type: z.literal('approval_decision'),
+    sessionId: SessionId,
+    decision: ApprovalDecision.omit({ decidedBy: true, decidedAtMs: true }),
+  }),
+  z.strictObject({
+    type: z.literal('ping'),
+    ts: TimestampMs,
+    attached: z.array(z.strictObject(ofViewer)).max(16).default([]),
+  }),
+]);
+export type ViewerFrame = z.infer<typeof ViewerFrame>;
+
+const presence = { viewers: z.array(Presence), controllerId: ViewerId.nullable(), controlTerm };
+
+/** Frames of the control plane to a viewer. */
+export const ControlToViewerFrame = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('attached'),
+    sessionId: SessionId,
+    viewerId: ViewerId,
+    session: SessionView,
+    live: z.boolean(),
+    head: z.strictObject({ epoch: z.int().min(0), offset: OffsetBytes, seq: z.int().min(0) }),
+    mode: z.enum(['control', 'watch']),
+    view,
+    ...presence,
+  }),
+  TerminalOutput,
+  TerminalSnapshot,
+  Head,
+  z.strictObject({
+    type: z.literal('session_state_changed'),
+    sessionId: SessionId,
+    agentId: AgentId,
+    epoch: Epoch,
+    fromState: SessionState,
+    toState: SessionState,
+    reason: StateReason.nullable(),
+    ts: TimestampMs,
+    seq: z.int().min(0),
+  }),
+  z.strictObject({
+    type: z.literal('approval_requested'),
+    sessionId: SessionId,
+    agentId: AgentId,
+    ...ApprovalRequest.shape,
+    ts: TimestampMs,
+    seq: z.int(),
+  }),
+  z.strictObject({
+    type: z.literal('approval_resolved'),
+    sessionId: SessionId,
+    decision: ApprovalDecision,
+    ts: TimestampMs,
+    seq: z.int(),
+  }),
+  z.strictObject({ type: z.literal('session_event'), sessionId: SessionId, event: SessionEventSchema }),
+  InputAck,
+  InputReset,
+  z.strictObject({ type: z.literal('presence'), sessionId: SessionId, ...presence }),
+  error,
+  Pong,
+]);
+export type ControlToViewerFrame = z.infer<typeof ControlToViewerFrame>;
+
+export type FrameOf<F extends { type: string }, T extends F['type']> = Extract<F, { type: T }>;

@@ -1,0 +1,187 @@
+/** Bodies of the HTTP API. Unknown fields are refused, so that a typing error never passes as a default. */
+import { z } from 'zod';
+import { DiffFileSchema, SessionEventSchema } from './events.ts';
+import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, UserId } from './ids.ts';
+import { INPUT_MAX_BYTES, PAGE_DEFAULT, PAGE_MAX, PROMPT_MAX_CHARS, TERMINAL_DEFAULT } from './limits.ts';
+import { ProviderId, ProviderInfo } from './providers.ts';
+import { Build, BuildSpec } from './releases.ts';
+import { Scenario } from './scenario.ts';
+import {
+  ModelChoice,
+  RepositorySpec,
+  SessionConfig,
+  SessionInputs,
+  SessionState,
+  SessionView,
+  TaskSpec,
+  TerminalSize,
+} from './session.ts';
+
+export const IDEMPOTENCY_HEADER = 'idempotency-key';
+export const SESSION_COOKIE = 'village_session';
+
+export const SignInBody = z.strictObject({ code: z.string().min(1).max(500) });
+export const SignedIn = z.strictObject({ tenantId: TenantId, userId: UserId, expiresAt: z.iso.datetime() });
+
+export const TicketBody = z.strictObject({});
+export const Ticket = z.strictObject({ ticket: z.string(), expiresAt: z.iso.datetime() });
+
+export const StartSessionBody = z
+  .strictObject({
+    provider: ProviderId,
+    model: ModelChoice.default('default'),
+    repository: RepositorySpec,
+    prompt: z.string().min(1).max(PROMPT_MAX_CHARS).optional(),
+    task: TaskSpec.optional(),
+    /** Required with model `scripted`, refused without. */
+    scenario: Scenario.optional(),
+    /** The newest ready build that has the provider when absent. */
+    buildId: BuildId.optional(),
+    agentId: AgentId.optional(),
+    terminal: TerminalSize.default(TERMINAL_DEFAULT),
+    maxDurationMs: SessionConfig.shape.maxDurationMs.optional(),
+    idleMs: SessionConfig.shape.idleMs.optional(),
+    /** Default: true when there is a prompt. */
+    endWhenDone: z.boolean().optional(),
+  })
+  .refine((body) => (body.model === 'scripted') === (body.scenario !== undefined), {
+    path: ['scenario'],
+    message: 'a scenario goes with model "scripted", and only with it',
+  })
+  .refine((body) => body.model !== 'scripted' || body.provider !== 'shell', {
+    path: ['model'],
+    message: 'shell has no model: leave model out',
+  });
+export type StartSessionBody = z.infer<typeof StartSessionBody>;
+export const SessionStarted = z.strictObject({ sessionId: SessionId, session: SessionView });
+
+export const ListSessionsQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
+  cursor: z.string().max(2_000).optional(),
+  state: SessionState.optional(),
+});
+export const SessionList = z.strictObject({ sessions: z.array(SessionView), cursor: z.string().nullable() });
+
+export const ListEventsQuery = z.strictObject({
+  fromSeq: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(1_000).default(200),
+});
+export const EventPage = z.strictObject({
+  events: z.array(SessionEventSchema),
+  /** Ask from here for more; equals `headSeq + 1` at the end. */
+  nextSeq: z.int().min(0),
+  headSeq: z.int().min(0),
+});
+
+export const SessionDiff = z.strictObject({
+  files: z.array(DiffFileSchema),
+  linesAdded: z.int().min(0),
+  linesRemoved: z.int().min(0),
+  patch: z.string(),
+  truncated: z.boolean(),
+  headCommit: z.string(),
+  branch: z.string().nullable(),
+});
+export type SessionDiff = z.infer<typeof SessionDiff>;
+
+export const TranscriptQuery = z.strictObject({
+  /** `epoch:offset`; chunks that end after it are listed. */
+  from: z
+    .string()
+    .regex(/^\d+:\d+$/, 'expected epoch:offset')
+    .default('1:0'),
+});
+export const Transcript = z.strictObject({
+  chunks: z.array(
+    z.strictObject({
+      epoch: Epoch,
+      number: z.int().min(0),
+      firstOffset: OffsetBytes,
+      endOffset: OffsetBytes,
+      sizeBytes: z.int(),
+      sha256: z.string(),
+      /** Presigned GET; the body is a gzipped TranscriptChunk. */
+      url: z.string(),
+    }),
+  ),
+  head: SessionView.shape.head,
+  live: z.boolean(),
+});
+
+/** Body of a stored chunk, gzipped JSON: keyframe, then what followed it. */
+export const TranscriptChunk = z.strictObject({
+  v: z.literal(1),
+  sessionId: SessionId,
+  epoch: Epoch,
+  number: z.int().min(0),
+  firstOffset: OffsetBytes,
+  endOffset: OffsetBytes,
+  /** Screen at `firstOffset`, as bytes for a fresh terminal. */
+  keyframe: z.strictObject({ cols: z.int(), rows: z.int(), sizeRev: z.int(), data: z.string() }),
+  /** `o`: output; `r`: resize. Milliseconds since 1970. */
+  parts: z.array(
+    z.discriminatedUnion('k', [
+      z.strictObject({ k: z.literal('o'), ts: z.int(), offset: OffsetBytes, data: z.string() }),
+      z.strictObject({
+        k: z.literal('r'),
+        ts: z.int(),
+        offset: OffsetBytes,
+        sizeRev: z.int(),
+        cols: z.int(),
+        rows: z.int(),
+      }),
+    ]),
+  ),
+});
+export type TranscriptChunk = z.infer<typeof TranscriptChunk>;
+
+export const InputBody = z.strictObject({
+  data: z.string().min(1).max(INPUT_MAX_BYTES),
+  /** Types it and presses Enter, in the way the CLI takes a prompt. */
+  submit: z.boolean().default(false),
+});
+export const DesiredBody = z.strictObject({ reason: z.string().max(500).optional() });
+export const Accepted = z.strictObject({ accepted: z.literal(true), session: SessionView });
+
+export const ProviderList = z.strictObject({ providers: z.array(ProviderInfo) });
+export const BuildList = z.strictObject({ builds: z.array(Build) });
+export const RegisterBuildBody = z.strictObject({
+  buildId: BuildId,
+  spec: BuildSpec,
+  taskDefinitionArn: z.string(),
+  runnerVersion: z.string().max(80),
+});
+export const RunnerInfo = z.strictObject({
+  runnerId: z.string(),
+  kind: z.enum(['hosted', 'customer', 'warm']),
+  state: z.enum(['connected', 'disconnected', 'stopped']),
+  runnerVersion: z.string(),
+  buildId: z.string(),
+  sessionId: SessionId.nullable(),
+  epoch: Epoch.nullable(),
+  connectedAt: z.iso.datetime(),
+});
+export const RunnerList = z.strictObject({ runners: z.array(RunnerInfo) });
+export const Health = z.strictObject({ status: z.literal('ok'), version: z.string(), time: z.iso.datetime() });
+export const Me = z.strictObject({
+  tenantId: TenantId,
+  userId: UserId,
+  /** Whether sessions can use the real model API. */
+  modelKey: z.boolean(),
+});
+
+/** `POST /api/runner/credentials` with the capability as bearer: kept in memory only, refreshed before expiry. */
+export const RunnerCredentials = z.strictObject({
+  expiresAt: z.iso.datetime(),
+  model: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('none') }),
+    z.strictObject({ kind: z.literal('scripted'), scenario: Scenario }),
+    z.strictObject({ kind: z.literal('anthropic'), apiKey: z.string(), baseUrl: z.string() }),
+  ]),
+  repository: z.strictObject({ token: z.string().nullable() }),
+  inputs: SessionInputs,
+});
+export type RunnerCredentials = z.infer<typeof RunnerCredentials>;
+
+/** `<data-dir>/endpoint.json` of a local village. */
+export const EndpointFile = z.looseObject({ url: z.url(), token: z.string() });

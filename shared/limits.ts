@@ -1,0 +1,143 @@
+/** Every cap of the system in one place: beyond each one stands what happens, so that no queue or payload grows unseen. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+// Frames and events (protocol.md; facts: API Gateway bills and cuts at 32 KiB).
+/** Serialised size of one WebSocket frame; larger closes with 1009 at the gateway. */
+export const FRAME_MAX_BYTES = 32 * KIB;
+/** Room a frame's envelope may take; the payload gets the rest. */
+export const FRAME_ENVELOPE_BYTES = 1 * KIB;
+/** One durable event, serialised; a larger body is stored as `event_rejected` with its hash. */
+export const EVENT_MAX_BYTES = 16 * KIB;
+/** Serialised events of one batch; more wait for the next batch. */
+export const BATCH_MAX_BYTES = 28 * KIB;
+/** Events in one batch. */
+export const BATCH_MAX_EVENTS = 100;
+/** Events in one batch that write a row of their own (DynamoDB: 100 items a transaction). */
+export const BATCH_MAX_ROW_EVENTS = 40;
+/** Batches whose digest the stream head remembers; older duplicates are looked up in the segments. */
+export const HEAD_RECENT_BATCHES = 16;
+/** Events that may wait unacknowledged in the journal; beyond it the session freezes instead of losing one. */
+export const JOURNAL_MAX_BYTES = 64 * MIB;
+
+// Time (architecture §4, §12; protocol.md).
+export const LEASE_MS = 90_000;
+export const HEARTBEAT_MS = 30_000;
+export const USAGE_TICK_DEFAULT_MS = 30_000;
+export const LEASE_LOST_KILL_MS = 15 * 60_000;
+export const RESEND_FIRST_MS = 5_000;
+export const RESEND_MAX_MS = 60_000;
+export const LINGER_WATCHED_MS = 2_000;
+export const LINGER_UNWATCHED_MS = 30_000;
+export const INPUT_HOLE_MS = 1_000;
+export const INPUT_MAX_HELD_FRAMES = 256;
+export const INPUT_MAX_BYTES = 8 * KIB;
+export const HEAD_REPEAT_MS: readonly number[] = [500, 5_000];
+export const PING_INTERVAL_MS = 5 * 60_000;
+/** A viewer row without a ping for this long counts as gone. */
+export const VIEWER_EXPIRY_MS = 11 * 60_000;
+/** Viewers of one session; the next attach is refused with `too_many_viewers`. */
+export const VIEWERS_PER_SESSION_MAX = 100;
+export const CONNECTION_MAX_MS = 2 * 60 * 60_000;
+export const REDIAL_AFTER_MS = 110 * 60_000;
+export const REDIAL_JITTER_MS = 5 * 60_000;
+export const RECONNECT_BASE_MS = 250;
+export const RECONNECT_MAX_MS = 20_000;
+export const TICKET_TTL_MS = 30_000;
+export const RUNNER_TOKEN_TTL_MS = 10 * 60_000;
+export const SIGN_IN_LINK_TTL_MS = 10 * 60_000;
+export const WEB_SESSION_TTL_MS = 7 * 24 * 60 * 60_000;
+export const IDEMPOTENCY_TTL_MS = 24 * 60 * 60_000;
+export const SESSION_MAX_DURATION_MS = 8 * 60 * 60_000;
+export const SESSION_IDLE_MS = 2 * 60 * 60_000;
+/** A session whose `endWhenDone` is set completes when its turns are done and nothing happened for this long. */
+export const DONE_GRACE_MS = 2_000;
+export const STOP_GRACE_MS = 10_000;
+export const DRAIN_MS = 25_000;
+/** Boot steps, each with a limit of its own (experience.md: a hung start needs an error and a way out). */
+export const BOOT_LIMITS_MS = {
+  launching: 120_000,
+  connecting: 60_000,
+  preparing_workspace: 120_000,
+  starting_provider: 45_000,
+  proving_gate: 20_000,
+} as const;
+/** A task that never said hello is failed by the reaper after this long. */
+export const START_TIMEOUT_MS = 180_000;
+/** Asking a repository that may not exist must end within this. */
+export const REPOSITORY_PROBE_MS = 8_000;
+
+// Retention.
+export const EVENT_RETENTION_DAYS = 400;
+export const CONNECTION_TTL_MS = CONNECTION_MAX_MS + 10 * 60_000;
+
+// Terminal.
+export const TERMINAL_COLS_MAX = 500;
+export const TERMINAL_ROWS_MAX = 300;
+export const TERMINAL_DEFAULT = { cols: 120, rows: 32 } as const;
+export const SCROLLBACK_LINES = 2_000;
+export const TRANSCRIPT_CHUNK_WATCHED_BYTES = 64 * KIB;
+export const TRANSCRIPT_CHUNK_WATCHED_MS = 30_000;
+export const TRANSCRIPT_CHUNK_UNWATCHED_BYTES = 1 * MIB;
+export const TRANSCRIPT_CHUNK_UNWATCHED_MS = 5 * 60_000;
+/** A stored chunk, compressed, keyframe included. */
+export const TRANSCRIPT_CHUNK_MAX_BYTES = 4 * MIB;
+export const UPLOAD_GRANTS_AHEAD = 4;
+export const UPLOAD_GRANT_TTL_MS = 15 * 60_000;
+/** Snapshot parts of one snapshot; a larger screen is cut from the oldest scrollback line. */
+export const SNAPSHOT_MAX_PARTS = 64;
+/** Frames a viewer holds above its own offset before it asks for a snapshot. */
+export const VIEWER_HOLD_MAX_FRAMES = 512;
+export const VIEWER_HOLD_MS = 1_000;
+/** An attach from an address at most this far behind gets the bytes; further behind gets a snapshot. */
+export const ATTACH_BYTES_MAX = 256 * KIB;
+export const SPOOL_MAX_BYTES = 256 * MIB;
+
+// HTTP bodies.
+export const HTTP_BODY_MAX_BYTES = 1 * MIB;
+export const PROMPT_MAX_CHARS = 64 * KIB;
+export const SCENARIO_MAX_BYTES = 512 * KIB;
+export const SCENARIO_MAX_TURNS = 200;
+export const SCENARIO_MAX_STEPS = 1_000;
+export const PAGE_DEFAULT = 50;
+export const PAGE_MAX = 200;
+export const IDEMPOTENCY_KEY_MAX_CHARS = 128;
+/** Live sessions a tenant may hold; the next start is refused with `limit_reached` (plans come later). */
+export const TENANT_LIVE_SESSIONS_MAX = 200;
+
+// Diff.
+export const DIFF_MAX_FILES = 500;
+export const DIFF_PATCH_MAX_BYTES = 512 * KIB;
+/** Files named in a `diff_summary` or `file_touched` event; the stored diff has the rest. */
+export const EVENT_FILES_MAX = 40;
+
+/** ECS RunTask overrides, serialised (facts/aws.md). */
+export const TASK_OVERRIDES_MAX_CHARS = 8_192;
+export const AUTHORIZER_CONTEXT_MAX_BYTES = 8 * KIB;
+export const LIVE_INDEX_SHARDS = 8;
+/** Sessions one reaper run looks at per shard. */
+export const REAPER_PAGE_MAX = 100;
+/** Last screen kept with a failed session. */
+export const LAST_SCREEN_MAX_CHARS = 8 * KIB;
+
+// Model brokers and the agent's gate.
+/** Body of one model API call (the vendor's own limit is 32 MB); larger gets 413. */
+export const MODEL_REQUEST_MAX_BYTES = 32 * MIB;
+/** Answer of one model API call; a longer one is cut and its connection closed. */
+export const MODEL_RESPONSE_MAX_BYTES = 64 * MIB;
+/** Model API calls of one session at once; the next gets the vendor's "overloaded". */
+export const MODEL_CALLS_MAX = 32;
+/** Silence on the upstream socket after which a model call is given up. */
+export const MODEL_IDLE_TIMEOUT_MS = 5 * 60_000;
+/** One hook request, serialised (a Write carries its whole file); a larger one is refused, which blocks the tool. */
+export const HOOK_REQUEST_MAX_BYTES = 8 * MIB;
+/** Hook clients connected at once; the next is refused, which blocks its tool. */
+export const HOOK_CLIENTS_MAX = 64;
+/** How long the CLI lets a hook run, and the shorter time after which the client itself answers. */
+export const HOOK_TIMEOUT_MS = 600_000;
+export const HOOK_CLIENT_DEADLINE_MS = 570_000;
+/** `--version` of a CLI (Gemini takes 1.4 s). */
+export const CLI_VERSION_TIMEOUT_MS = 5_000;
+/** New transcript bytes read per look; the rest waits for the next. */
+export const CLI_TRANSCRIPT_READ_MAX_BYTES = 4 * MIB;

@@ -1,0 +1,176 @@
+/** A session: its states, the only transitions between them, and what a start may ask for. */
+import { z } from 'zod';
+import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, TimestampMs, UserId } from './ids.ts';
+import {
+  PROMPT_MAX_CHARS,
+  SESSION_IDLE_MS,
+  SESSION_MAX_DURATION_MS,
+  TERMINAL_COLS_MAX,
+  TERMINAL_DEFAULT,
+  TERMINAL_ROWS_MAX,
+} from './limits.ts';
+import { ProviderId } from './providers.ts';
+import { WorkspacePath } from './scenario.ts';
+
+export const SESSION_STATES = [
+  'created',
+  'preparing_workspace',
+  'starting_provider',
+  'running',
+  'waiting_for_approval',
+  'paused_by_human',
+  'stopping',
+  'completed',
+  'failed',
+] as const;
+export const SessionState = z.enum(SESSION_STATES);
+export type SessionState = z.infer<typeof SessionState>;
+
+/** The plan's states. Stop and failure are possible from every live state; nothing leaves a final one. */
+export const SESSION_TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
+  created: ['preparing_workspace', 'stopping', 'completed', 'failed'],
+  preparing_workspace: ['starting_provider', 'stopping', 'failed'],
+  starting_provider: ['running', 'stopping', 'failed'],
+  running: ['waiting_for_approval', 'paused_by_human', 'stopping', 'completed', 'failed'],
+  waiting_for_approval: ['running', 'paused_by_human', 'stopping', 'failed'],
+  paused_by_human: ['running', 'waiting_for_approval', 'stopping', 'failed'],
+  stopping: ['completed', 'failed'],
+  completed: [],
+  failed: [],
+};
+
+export const isFinal = (state: SessionState): boolean => SESSION_TRANSITIONS[state].length === 0;
+export const canMove = (from: SessionState, to: SessionState): boolean => SESSION_TRANSITIONS[from].includes(to);
+
+/** What people asked of the session, written by the control plane only. `stop` absorbs everything after it. */
+export const DesiredState = z.enum(['run', 'pause', 'stop']);
+export type DesiredState = z.infer<typeof DesiredState>;
+
+export const TaskSpec = z.strictObject({
+  title: z.string().min(1).max(200),
+  goal: z.string().max(4_000).default(''),
+  constraints: z.array(z.string().max(500)).max(20).default([]),
+  acceptance: z.array(z.string().max(500)).max(20).default([]),
+  branch: z.string().max(200).optional(),
+  roomPath: WorkspacePath.optional(),
+});
+export type TaskSpec = z.infer<typeof TaskSpec>;
+
+/** `https://…`, `ssh://…`, `git@host:path`, `file:///…` or an absolute path; what else git would take is refused. */
+export const RepositoryAddress = z
+  .string()
+  .min(1)
+  .max(1_000)
+  .refine(
+    (value) =>
+      !/[\0\n\r]/.test(value) &&
+      (/^(https?|ssh):\/\/[^\s-][^\s]*$/.test(value) ||
+        /^file:\/\/\//.test(value) ||
+        /^\/[^\0]*$/.test(value) ||
+        /^[\w.-]+@[\w.-]+:[^-\s][^\s]*$/.test(value)),
+    'must be an https or ssh address, git@host:path, or an absolute path',
+  );
+
+const gitRef = z
+  .string()
+  .min(1)
+  .max(250)
+  .regex(/^(?!-)[^\s~^:?*[\\\0]+$/, 'must be a branch, tag or commit name');
+
+export const RepositorySpec = z.strictObject({
+  url: RepositoryAddress,
+  /** Branch, tag or commit; the remote's HEAD when absent. */
+  ref: gitRef.optional(),
+  /** Top folder the agent works in. */
+  roomPath: WorkspacePath.optional(),
+});
+export type RepositorySpec = z.infer<typeof RepositorySpec>;
+
+export const TerminalSize = z.strictObject({
+  cols: z.int().min(2).max(TERMINAL_COLS_MAX),
+  rows: z.int().min(2).max(TERMINAL_ROWS_MAX),
+});
+export type TerminalSize = z.infer<typeof TerminalSize>;
+
+export const ModelChoice = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$/);
+
+/** What `assign` carries to the runner. Prompt, task and scenario are fetched over HTTP: a frame holds 32 KiB. */
+export const SessionConfig = z.strictObject({
+  sessionId: SessionId,
+  tenantId: TenantId,
+  agentId: AgentId,
+  provider: ProviderId,
+  buildId: BuildId,
+  model: ModelChoice,
+  repository: RepositorySpec,
+  terminal: TerminalSize.default(TERMINAL_DEFAULT),
+  maxDurationMs: z.int().min(10_000).max(SESSION_MAX_DURATION_MS).default(SESSION_MAX_DURATION_MS),
+  idleMs: z.int().min(1_000).max(SESSION_IDLE_MS).default(SESSION_IDLE_MS),
+  /** Completes by itself once its prompt (scripted: every turn of its scenario) is done and nobody leads it. */
+  endWhenDone: z.boolean().default(false),
+});
+export type SessionConfig = z.infer<typeof SessionConfig>;
+
+/** Large or private inputs of a start, answered by `POST /api/runner/credentials` only. */
+export const SessionInputs = z.strictObject({
+  prompt: z.string().max(PROMPT_MAX_CHARS).optional(),
+  task: TaskSpec.optional(),
+});
+export type SessionInputs = z.infer<typeof SessionInputs>;
+
+/** Boot steps as the page names them; each has a limit in limits.ts. */
+export const BootStep = z.enum(['launching', 'connecting', 'preparing_workspace', 'starting_provider', 'proving_gate']);
+export type BootStep = z.infer<typeof BootStep>;
+
+/** Why a session is in its state, for people and for scripts. */
+export const StateReason = z.strictObject({
+  code: z.string().max(80),
+  message: z.string().max(2_000),
+  hint: z.string().max(1_000).optional(),
+  step: BootStep.optional(),
+  /** Last screen as text, with a failed start. */
+  lastScreen: z.string().optional(),
+});
+export type StateReason = z.infer<typeof StateReason>;
+
+export const StreamAddress = z.strictObject({ epoch: Epoch, offset: OffsetBytes });
+export type StreamAddress = z.infer<typeof StreamAddress>;
+
+/** The session as the API shows it. Stable for scripts: fields are added, never changed. */
+export const SessionView = z.object({
+  sessionId: SessionId,
+  agentId: AgentId,
+  state: SessionState,
+  reason: StateReason.nullable(),
+  desired: DesiredState,
+  provider: ProviderId,
+  model: z.string(),
+  buildId: BuildId,
+  repository: RepositorySpec,
+  title: z.string(),
+  epoch: z.int().min(0),
+  head: z.strictObject({ epoch: z.int().min(0), offset: OffsetBytes, seq: z.int().min(0) }),
+  createdBy: UserId,
+  createdAt: z.iso.datetime(),
+  updatedAt: z.iso.datetime(),
+  lastEventAt: z.iso.datetime(),
+  startedAt: z.iso.datetime().nullable(),
+  endedAt: z.iso.datetime().nullable(),
+  taskArn: z.string().nullable(),
+  usage: z.strictObject({
+    agentMs: z.int(),
+    waitingMs: z.int(),
+    terminalBytes: z.int(),
+    filesTouched: z.int(),
+    commands: z.int(),
+  }),
+});
+export type SessionView = z.infer<typeof SessionView>;
+
+export const Presence = z.strictObject({
+  viewerId: z.string(),
+  mode: z.enum(['control', 'watch']),
+  userId: UserId,
+  sinceMs: TimestampMs,
+});
+export type Presence = z.infer<typeof Presence>;
