@@ -81,16 +81,23 @@ export const SECRETS: readonly { readonly name: SecretName; readonly generated: 
 /** What a function may do; the CDK app turns each into the narrowest statement, local/ needs none. */
 export type Grant =
   | { readonly kind: 'table'; readonly table: TableName; readonly access: 'read' | 'write' | 'readwrite' }
-  | { readonly kind: 'bucket'; readonly bucket: BucketName; readonly access: 'get' | 'put' | 'getput'; readonly prefix: string }
+  | {
+      readonly kind: 'bucket';
+      readonly bucket: BucketName;
+      readonly access: 'get' | 'put' | 'getput';
+      readonly prefix: string;
+    }
   | { readonly kind: 'secret'; readonly secret: SecretName }
   | { readonly kind: 'connections'; readonly api: WebSocketApiName }
   | { readonly kind: 'tasks'; readonly access: 'run' | 'stop' | 'describe' };
 
 const reads = (...names: TableName[]): Grant[] => names.map((name) => ({ kind: 'table', table: name, access: 'read' }));
-const writes = (...names: TableName[]): Grant[] => names.map((name) => ({ kind: 'table', table: name, access: 'readwrite' }));
+const writes = (...names: TableName[]): Grant[] =>
+  names.map((name) => ({ kind: 'table', table: name, access: 'readwrite' }));
 const secret = (name: SecretName): Grant => ({ kind: 'secret', secret: name });
 const posts = (...apis: WebSocketApiName[]): Grant[] => apis.map((api) => ({ kind: 'connections', api }));
-const tasks = (...access: ('run' | 'stop' | 'describe')[]): Grant[] => access.map((a) => ({ kind: 'tasks', access: a }));
+const tasks = (...access: ('run' | 'stop' | 'describe')[]): Grant[] =>
+  access.map((a) => ({ kind: 'tasks', access: a }));
 
 export type FunctionName =
   | 'api'
@@ -116,7 +123,12 @@ export interface FunctionSpec {
   readonly grants: readonly Grant[];
 }
 
-const fn = (name: FunctionName, timeoutMs: number, grants: readonly Grant[], over: Partial<FunctionSpec> = {}): FunctionSpec => ({
+const fn = (
+  name: FunctionName,
+  timeoutMs: number,
+  grants: readonly Grant[],
+  over: Partial<FunctionSpec> = {},
+): FunctionSpec => ({
   name,
   entry: `functions/entries/${name}.ts`,
   memoryMb: 512,
@@ -143,11 +155,21 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
   ]),
   fn('authorize-http', 5_000, [secret('signing-key'), secret('origin-secret')]),
   fn('authorize-viewer', 5_000, [...writes('tenants'), secret('signing-key'), secret('origin-secret')]),
-  fn('authorize-runner', 5_000, [...writes('runners'), ...reads('sessions'), secret('signing-key'), secret('origin-secret')]),
+  fn('authorize-runner', 5_000, [
+    ...writes('runners'),
+    ...reads('sessions'),
+    secret('signing-key'),
+    secret('origin-secret'),
+  ]),
   fn('viewer-connection', 10_000, [...writes('connections'), ...posts('runner', 'viewer'), ...reads('sessions')]),
-  fn('viewer-frames', 10_000, [...writes('connections', 'sessions', 'events'), secret('signing-key'), ...posts('runner', 'viewer')], {
-    reservedConcurrency: 200,
-  }),
+  fn(
+    'viewer-frames',
+    10_000,
+    [...writes('connections', 'sessions', 'events'), secret('signing-key'), ...posts('runner', 'viewer')],
+    {
+      reservedConcurrency: 200,
+    },
+  ),
   fn('runner-connection', 10_000, [...writes('connections', 'runners'), ...reads('sessions')]),
   fn(
     'runner-frames',
@@ -160,10 +182,23 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     ],
     { reservedConcurrency: 400, memoryMb: 1_024 },
   ),
-  fn('task-events', 20_000, [...writes('sessions', 'events', 'usage', 'tenants'), ...reads('connections'), ...posts('runner')]),
-  fn('reap', 60_000, [...writes('sessions', 'events', 'usage', 'tenants', 'connections'), ...posts('runner'), ...tasks('describe', 'stop')], {
-    reservedConcurrency: 1,
-  }),
+  fn('task-events', 20_000, [
+    ...writes('sessions', 'events', 'usage', 'tenants'),
+    ...reads('connections'),
+    ...posts('runner'),
+  ]),
+  fn(
+    'reap',
+    60_000,
+    [
+      ...writes('sessions', 'events', 'usage', 'tenants', 'connections'),
+      ...posts('runner'),
+      ...tasks('describe', 'stop'),
+    ],
+    {
+      reservedConcurrency: 1,
+    },
+  ),
   fn('fan-out-events', 30_000, [...reads('events', 'sessions'), ...writes('connections'), ...posts('viewer')]),
 ];
 
@@ -178,8 +213,18 @@ export interface HttpRoute {
   /** `null`: the handler itself checks what it needs (sign-in code, capability, nothing for health). */
   readonly authorizer: AuthorizerName | null;
 }
-const open = (method: HttpRoute['method'], path: string, name: FunctionName = 'api'): HttpRoute => ({ method, path, function: name, authorizer: null });
-const signedIn = (method: HttpRoute['method'], path: string): HttpRoute => ({ method, path, function: 'api', authorizer: 'authorize-http' });
+const open = (method: HttpRoute['method'], path: string, name: FunctionName = 'api'): HttpRoute => ({
+  method,
+  path,
+  function: name,
+  authorizer: null,
+});
+const signedIn = (method: HttpRoute['method'], path: string): HttpRoute => ({
+  method,
+  path,
+  function: 'api',
+  authorizer: 'authorize-http',
+});
 
 export const HTTP_ROUTES = [
   open('GET', '/api/health'),
@@ -272,7 +317,9 @@ export interface StreamTriggerSpec {
   readonly function: FunctionName;
   readonly batchSize: number;
 }
-export const STREAM_TRIGGERS: readonly StreamTriggerSpec[] = [{ table: 'events', function: 'fan-out-events', batchSize: 100 }];
+export const STREAM_TRIGGERS: readonly StreamTriggerSpec[] = [
+  { table: 'events', function: 'fan-out-events', batchSize: 100 },
+];
 
 export interface TaskFamilySpec {
   readonly family: string;
@@ -291,7 +338,12 @@ export const TASK_FAMILY: TaskFamilySpec = {
   memoryMb: 2_048,
   ephemeralStorageGb: 21,
   stopTimeoutSec: 30,
-  environment: { WORKSPACE_ROOT: '/village', LOG_LEVEL: 'info', USAGE_TICK_INTERVAL_MS: '30000', MAX_CONCURRENT_SESSIONS: '1' },
+  environment: {
+    WORKSPACE_ROOT: '/village',
+    LOG_LEVEL: 'info',
+    USAGE_TICK_INTERVAL_MS: '30000',
+    MAX_CONCURRENT_SESSIONS: '1',
+  },
 };
 
 /**

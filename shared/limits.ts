@@ -141,3 +141,39 @@ export const HOOK_CLIENT_DEADLINE_MS = 570_000;
 export const CLI_VERSION_TIMEOUT_MS = 5_000;
 /** New transcript bytes read per look; the rest waits for the next. */
 export const CLI_TRANSCRIPT_READ_MAX_BYTES = 4 * MIB;
+
+// Workspaces and git (architecture §12).
+/** One git call that copies or fetches a whole repository. */
+export const GIT_CLONE_TIMEOUT_MS = 110_000;
+/** One git call that only reads or writes a little. */
+export const GIT_COMMAND_TIMEOUT_MS = 20_000;
+/** Waiting for another session that fetches the same repository. */
+export const MIRROR_LOCK_TIMEOUT_MS = 110_000;
+/** Output of one git call that is read as a list; a longer one is cut at the last whole record. */
+export const GIT_OUTPUT_MAX_BYTES = 16 * MIB;
+/** Standard error kept of one git call: its end, where git says what was wrong. */
+export const GIT_STDERR_MAX_BYTES = 8 * KIB;
+/** A file git treats as binary without reading it into memory. */
+export const GIT_BIG_FILE_BYTES = 8 * MIB;
+/** Untracked files the diff looks at; more leave it `truncated`. */
+export const DIFF_UNTRACKED_MAX_FILES = 20_000;
+/** Added and deleted files compared for renames. */
+export const DIFF_RENAME_MAX_FILES = 400;
+/** The agent's index, copied to tell staged from unstaged; a larger one counts as nothing staged. */
+export const GIT_INDEX_MAX_BYTES = 256 * MIB;
+/** A small file of the agent's `.git` (HEAD, a ref, info/exclude). */
+export const GIT_SMALL_FILE_MAX_BYTES = 256 * KIB;
+/** `packed-refs` of the agent's `.git`. */
+export const GIT_PACKED_REFS_MAX_BYTES = 32 * MIB;
+/** A path in a workspace, in bytes (Linux: PATH_MAX); longer is refused. */
+export const WORKSPACE_PATH_MAX_BYTES = 4_096;
+/** Symbolic links followed while a path is resolved (Linux: 40); more is refused. */
+export const SYMLINKS_MAX = 40;
+/** File changes are reported in batches this far apart. */
+export const WATCH_BATCH_MS = 300;
+/** Paths of one batch; more become one `overflow`. */
+export const WATCH_BATCH_MAX_PATHS = 2_000;
+/** Folders watched of one workspace (each takes an inotify watch); the rest shows in the diff alone. */
+export const WATCH_MAX_FOLDERS = 8_000;
+/** A workspace whose lease was not renewed for this long and whose session is not live is an orphan. */
+export const WORKSPACE_LEASE_MS = 5 * 60_000;
