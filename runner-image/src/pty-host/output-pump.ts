@@ -1,0 +1,86 @@
+/** Moves one program's output to the runner that reads it: from any offset still held, gathered when there is much. */
+import type { Clock } from '../../../shared/clock.ts';
+import { PTY_COALESCE_MS, PTY_OUTPUT_PIECE_MAX_BYTES } from './caps.ts';
+import { PtyError } from './messages.ts';
+import { type OutputBuffer, outputBuffer } from './output-buffer.ts';
+
+export interface ExitReport {
+  readonly exitCode: number;
+  /** Number of the signal, null when it exited by itself. */
+  readonly signal: number | null;
+  readonly endOffset: number;
+}
+
+/** Where a process's output goes; a new attach replaces the one before. */
+export interface OutputSink {
+  output(handle: number, offset: number, pieces: readonly Buffer[]): void;
+  exit(handle: number, report: ExitReport): void;
+}
+
+export interface OutputPump {
+  readonly buffer: OutputBuffer;
+  push(bytes: Buffer): void;
+  /** Reports the exit after the last byte, once per attach. */
+  end(report: ExitReport): void;
+  /** Throws PtyError offset_gone when `fromOffset` was acknowledged away or is not reached yet. */
+  attach(sink: OutputSink, fromOffset: number): void;
+  detach(sink: OutputSink): void;
+}
+
+/** A pump without a sink: output waits in its buffer until one is attached. */
+export const outputPump = (handle: number, clock: Clock): OutputPump => {
+  const buffer = outputBuffer();
+  let sink: OutputSink | undefined;
+  let sentOffset = 0;
+  let exit: ExitReport | undefined;
+  let isExitSent = false;
+  let lastSendMs = Number.NEGATIVE_INFINITY;
+  let isScheduled = false;
+
+  const send = (): void => {
+    isScheduled = false;
+    if (sink === undefined) return;
+    while (sentOffset < buffer.endOffset) {
+      const pieces = buffer.from(sentOffset, PTY_OUTPUT_PIECE_MAX_BYTES);
+      sink.output(handle, sentOffset, pieces);
+      for (const piece of pieces) sentOffset += piece.length;
+    }
+    lastSendMs = clock.monotonicMs();
+    if (exit === undefined || isExitSent) return;
+    isExitSent = true;
+    sink.exit(handle, exit);
+  };
+  const sendIfStillDue = (): void => {
+    if (isScheduled) send();
+  };
+
+  return {
+    buffer,
+    push(bytes) {
+      buffer.append(bytes);
+      if (sink === undefined) return;
+      if (buffer.endOffset - sentOffset >= PTY_OUTPUT_PIECE_MAX_BYTES) send();
+      else if (!isScheduled) {
+        isScheduled = true;
+        // A lone keystroke's echo leaves in the same turn of the loop; bulk output is gathered.
+        if (clock.monotonicMs() - lastSendMs > PTY_COALESCE_MS) setImmediate(sendIfStillDue);
+        else clock.after(PTY_COALESCE_MS, sendIfStillDue);
+      }
+    },
+    end(report) {
+      exit = report;
+      send();
+    },
+    attach(next, fromOffset) {
+      if (fromOffset < buffer.startOffset || fromOffset > buffer.endOffset)
+        throw new PtyError('offset_gone', `offset ${fromOffset} is outside ${buffer.startOffset}..${buffer.endOffset}`);
+      sink = next;
+      sentOffset = fromOffset;
+      isExitSent = false;
+      send();
+    },
+    detach(old) {
+      if (sink === old) sink = undefined;
+    },
+  };
+};

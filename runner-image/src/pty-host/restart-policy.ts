@@ -1,0 +1,12 @@
+/** When a crashed runner is started again: soon at first, ever later, and not at all when it keeps crashing. */
+import { RUNNER_CRASH_WINDOW_MS, RUNNER_CRASHES_MAX, RUNNER_RESTART_FIRST_MS, RUNNER_RESTART_MAX_MS } from './caps.ts';
+
+export type RestartDecision = { readonly action: 'restart'; readonly delayMs: number } | { readonly action: 'give_up' };
+
+/** Decides after a crash; `crashesMs` are the times of all crashes on one clock, the one just seen last. */
+export const decideRestart = (crashesMs: readonly number[], nowMs: number): RestartDecision => {
+  const recent = crashesMs.filter((atMs) => nowMs - atMs < RUNNER_CRASH_WINDOW_MS).length;
+  if (recent >= RUNNER_CRASHES_MAX) return { action: 'give_up' };
+  const delayMs = Math.min(RUNNER_RESTART_MAX_MS, RUNNER_RESTART_FIRST_MS * 2 ** Math.max(0, recent - 1));
+  return { action: 'restart', delayMs };
+};

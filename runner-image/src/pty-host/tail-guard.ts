@@ -1,0 +1,68 @@
+/**
+ * Keeps the last output of a program that ends. Two leaks: without an open slave libuv takes a short read with hang-up
+ * for the end (so we hold the slave open), and node-pty destroys the master 200 ms after the exit, read or not (so we
+ * hold that back until the terminal is read empty).
+ */
+import { closeSync, constants, openSync } from 'node:fs';
+import type { Pty } from 'node-pty';
+import type { Clock } from '../../../shared/clock.ts';
+import { PTY_DRAIN_MAX_BYTES, PTY_DRAIN_QUIET_MS } from './caps.ts';
+
+export interface TailGuard {
+  /** To be called for each piece of output. */
+  sawBytes(sizeBytes: number): void;
+  /** Reading stops (flow control): silence means nothing until `resumed`. */
+  paused(): void;
+  resumed(): void;
+  /** Closes the slave; to be called in onExit. */
+  close(): void;
+}
+
+/** Guards `pty` from right after its spawn; `onEnding` says that its program has ended and only the rest is being read. */
+export const guardTail = (pty: Pty, clock: Clock): TailGuard => {
+  let slave: number | undefined = openSync(pty.ptsName, constants.O_RDWR | constants.O_NOCTTY);
+  const socket = pty._socket;
+  const reallyDestroy = socket.destroy.bind(socket);
+  let ending = false;
+  let isPaused = false;
+  let drainedBytes = 0;
+  let sinceLook = 0;
+
+  const look = (): void => {
+    sinceLook = 0;
+    clock.after(PTY_DRAIN_QUIET_MS, () => {
+      // A timer may be late behind a busy loop: only after a poll for input does "no bytes" mean silence.
+      setImmediate(() => {
+        if (isPaused) return;
+        if (sinceLook === 0 || drainedBytes > PTY_DRAIN_MAX_BYTES) reallyDestroy();
+        else look();
+      });
+    });
+  };
+  socket.destroy = (error) => {
+    if (error) return reallyDestroy(error);
+    if (!ending) {
+      ending = true;
+      if (!isPaused) look();
+    }
+    return socket;
+  };
+
+  return {
+    sawBytes(sizeBytes) {
+      sinceLook += sizeBytes;
+      if (ending) drainedBytes += sizeBytes;
+    },
+    paused() {
+      isPaused = true;
+    },
+    resumed() {
+      isPaused = false;
+      if (ending) look();
+    },
+    close() {
+      if (slave !== undefined) closeSync(slave);
+      slave = undefined;
+    },
+  };
+};
