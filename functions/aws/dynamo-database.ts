@@ -1,0 +1,145 @@
+/** DynamoDB behind the Database port. */
+import {
+  ConditionalCheckFailedException,
+  type DynamoDBClient,
+  TransactionCanceledException,
+} from '@aws-sdk/client-dynamodb';
+import {
+  DeleteCommand,
+  DynamoDBDocumentClient,
+  GetCommand,
+  PutCommand,
+  QueryCommand,
+  TransactWriteCommand,
+  UpdateCommand,
+} from '@aws-sdk/lib-dynamodb';
+import { unmarshall } from '@aws-sdk/util-dynamodb';
+import type { Clock, Random } from '../../shared/clock.ts';
+import type { Check, Database, Item, Page, Query, TableName, TransactResult, Write, WriteResult } from '../database.ts';
+import { conditionExpression, Names, updateExpression } from './dynamo-expressions.ts';
+import { retryTransient } from './retry.ts';
+
+export interface DynamoDatabaseOptions {
+  readonly client: DynamoDBClient;
+  /** Physical name of each table. */
+  readonly tableNames: Readonly<Record<TableName, string>>;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+const encodeCursor = (key: Item | undefined): string | null =>
+  key === undefined ? null : Buffer.from(JSON.stringify(key)).toString('base64url');
+const decodeCursor = (cursor: string): Item => JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as Item;
+
+const sortCondition = (query: Query, names: Names): string => {
+  if (query.sort === undefined) return '';
+  const name = names.name(query.index?.sort ?? 'sk');
+  if ('beginsWith' in query.sort) return ` AND begins_with(${name}, ${names.value(query.sort.beginsWith)})`;
+  const { from, to } = query.sort;
+  if (from !== undefined && to !== undefined) return ` AND ${name} BETWEEN ${names.value(from)} AND ${names.value(to)}`;
+  if (from !== undefined) return ` AND ${name} >= ${names.value(from)}`;
+  return to === undefined ? '' : ` AND ${name} <= ${names.value(to)}`;
+};
+
+/** Parameters of one write, in the shape that both the single commands and a transaction take. */
+const writeParameters = (write: Write | Check, tableName: string) => {
+  const names = new Names();
+  const update = write.kind === 'update' ? updateExpression(write, names) : undefined;
+  const condition = conditionExpression(write.conditions ?? [], names);
+  return {
+    TableName: tableName,
+    ...(write.kind === 'put' ? { Item: { ...write.item } } : { Key: { ...write.key } }),
+    ...(update === undefined ? {} : { UpdateExpression: update }),
+    ...(condition === undefined ? {} : { ConditionExpression: condition }),
+    ...names.attributes(),
+    ReturnValuesOnConditionCheckFailure: 'ALL_OLD' as const,
+  };
+};
+
+export const dynamoDatabase = ({ client, tableNames, clock, random }: DynamoDatabaseOptions): Database => {
+  const documents = DynamoDBDocumentClient.from(client, { marshallOptions: { removeUndefinedValues: true } });
+  const retry = <T>(run: () => Promise<T>) => retryTransient(run, { clock, random });
+
+  const single = async (write: Write): Promise<WriteResult> => {
+    const parameters = writeParameters(write, tableNames[write.table]);
+    try {
+      if (write.kind === 'put') {
+        await documents.send(new PutCommand({ ...parameters, Item: { ...write.item } }));
+        return { ok: true, item: null };
+      }
+      if (write.kind === 'delete') {
+        const { Attributes } = await documents.send(
+          new DeleteCommand({ ...parameters, Key: { ...write.key }, ReturnValues: 'ALL_OLD' }),
+        );
+        return { ok: true, item: Attributes ?? null };
+      }
+      const { Attributes } = await documents.send(
+        new UpdateCommand({ ...parameters, Key: { ...write.key }, ReturnValues: 'ALL_NEW' }),
+      );
+      return { ok: true, item: Attributes ?? null };
+    } catch (error) {
+      if (error instanceof ConditionalCheckFailedException)
+        return { ok: false, item: error.Item === undefined ? null : unmarshall(error.Item) };
+      throw error;
+    }
+  };
+
+  const transact = async (writes: readonly (Write | Check)[]): Promise<TransactResult> => {
+    const command = new TransactWriteCommand({
+      TransactItems: writes.map((write) => {
+        const parameters = writeParameters(write, tableNames[write.table]);
+        if (write.kind === 'put') return { Put: { ...parameters, Item: { ...write.item } } };
+        const keyed = { ...parameters, Key: { ...write.key } };
+        if (write.kind === 'update') return { Update: { ...keyed, UpdateExpression: keyed.UpdateExpression ?? '' } };
+        if (write.kind === 'delete') return { Delete: keyed };
+        return { ConditionCheck: { ...keyed, ConditionExpression: keyed.ConditionExpression ?? '' } };
+      }),
+    });
+    try {
+      await documents.send(command);
+      return { ok: true };
+    } catch (error) {
+      if (!(error instanceof TransactionCanceledException)) throw error;
+      const failed = (error.CancellationReasons ?? []).flatMap((reason, index) =>
+        reason.Code === 'ConditionalCheckFailed'
+          ? [{ index, item: reason.Item === undefined ? null : unmarshall(reason.Item) }]
+          : [],
+      );
+      if (failed.length === 0) throw error;
+      return { ok: false, failed };
+    }
+  };
+
+  const query = async (request: Query): Promise<Page> => {
+    const names = new Names();
+    const partition = `${names.name(request.index?.partition ?? 'pk')} = ${names.value(request.partition)}`;
+    const KeyConditionExpression = partition + sortCondition(request, names);
+    const { Items, LastEvaluatedKey } = await documents.send(
+      new QueryCommand({
+        TableName: tableNames[request.table],
+        ...(request.index === undefined
+          ? { ConsistentRead: request.consistent ?? true }
+          : { IndexName: request.index.name }),
+        KeyConditionExpression,
+        ...names.attributes(),
+        Limit: request.limit,
+        ScanIndexForward: request.descending !== true,
+        ...(request.cursor === undefined ? {} : { ExclusiveStartKey: { ...decodeCursor(request.cursor) } }),
+      }),
+    );
+    return { items: Items ?? [], cursor: encodeCursor(LastEvaluatedKey) };
+  };
+
+  return {
+    get: (table, key) =>
+      retry(async () => {
+        const { Item: item } = await documents.send(
+          new GetCommand({ TableName: tableNames[table], Key: { ...key }, ConsistentRead: true }),
+        );
+        return item ?? null;
+      }),
+    query: (request) => retry(() => query(request)),
+    write: (write) => retry(() => single(write)),
+    transact: (writes) => retry(() => transact(writes)),
+  };
+};

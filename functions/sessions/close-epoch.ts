@@ -1,0 +1,47 @@
+/** Ends an epoch whose runner cannot end it: state, close-out row and slot in one transaction, only on the lease that was read. */
+import type { EventDraft } from '../../shared/events.ts';
+import type { StateReason } from '../../shared/session.ts';
+import type { Write } from '../database.ts';
+import { closeOutRow } from '../metering/usage-rows.ts';
+import { type AppendPorts, appendEvents } from '../streams/append-events.ts';
+import { epochKey, type SessionRef } from './session-store.ts';
+import { releaseSlot } from './slots.ts';
+
+export interface Closing {
+  readonly epoch: number;
+  /** The reaper's fence: nothing is closed when the lease moved since it was read. `null`: a fact of ECS, which needs no lease. */
+  readonly leaseUntilMs: number | null;
+  readonly reason: StateReason;
+}
+
+/** @returns whether this call closed it; `false` when it was closed, renewed or succeeded in the meantime */
+export const closeEpoch = async (ports: AppendPorts, ref: SessionRef, closing: Closing): Promise<boolean> => {
+  const result = await appendEvents(ports, ref, ({ head, meta }, nowMs) => {
+    if (!head.open || head.epoch !== closing.epoch) return null;
+    if (closing.leaseUntilMs !== null && head.leaseUntilMs !== closing.leaseUntilMs) return null;
+    /** A session that people asked to stop has ended as asked, also when its runner did not live to say so. */
+    const toState =
+      head.desired === 'stop' && (head.state === 'stopping' || head.state === 'created') ? 'completed' : 'failed';
+    const reason: StateReason =
+      toState === 'completed' ? { code: 'stopped', message: 'Stopped on request.' } : closing.reason;
+    const events: EventDraft[] = [
+      { type: 'runner_lost', why: closing.reason.message.slice(0, 500), leaseUntilMs: head.leaseUntilMs },
+      { type: 'session_state_changed', fromState: head.state, toState, reason },
+      { type: 'session_ended', state: toState, reason, durationMs: Math.max(0, nowMs - Date.parse(meta.createdAt)) },
+    ];
+    const billing = { ref, meta, epoch: head.epoch, assignedAtMs: head.assignedAtMs, nowMs };
+    const writes: Write[] = [
+      ...releaseSlot(ref),
+      closeOutRow(billing, head.ackedRseq + 1, head.seq + events.length),
+      { kind: 'update', table: 'sessions', key: epochKey(ref, head.epoch), set: { closedAtMs: nowMs, state: toState } },
+    ];
+    return {
+      events,
+      head: { open: false, state: toState },
+      meta: { state: toState, reason, endedAt: new Date(nowMs).toISOString() },
+      removeMeta: ['liveShard', 'nextCheckAtMs'],
+      writes,
+    };
+  });
+  return result !== null && result.appended.length > 0;
+};

@@ -1,0 +1,48 @@
+/** Pure: whether a session whose check is due must be closed. Losing the lease makes a runner suspect, not dead. */
+import { LEASE_LOST_KILL_MS, LEASE_MS } from '../../shared/limits.ts';
+import type { StateReason } from '../../shared/session.ts';
+import type { TaskStatus } from './ports.ts';
+import type { StreamHead } from './session-store.ts';
+
+export type ReapDecision =
+  | { readonly action: 'wait'; readonly nextCheckAtMs: number }
+  | { readonly action: 'close'; readonly reason: StateReason; readonly stopTask: boolean };
+
+export const needsTaskStatus = (head: StreamHead, nowMs: number): boolean => head.open && nowMs >= head.leaseUntilMs;
+
+/** @param task what ECS says of the epoch's task; only asked for when the lease has passed */
+export const decideReap = (head: StreamHead, task: TaskStatus, nowMs: number): ReapDecision => {
+  if (nowMs < head.leaseUntilMs) return { action: 'wait', nextCheckAtMs: head.leaseUntilMs };
+  if (task.kind === 'stopped')
+    return {
+      action: 'close',
+      stopTask: false,
+      reason: {
+        code: 'runner_lost',
+        message: `The runner's task stopped before the session ended: ${task.why}`,
+        hint: 'Start the session again.',
+      },
+    };
+  if (head.assignedAtMs === null)
+    return {
+      action: 'close',
+      stopTask: true,
+      reason: {
+        code: 'start_timeout',
+        message: 'The runner did not connect in time.',
+        hint: 'Start the session again.',
+        step: 'connecting',
+      },
+    };
+  if (nowMs >= head.leaseUntilMs + LEASE_LOST_KILL_MS)
+    return {
+      action: 'close',
+      stopTask: true,
+      reason: {
+        code: 'runner_lost',
+        message: 'Nothing was heard of the runner for 15 minutes.',
+        hint: 'Start the session again.',
+      },
+    };
+  return { action: 'wait', nextCheckAtMs: nowMs + LEASE_MS };
+};

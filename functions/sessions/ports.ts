@@ -1,0 +1,46 @@
+/** What the session use-cases need of the outside world. */
+import type { ControlToRunnerFrame, ControlToViewerFrame } from '../../shared/frames.ts';
+
+export interface LaunchRequest {
+  /** Idempotent for 24 h: session#epoch. */
+  readonly clientToken: string;
+  readonly startedBy: string;
+  readonly taskDefinition: string;
+  /** Only the address and the one-use token (facts: overrides reappear in task events). */
+  readonly environment: Readonly<Record<string, string>>;
+}
+export type LaunchResult =
+  | { readonly kind: 'launched'; readonly taskArn: string }
+  | { readonly kind: 'refused'; readonly reason: string };
+export type TaskStatus =
+  | { readonly kind: 'live' }
+  | { readonly kind: 'stopped'; readonly why: string; readonly exitCode: number | null }
+  | { readonly kind: 'unknown' };
+
+export interface TaskLauncher {
+  launch(request: LaunchRequest): Promise<LaunchResult>;
+  status(taskArn: string): Promise<TaskStatus>;
+  /** Stopping a task that is gone is a success. */
+  stop(taskArn: string, reason: string): Promise<void>;
+}
+
+/** `gone`: the connection is closed; `slow`: its buffer is full or the account is throttled; `too_large`: never resend. */
+export type PostResult = 'sent' | 'gone' | 'slow' | 'too_large';
+export interface ConnectionSender<F> {
+  post(connectionId: string, frame: F): Promise<PostResult>;
+}
+export type RunnerSender = ConnectionSender<ControlToRunnerFrame>;
+export type ViewerSender = ConnectionSender<ControlToViewerFrame>;
+
+export interface ObjectStore {
+  putJson(key: string, value: unknown): Promise<void>;
+  /** `null` when there is no such object. */
+  getJson(key: string): Promise<unknown>;
+  presignGet(key: string, ttlMs: number): Promise<string>;
+  presignPut(request: {
+    key: string;
+    sizeBytes: number;
+    sha256Base64: string;
+    ttlMs: number;
+  }): Promise<{ url: string; headers: Record<string, string> }>;
+}

@@ -1,0 +1,64 @@
+/** The reaper: every minute, looks at sessions whose check is due and closes those that nothing will end any more. */
+import { LIVE_INDEX_SHARDS, REAPER_PAGE_MAX } from '../../shared/limits.ts';
+import type { AppendPorts } from '../streams/append-events.ts';
+import { closeEpoch } from './close-epoch.ts';
+import { decideReap, needsTaskStatus } from './decide-reap.ts';
+import type { TaskLauncher, TaskStatus } from './ports.ts';
+import { metaKey, type SessionRef } from './session-store.ts';
+
+export interface ReapPorts extends AppendPorts {
+  readonly tasks: TaskLauncher;
+  readonly onError: (ref: SessionRef, error: unknown) => void;
+}
+
+export const liveShardOf = (sessionId: string): string => {
+  let sum = 0;
+  for (const char of sessionId) sum = (sum * 31 + char.charCodeAt(0)) % 65_536;
+  return `LIVE#${sum % LIVE_INDEX_SHARDS}`;
+};
+
+const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<'closed' | 'waiting' | 'gone'> => {
+  const record = await ports.sessions.record(ref);
+  if (record === null || !record.head.open) return 'gone';
+  const { head, meta } = record;
+  const nowMs = ports.clock.nowMs();
+  const task: TaskStatus =
+    needsTaskStatus(head, nowMs) && meta.taskArn !== null
+      ? await ports.tasks.status(meta.taskArn)
+      : { kind: 'unknown' };
+  const decision = decideReap(head, task, nowMs);
+  if (decision.action === 'wait') {
+    await ports.db.write({
+      kind: 'update',
+      table: 'sessions',
+      key: metaKey(ref),
+      set: { nextCheckAtMs: decision.nextCheckAtMs },
+      conditions: [{ attr: 'liveShard', is: 'present' }],
+    });
+    return 'waiting';
+  }
+  if (decision.stopTask && meta.taskArn !== null) await ports.tasks.stop(meta.taskArn, decision.reason.code);
+  const closed = await closeEpoch(ports, ref, {
+    epoch: head.epoch,
+    leaseUntilMs: head.leaseUntilMs,
+    reason: decision.reason,
+  });
+  return closed ? 'closed' : 'waiting';
+};
+
+/** One session that cannot be reaped never keeps the others waiting: its error is reported and it stays due. */
+export const reap = async (ports: ReapPorts): Promise<{ checked: number; closed: number; failed: number }> => {
+  const counts = { checked: 0, closed: 0, failed: 0 };
+  for (let shard = 0; shard < LIVE_INDEX_SHARDS; shard += 1) {
+    for (const ref of await ports.sessions.due(`LIVE#${shard}`, ports.clock.nowMs(), REAPER_PAGE_MAX)) {
+      counts.checked += 1;
+      try {
+        if ((await reapOne(ports, ref)) === 'closed') counts.closed += 1;
+      } catch (error) {
+        counts.failed += 1;
+        ports.onError(ref, error);
+      }
+    }
+  }
+  return counts;
+};

@@ -1,0 +1,161 @@
+/**
+ * All about a session's items: META (what lists and pages show), HEAD (the stream head, what every batch is conditional on),
+ * EPOCH#n (one life on one runner). Keys carry the tenant, so another tenant's id finds nothing.
+ */
+import { z } from 'zod';
+import { DesiredState, SessionConfig, SessionState, type SessionView, StateReason } from '../../shared/session.ts';
+import { UsageCounters } from '../../shared/usage.ts';
+import type { Database, Item, Key, Page } from '../database.ts';
+
+export interface SessionRef {
+  readonly tenantId: string;
+  readonly sessionId: string;
+}
+
+export const sessionPk = ({ tenantId, sessionId }: SessionRef): string => `T#${tenantId}#S#${sessionId}`;
+export const metaKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'META' });
+export const headKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'HEAD' });
+export const epochKey = (ref: SessionRef, epoch: number): Key => ({
+  pk: sessionPk(ref),
+  sk: `EPOCH#${String(epoch).padStart(6, '0')}`,
+});
+export const tenantKey = (tenantId: string): string => `T#${tenantId}`;
+
+const count = z.int().min(0);
+
+export const SessionMeta = z.looseObject({
+  config: SessionConfig,
+  title: z.string(),
+  createdBy: z.string(),
+  createdAt: z.string(),
+  updatedAt: z.string(),
+  lastEventAt: z.string(),
+  startedAt: z.string().nullable(),
+  endedAt: z.string().nullable(),
+  state: SessionState,
+  reason: StateReason.nullable(),
+  desired: DesiredState,
+  epoch: count,
+  offset: count,
+  seq: count,
+  taskArn: z.string().nullable(),
+  taskDefinition: z.string(),
+  cliVersion: z.string(),
+  usage: UsageCounters,
+  diffKey: z.string().nullable(),
+  /** Sum over closed epochs; counters of the running one are added to it. */
+  usageBefore: UsageCounters,
+});
+export type SessionMeta = z.infer<typeof SessionMeta>;
+
+/** A batch the head remembers: first and last rseq, digest, seq of its first event. */
+const RecentBatch = z.object({ f: count, l: count, d: z.string(), s: count });
+
+export const StreamHead = z.looseObject({
+  epoch: count,
+  open: z.boolean(),
+  ackedRseq: count,
+  /** Last `seq` given. */
+  seq: count,
+  /** Terminal offset of the last committed event of this epoch. */
+  offset: count,
+  state: SessionState,
+  desired: DesiredState,
+  desiredRev: count,
+  leaseUntilMs: count,
+  /** Server time at which a runner first said hello in this epoch; billable time starts here. */
+  assignedAtMs: count.nullable(),
+  annexRseq: count,
+  recent: z.array(RecentBatch),
+});
+export type StreamHead = z.infer<typeof StreamHead>;
+
+export interface SessionRecord {
+  readonly meta: SessionMeta;
+  readonly head: StreamHead;
+}
+
+export interface SessionStore {
+  meta(ref: SessionRef): Promise<SessionMeta | null>;
+  head(ref: SessionRef): Promise<StreamHead | null>;
+  record(ref: SessionRef): Promise<SessionRecord | null>;
+  list(
+    tenantId: string,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ sessions: SessionMeta[]; cursor: string | null }>;
+  /** Sessions whose next check is due, oldest first; the index is eventually consistent and keys only. */
+  due(shard: string, nowMs: number, limit: number): Promise<SessionRef[]>;
+}
+
+const parse = <T>(schema: z.ZodType<T>, item: Item | null): T | null => (item === null ? null : schema.parse(item));
+
+const refOfKey = (item: Item): SessionRef | null => {
+  const match = /^T#(?<tenantId>[^#]+)#S#(?<sessionId>[^#]+)$/.exec(String(item.pk));
+  return match?.groups === undefined
+    ? null
+    : { tenantId: match.groups.tenantId ?? '', sessionId: match.groups.sessionId ?? '' };
+};
+
+export const sessionStore = (db: Database): SessionStore => {
+  const meta = async (ref: SessionRef) => parse(SessionMeta, await db.get('sessions', metaKey(ref)));
+  const head = async (ref: SessionRef) => parse(StreamHead, await db.get('sessions', headKey(ref)));
+  return {
+    meta,
+    head,
+    record: async (ref) => {
+      const [metaItem, headItem] = await Promise.all([meta(ref), head(ref)]);
+      return metaItem === null || headItem === null ? null : { meta: metaItem, head: headItem };
+    },
+    list: async (tenantId, { limit, cursor }) => {
+      const page: Page = await db.query({
+        table: 'sessions',
+        index: { name: 'by-tenant', partition: 'tenantKey', sort: 'createdKey' },
+        partition: tenantKey(tenantId),
+        limit,
+        descending: true,
+        ...(cursor === undefined ? {} : { cursor }),
+      });
+      return { sessions: page.items.map((item) => SessionMeta.parse(item)), cursor: page.cursor };
+    },
+    due: async (shard, nowMs, limit) => {
+      const page = await db.query({
+        table: 'sessions',
+        index: { name: 'live', partition: 'liveShard', sort: 'nextCheckAtMs' },
+        partition: shard,
+        sort: { to: nowMs },
+        limit,
+      });
+      return page.items.flatMap((item) => refOfKey(item) ?? []);
+    },
+  };
+};
+
+/** What the API shows of a session. */
+export const viewOf = (meta: SessionMeta): SessionView => ({
+  sessionId: meta.config.sessionId,
+  agentId: meta.config.agentId,
+  state: meta.state,
+  reason: meta.reason,
+  desired: meta.desired,
+  provider: meta.config.provider,
+  model: meta.config.model,
+  buildId: meta.config.buildId,
+  repository: meta.config.repository,
+  title: meta.title,
+  epoch: meta.epoch,
+  head: { epoch: meta.epoch, offset: meta.offset, seq: meta.seq },
+  createdBy: meta.createdBy,
+  createdAt: meta.createdAt,
+  updatedAt: meta.updatedAt,
+  lastEventAt: meta.lastEventAt,
+  startedAt: meta.startedAt,
+  endedAt: meta.endedAt,
+  taskArn: meta.taskArn,
+  usage: {
+    agentMs: meta.usage.agentMs,
+    waitingMs: meta.usage.waitingMs,
+    terminalBytes: meta.usage.terminalBytes,
+    filesTouched: meta.usage.filesTouched,
+    commands: meta.usage.commands,
+  },
+});

@@ -1,0 +1,153 @@
+/** The event log: one item per committed batch (a segment), found by the seq of its first event; the annex of closed epochs beside it. */
+import { z } from 'zod';
+import { type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
+import type { Database, Item, Put } from '../database.ts';
+import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
+
+const SEQ_DIGITS = 12;
+const padded = (value: number) => String(value).padStart(SEQ_DIGITS, '0');
+const segmentSk = (firstSeq: number) => `SEG#${padded(firstSeq)}`;
+
+export const Segment = z.looseObject({
+  pk: z.string(),
+  sk: z.string(),
+  epoch: z.int(),
+  /** 0 where the control plane wrote the events. */
+  firstRseq: z.int(),
+  lastRseq: z.int(),
+  firstSeq: z.int(),
+  lastSeq: z.int(),
+  digest: z.string(),
+  /** JSON array of SessionEvent: one attribute, so that an item's size is known and no marshalling changes a number. */
+  events: z.string(),
+  committedAtMs: z.int(),
+});
+export type Segment = z.infer<typeof Segment>;
+
+export interface SegmentDraft {
+  readonly epoch: number;
+  readonly firstRseq: number;
+  readonly digest: string;
+  readonly events: readonly SessionEvent[];
+  readonly firstSeq: number;
+  readonly committedAtMs: number;
+}
+
+export const segmentPut = (ref: SessionRef, draft: SegmentDraft): Put => ({
+  kind: 'put',
+  table: 'events',
+  item: {
+    pk: sessionPk(ref),
+    sk: segmentSk(draft.firstSeq),
+    epoch: draft.epoch,
+    firstRseq: draft.firstRseq,
+    lastRseq: draft.firstRseq === 0 ? 0 : draft.firstRseq + draft.events.length - 1,
+    firstSeq: draft.firstSeq,
+    lastSeq: draft.firstSeq + draft.events.length - 1,
+    digest: draft.digest,
+    events: JSON.stringify(draft.events),
+    committedAtMs: draft.committedAtMs,
+  },
+  conditions: [{ attr: 'pk', is: 'absent' }],
+});
+
+/** A late batch of a closed epoch: kept, without a seq and without changing the projection. */
+export const annexPut = (
+  ref: SessionRef,
+  epoch: number,
+  firstRseq: number,
+  digest: string,
+  eventsJson: string,
+  nowMs: number,
+): Put => ({
+  kind: 'put',
+  table: 'events',
+  item: {
+    pk: sessionPk(ref),
+    sk: `ANNEX#${String(epoch).padStart(6, '0')}#${padded(firstRseq)}`,
+    epoch,
+    firstRseq,
+    digest,
+    events: eventsJson,
+    committedAtMs: nowMs,
+  },
+  conditions: [{ attr: 'pk', is: 'absent' }],
+});
+
+/** A batch that came again under the same number with other contents: evidence, never part of the log. */
+export const quarantinePut = (
+  ref: SessionRef,
+  epoch: number,
+  firstRseq: number,
+  digest: string,
+  eventsJson: string,
+  nowMs: number,
+): Put => ({
+  kind: 'put',
+  table: 'events',
+  item: {
+    pk: sessionPk(ref),
+    sk: `QUARANTINE#${String(epoch).padStart(6, '0')}#${padded(firstRseq)}#${digest}`,
+    epoch,
+    firstRseq,
+    digest,
+    events: eventsJson,
+    committedAtMs: nowMs,
+  },
+});
+
+const EventArray = z.array(SessionEventSchema);
+export const eventsOf = (item: Item): SessionEvent[] => EventArray.parse(JSON.parse(Segment.parse(item).events));
+
+/**
+ * Events with `seq >= fromSeq`, at most about `limit` (whole segments are read, the page is then cut).
+ * @returns events in order of seq, without gap
+ */
+export const readEvents = async (
+  db: Database,
+  ref: SessionRef,
+  fromSeq: number,
+  limit: number,
+): Promise<SessionEvent[]> => {
+  const events: SessionEvent[] = [];
+  const before = await db.query({
+    table: 'events',
+    partition: sessionPk(ref),
+    sort: { from: 'SEG#', to: segmentSk(fromSeq) },
+    limit: 1,
+    descending: true,
+  });
+  let from = String(before.items[0]?.sk ?? segmentSk(fromSeq));
+  while (events.length < limit) {
+    const page = await db.query({ table: 'events', partition: sessionPk(ref), sort: { from, to: 'SEG#~' }, limit: 50 });
+    for (const item of page.items) events.push(...eventsOf(item).filter((event) => event.seq >= fromSeq));
+    if (page.cursor === null) break;
+    from = `${String(page.items.at(-1)?.sk)}\u0000`;
+  }
+  return events.slice(0, limit);
+};
+
+/** Digest stored for the batch that began at `firstRseq`, for duplicates older than the head remembers. */
+export const storedDigest = async (
+  db: Database,
+  ref: SessionRef,
+  epoch: number,
+  firstRseq: number,
+): Promise<string | null> => {
+  let cursor: string | undefined;
+  do {
+    const page = await db.query({
+      table: 'events',
+      partition: sessionPk(ref),
+      sort: { beginsWith: 'SEG#' },
+      limit: 200,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    const found = page.items
+      .map((item) => Segment.parse(item))
+      .find((segment) => segment.epoch === epoch && segment.firstRseq === firstRseq);
+    if (found !== undefined) return found.digest;
+    cursor = page.cursor ?? undefined;
+  } while (cursor !== undefined);
+  return null;
+};
