@@ -1,0 +1,114 @@
+/** Runs a task as a process group on this machine, with an environment of its own that inherits nothing but a PATH. */
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../../shared/clock.ts';
+import { killGroup, killMarked, TASK_MARK_VARIABLE } from './process-sweep.ts';
+import { logStreams } from './task-log.ts';
+
+export interface LaunchSpec {
+  readonly taskId: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly stopTimeoutSec: number;
+}
+export interface TaskExit {
+  /** 128 + signal number for a killed task, as a container reports it; null when it never started. */
+  readonly exitCode: number | null;
+  readonly reason: string;
+}
+export interface LaunchedTask {
+  /** SIGTERM now, SIGKILL for all of it after the stop time-out. Repeats are ignored. */
+  stop(): void;
+  /** SIGKILL for all of it now. */
+  kill(): void;
+}
+/** Where tasks run. `onExit` is called exactly once, after everything of the task is gone. */
+export interface TaskLauncher {
+  launch(spec: LaunchSpec, onStarted: () => void, onExit: (exit: TaskExit) => void): LaunchedTask;
+  /** Deletes what is kept of an ended task. */
+  forget(taskId: string): void;
+}
+
+export interface ProcessLauncherOptions {
+  /** Program and arguments, for example [node, 'runner-image/src/pty-host/main.ts']. */
+  readonly command: readonly [string, ...string[]];
+  readonly cwd: string;
+  /** PATH of the tasks: the pinned Node first. */
+  readonly path: string;
+  /** Logs and throw-away homes. */
+  readonly dir: string;
+  readonly clock: Clock;
+}
+
+const SIGNAL_BASE = 128;
+const SIGKILL_NUMBER = 9;
+const SIGTERM_NUMBER = 15;
+
+const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null): number =>
+  code ?? SIGNAL_BASE + (signal === 'SIGTERM' ? SIGTERM_NUMBER : SIGKILL_NUMBER);
+
+/** Tasks die with us in every case: their stdin is a pipe that ends with this process (VILLAGE_DIE_WITH_PARENT). */
+export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher => {
+  mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+  const homeOf = (taskId: string) => join(options.dir, `${taskId}.home`);
+  const logOf = (taskId: string) => join(options.dir, `${taskId}.log`);
+
+  const start = ({ taskId, environment }: LaunchSpec) => {
+    const [program, ...args] = options.command;
+    const home = homeOf(taskId);
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    const child = spawn(program, args, {
+      cwd: options.cwd,
+      env: {
+        PATH: options.path,
+        HOME: home,
+        ...environment,
+        VILLAGE_DIE_WITH_PARENT: '1',
+        [TASK_MARK_VARIABLE]: taskId,
+      },
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    child.stdin.on('error', () => {}); // EPIPE: the task ended; its exit says so.
+    logStreams(logOf(taskId), [child.stdout, child.stderr]);
+    return child;
+  };
+
+  return {
+    launch(spec, onStarted, onExit) {
+      const child = start(spec);
+      let cancelKill: (() => void) | undefined;
+      let isOver = false;
+      const kill = (): void => {
+        if (child.pid !== undefined && !isOver) killGroup(child.pid);
+        killMarked(spec.taskId);
+      };
+      const end = (exit: TaskExit): void => {
+        if (isOver) return;
+        cancelKill?.();
+        kill();
+        isOver = true;
+        child.stdin.destroy();
+        rmSync(homeOf(spec.taskId), { recursive: true, force: true });
+        onExit(exit);
+      };
+      child.once('spawn', onStarted);
+      child.once('error', (error) => end({ exitCode: null, reason: error.message }));
+      child.once('exit', (code, signal) =>
+        end({ exitCode: exitCodeOf(code, signal), reason: 'Essential container in task exited' }),
+      );
+      return {
+        kill,
+        stop() {
+          if (isOver || cancelKill !== undefined) return;
+          child.kill('SIGTERM');
+          cancelKill = options.clock.after(spec.stopTimeoutSec * 1_000, kill);
+        },
+      };
+    },
+    forget(taskId) {
+      rmSync(logOf(taskId), { force: true });
+      rmSync(homeOf(taskId), { recursive: true, force: true });
+    },
+  };
+};
