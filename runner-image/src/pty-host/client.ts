@@ -35,7 +35,7 @@ export interface PtyProcess {
   thaw(): Promise<void>;
   /** Ends every process of the session, daemons included; rejects with PtyError left_over when one stays. */
   kill(): Promise<void>;
-  /** Settles after the last byte was delivered to the reader. */
+  /** Settles after the last byte reached the reader, or is kept for it. */
   readonly exited: Promise<PtyExit>;
   /** Tells pty-host to forget the ended process; until then every adopt reports its exit again. */
   release(): Promise<void>;
@@ -69,7 +69,6 @@ const attach = (described: ListedProcess, calls: Calls): Attached => {
   let reader: ((bytes: Buffer, rawOffset: number) => void) | undefined;
   // Bounded by pty-host, which stops at its cap of unacknowledged bytes.
   let early: { bytes: Buffer; offset: number }[] = [];
-  let ending: PtyExit | undefined;
   const process: PtyProcess = {
     id,
     pid,
@@ -79,7 +78,6 @@ const attach = (described: ListedProcess, calls: Calls): Attached => {
       const kept = early;
       early = [];
       for (const { bytes, offset } of kept) next(bytes, offset);
-      if (ending !== undefined) exit.resolve(ending);
     },
     ack: (rawOffset) => calls.ack(handle, rawOffset),
     write: (data) => calls.write(handle, Buffer.from(data)),
@@ -94,10 +92,7 @@ const attach = (described: ListedProcess, calls: Calls): Attached => {
   return {
     process,
     deliver: (bytes, offset) => (reader === undefined ? early.push({ bytes, offset }) : reader(bytes, offset)),
-    settle(ended) {
-      ending = ended;
-      if (reader !== undefined || early.length === 0) exit.resolve(ended);
-    },
+    settle: exit.resolve,
   };
 };
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import type { Clock, Random } from '../../../shared/clock.ts';
 import { PTY_CONNECTIONS_MAX, PTY_PROCESSES_MAX } from './caps.ts';
 import { type HostedProcess, hostProcess } from './hosted-process.ts';
@@ -18,6 +19,8 @@ export interface PtyServer {
   /** Closes the socket and removes its directory. */
   close(): void;
 }
+
+const Numbered = z.object({ req: z.int() });
 
 type Answer = { process?: ListedProcess; processes?: ListedProcess[] };
 
@@ -164,17 +167,25 @@ const serveConnection = (socket: Socket, table: ProcessTable): void => {
       refuse(request.req, error);
     }
   };
+  const write = (handle: number, req: number, bytes: Buffer): void => {
+    try {
+      table.get(handle).write(bytes);
+      say({ op: 'ok', req });
+    } catch (error) {
+      refuse(req, error);
+    }
+  };
+  const control = (json: unknown): void => {
+    const request = Request.safeParse(json);
+    if (request.success) void answer(request.data);
+    // A request that does not fit is refused by its number; without one the connection is out of step.
+    else refuse(Numbered.parse(json).req, request.error);
+  };
   const onFrame = (frame: WireFrame): void => {
-    if (frame.kind === 'control') void answer(Request.parse(frame.json));
+    if (frame.kind === 'control') control(frame.json);
     else if (frame.kind === 'ack') table.ack(frame.handle, frame.value);
-    else if (frame.kind === 'write') {
-      try {
-        table.get(frame.handle).write(frame.bytes);
-        say({ op: 'ok', req: frame.value });
-      } catch (error) {
-        refuse(frame.value, error);
-      }
-    } else throw new Error('pty socket: output sent to pty-host');
+    else if (frame.kind === 'write') write(frame.handle, frame.value, frame.bytes);
+    else throw new Error('pty socket: output sent to pty-host');
   };
   const read = frameReader(onFrame);
   socket.on('data', (chunk) => {

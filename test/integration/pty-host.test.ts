@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { PtyHost } from '../../runner-image/src/pty-host/client.ts';
+import { bash, collect, processesWith, type StartedHost, startHost, stateOf } from './pty-host-fixture.ts';
+
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
+const until = (condition: () => boolean) =>
+  vi.waitFor(() => expect(condition()).toBe(true), { timeout: 20_000, interval: 10 });
+/** Writes deterministic bytes without line ends, and the same to a file. */
+const produce = (bytes: number, copy: string) =>
+  `stty raw -echo; head -c ${bytes} /dev/zero | openssl enc -aes-128-ctr -nosalt -pass pass:x 2>/dev/null | base64 -w0 | tee ${copy}`;
+
+describe('pty-host', () => {
+  let folder = '';
+  let host: StartedHost;
+  let client: PtyHost;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'pty-host-test-'));
+    host = startHost('idle');
+    client = await host.connect();
+  });
+  afterEach(async () => {
+    client.close();
+    host.child.stdin?.end();
+    await host.exited;
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('the socket is private', async () => {
+    const { socketPath } = await host.runner(0);
+    expect(statSync(socketPath).mode & 0o777).toBe(0o600);
+    expect(statSync(dirname(socketPath)).mode & 0o777).toBe(0o700);
+  });
+
+  test('bash echoes what is typed, keeps its size, and reports its exit', async () => {
+    const shell = await client.spawn(bash('echo'));
+    const output = collect(shell);
+    await output.until(/\$ /);
+    await shell.write('echo $((40 + 2))\r');
+    await output.until(/\r42\r\n/);
+    await shell.resize(100, 30);
+    await shell.write('stty size\r');
+    await output.until(/\r30 100\r\n/);
+    await shell.write('exit 5\r');
+    expect(await shell.exited).toEqual({ kind: 'exited', exitCode: 5, signal: null });
+  });
+
+  test('the environment is what was asked for, and the mark', async () => {
+    const shell = await client.spawn({
+      ...bash('env', 'env -0 | tr "\\0" "\\n" | sort'),
+      env: { PATH: '/usr/bin:/bin', A: 'ä b' },
+    });
+    const output = collect(shell);
+    await shell.exited;
+    const names = output
+      .text()
+      .trim()
+      .split('\r\n')
+      .map((line) => line.split('=')[0]);
+    // PWD and TERM come from node-pty; SHLVL and _ from bash.
+    expect(names.sort()).toEqual(['A', 'PATH', 'PWD', 'SHLVL', 'TERM', 'VILLAGE_SESSION_MARK', '_']);
+    expect(output.text()).toContain('A=ä b');
+  });
+
+  test('1 MB arrives whole, and so does the tail of 20 short programs', async () => {
+    const copy = join(folder, 'copy');
+    const big = await client.spawn(bash('big', produce(1_000_000, copy)));
+    const output = collect(big);
+    await big.exited;
+    expect(sha256(output.bytes())).toBe(sha256(readFileSync(copy)));
+    expect(output.bytes().length).toBeGreaterThan(1_000_000);
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, index) => {
+        const small = await client.spawn(bash(`small-${index}`, produce(20_000, `${copy}-${index}`)));
+        const bytes = collect(small);
+        await small.exited;
+        expect(sha256(bytes.bytes())).toBe(sha256(readFileSync(`${copy}-${index}`)));
+      }),
+    );
+  });
+
+  test('a program that ends while nobody acknowledges loses nothing, and its exit is told at each adopt', async () => {
+    const copy = join(folder, 'copy');
+    const program = await client.spawn(bash('slow', produce(1_200_000, copy)));
+    const seen: Buffer[] = [];
+    program.onData((bytes) => seen.push(bytes));
+    const size = () => seen.reduce((sum, bytes) => sum + bytes.length, 0);
+    await until(() => size() >= 1024 * 1024);
+    // Twice the 200 ms after which node-pty would close the terminal, if the program had ended and we had let it.
+    const listed = (await client.list())[0];
+    expect(listed).toMatchObject({ id: 'slow', ackedOffset: 0, exited: false });
+    expect(size()).toBeLessThan(1_300_000);
+    const second = await host.connect();
+    const adopted = await second.adopt('slow', 0);
+    const output = collect(adopted);
+    expect(await adopted.exited).toEqual({ kind: 'exited', exitCode: 0, signal: null });
+    expect(sha256(output.bytes())).toBe(sha256(readFileSync(copy)));
+    const third = await host.connect();
+    const again = await third.adopt('slow', output.bytes().length);
+    expect((await again.exited).kind).toBe('exited');
+    await expect(third.adopt('slow', 0)).rejects.toMatchObject({ code: 'offset_gone' });
+    await again.release();
+    await expect(third.adopt('slow', output.bytes().length)).rejects.toMatchObject({ code: 'unknown_process' });
+    second.close();
+    third.close();
+  });
+
+  test('a program that ends with its last bytes unread in the terminal keeps them until they are wanted', async () => {
+    // Fills the unacknowledged buffer exactly to the point where reading stops, then ends with a tail in the kernel.
+    const program = await client.spawn(
+      bash('tail', 'stty raw -echo; head -c 1048576 /dev/zero | tr "\\0" a; sleep 0.2; printf THE-END; exit 4'),
+    );
+    let size = 0;
+    program.onData((bytes) => {
+      size += bytes.length;
+    });
+    await until(() => size >= 1024 * 1024 && stateOf(program.pid) === undefined);
+    const second = await host.connect();
+    const adopted = await second.adopt('tail', 0);
+    const output = collect(adopted);
+    expect(await adopted.exited).toEqual({ kind: 'exited', exitCode: 4, signal: null });
+    expect(output.text().slice(-8)).toBe('aTHE-END');
+    second.close();
+  });
+
+  test('kill leaves nothing, a daemonised grandchild included', async () => {
+    const shell = await client.spawn(
+      bash(
+        'daemons',
+        `trap '' TERM HUP; (setsid nohup sleep 300 >/dev/null 2>&1 &); setsid bash -c 'trap "" TERM; sleep 301' & echo ready; wait`,
+      ),
+    );
+    await collect(shell).until(/ready/);
+    await until(() => processesWith(shell.mark).length >= 3);
+    await shell.kill();
+    expect(processesWith(shell.mark)).toEqual([]);
+    expect(await shell.exited).toMatchObject({ kind: 'exited' });
+  });
+
+  test('freeze stops every process of the session, thaw lets it go on', async () => {
+    const shell = await client.spawn(bash('freeze', '(while :; do sleep 0.01; echo tick; done) & wait'));
+    const output = collect(shell);
+    await output.until(/tick/);
+    await shell.freeze();
+    const frozen = processesWith(shell.mark);
+    expect(frozen.length).toBeGreaterThanOrEqual(2);
+    expect(frozen.map(stateOf)).toEqual(frozen.map(() => 'T'));
+    expect((await client.list())[0]).toMatchObject({ frozen: true });
+    const before = output.text().length;
+    await shell.thaw();
+    await until(() => output.text().length > before + 20);
+    await shell.freeze();
+    await shell.kill();
+    expect(processesWith(shell.mark)).toEqual([]);
+  });
+
+  test('what cannot be done is refused with a code', async () => {
+    await expect(client.spawn({ ...bash('x'), cols: 0 })).rejects.toMatchObject({ code: 'failed' });
+    await expect(client.adopt('nobody', 0)).rejects.toMatchObject({ code: 'unknown_process' });
+    // The connection survives a refusal.
+    expect(await client.list()).toEqual([]);
+  });
+
+  test('a second process of the same id is refused', async () => {
+    const shell = await client.spawn(bash('twice'));
+    await expect(client.spawn(bash('twice'))).rejects.toMatchObject({ code: 'duplicate_id' });
+    await shell.kill();
+    await shell.exited;
+    await expect(shell.write('x')).rejects.toMatchObject({ code: 'exited' });
+  });
+
+  test('a file that does not exist ends at once with a code other than 0', async () => {
+    const program = await client.spawn({ ...bash('missing'), file: '/no/such/file' });
+    expect(await program.exited).toMatchObject({ kind: 'exited', exitCode: 1 });
+  });
+});
