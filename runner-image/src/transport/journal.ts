@@ -1,0 +1,196 @@
+/**
+ * The events of one epoch on disk until they are acknowledged, so that a crash of the runner loses none. Each record is
+ * handed to the kernel (write(2)) before the event counts as recorded and is not fsynced: the file serves a restarted
+ * runner on a living host, and a host that dies takes the CLI and this disk with it.
+ */
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { z } from 'zod';
+import { EventEnvelope } from '../../../shared/events.ts';
+import { UploadWish } from '../../../shared/frames.ts';
+
+const rseq = z.int().min(0);
+const Record = z.discriminatedUnion('k', [
+  /** What a compaction begins the file with. */
+  z.strictObject({ k: z.literal('head'), nextRseq: rseq, ackedRseq: rseq }),
+  z.strictObject({ k: z.literal('event'), event: EventEnvelope }),
+  /** A batch that may have been sent: after a restart the same bytes must be sent again. */
+  z.strictObject({ k: z.literal('batch'), firstRseq: rseq, lastRseq: rseq, uploads: z.array(UploadWish) }),
+  z.strictObject({ k: z.literal('acked'), ackedRseq: rseq }),
+]);
+type Record = z.infer<typeof Record>;
+
+export interface SealedBatch {
+  readonly firstRseq: number;
+  /** `firstRseq - 1` for a batch without events. */
+  readonly lastRseq: number;
+  readonly uploads: readonly UploadWish[];
+}
+
+export interface JournalState {
+  readonly nextRseq: number;
+  readonly ackedRseq: number;
+  /** Unacknowledged events, in order. */
+  readonly events: readonly EventEnvelope[];
+  readonly sealed: SealedBatch | null;
+}
+
+export interface Journal {
+  /** Bytes of unacknowledged records; the session freezes beyond JOURNAL_MAX_BYTES. */
+  readonly liveBytes: number;
+  append(event: EventEnvelope): void;
+  seal(batch: SealedBatch): void;
+  /** Forgets events up to `ackedRseq`; rewrites the file once most of it is dead. */
+  acked(ackedRseq: number): void;
+  close(): void;
+  remove(): void;
+}
+
+/** Dead bytes below which a rewrite is not worth it. */
+const COMPACT_MIN_DEAD_BYTES = 256 * 1024;
+
+const empty = (): JournalState => ({ nextRseq: 1, ackedRseq: 0, events: [], sealed: null });
+
+const applied = (state: JournalState, record: Record): JournalState | undefined => {
+  switch (record.k) {
+    case 'head':
+      return { ...empty(), nextRseq: record.nextRseq, ackedRseq: record.ackedRseq };
+    case 'event':
+      if (record.event.rseq !== state.nextRseq) return undefined;
+      (state.events as EventEnvelope[]).push(record.event);
+      return { ...state, nextRseq: state.nextRseq + 1 };
+    case 'batch': {
+      const { firstRseq, lastRseq, uploads } = record;
+      return { ...state, sealed: { firstRseq, lastRseq, uploads } };
+    }
+    case 'acked':
+      return {
+        ...state,
+        ackedRseq: Math.max(state.ackedRseq, record.ackedRseq),
+        events: state.events.filter((event) => event.rseq > record.ackedRseq),
+        sealed: null,
+      };
+  }
+};
+
+const parseLine = (line: string): Record | undefined => {
+  try {
+    const parsed = Record.safeParse(JSON.parse(line));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    // A line cut off by a crash: it is the tail, and what it held had not been sent.
+    return undefined;
+  }
+};
+
+/** Reads what can be trusted: everything up to the first line that is torn or out of order. */
+export const readJournal = (text: string): { state: JournalState; isTorn: boolean } => {
+  let state: JournalState = empty();
+  const lines = text.split('\n');
+  const rest = lines.pop() ?? '';
+  for (const line of lines) {
+    const record = parseLine(line);
+    const next = record && applied(state, record);
+    if (next === undefined) return { state, isTorn: true };
+    state = next;
+  }
+  return { state, isTorn: rest !== '' };
+};
+
+const lineOf = (record: Record): string => `${JSON.stringify(record)}\n`;
+
+const wholeFile = ({ nextRseq, ackedRseq, events, sealed }: JournalState): string => {
+  const first = events[0]?.rseq ?? nextRseq;
+  let text = lineOf({ k: 'head', nextRseq: first, ackedRseq });
+  for (const event of events) text += lineOf({ k: 'event', event });
+  if (sealed) text += lineOf({ k: 'batch', ...sealed, uploads: [...sealed.uploads] });
+  return text;
+};
+
+/** Opens or creates the journal at `path` (mode 0600) and says what it held. Throws when the disk refuses. */
+export const openJournal = (path: string): { journal: Journal; state: JournalState } => {
+  const state = existsSync(path) ? readJournal(readFileSync(path, 'utf8')).state : empty();
+  return { journal: new FileJournal(path, state), state };
+};
+
+class FileJournal implements Journal {
+  readonly #path: string;
+  #events: { event: EventEnvelope; sizeBytes: number }[];
+  #nextRseq: number;
+  #ackedRseq: number;
+  #sealed: SealedBatch | null;
+  #liveBytes = 0;
+  #fileBytes = 0;
+  #fd = -1;
+
+  constructor(path: string, state: JournalState) {
+    this.#path = path;
+    this.#nextRseq = state.nextRseq;
+    this.#ackedRseq = state.ackedRseq;
+    this.#sealed = state.sealed;
+    this.#events = state.events.map((event) => ({
+      event,
+      sizeBytes: Buffer.byteLength(lineOf({ k: 'event', event })),
+    }));
+    this.#rewrite();
+  }
+
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
+  append(event: EventEnvelope): void {
+    if (event.rseq !== this.#nextRseq) throw new Error(`journal: rseq ${event.rseq}, expected ${this.#nextRseq}`);
+    const sizeBytes = this.#write({ k: 'event', event });
+    this.#events.push({ event, sizeBytes });
+    this.#liveBytes += sizeBytes;
+    this.#nextRseq += 1;
+  }
+
+  seal(batch: SealedBatch): void {
+    this.#sealed = batch;
+    this.#write({ k: 'batch', ...batch, uploads: [...batch.uploads] });
+  }
+
+  acked(upTo: number): void {
+    this.#ackedRseq = Math.max(this.#ackedRseq, upTo);
+    this.#sealed = null;
+    this.#events = this.#events.filter(({ event, sizeBytes }) => {
+      if (event.rseq > this.#ackedRseq) return true;
+      this.#liveBytes -= sizeBytes;
+      return false;
+    });
+    this.#write({ k: 'acked', ackedRseq: this.#ackedRseq });
+    const deadBytes = this.#fileBytes - this.#liveBytes;
+    if (deadBytes > COMPACT_MIN_DEAD_BYTES && deadBytes > this.#liveBytes) this.#rewrite();
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  remove(): void {
+    this.close();
+    rmSync(this.#path, { force: true });
+  }
+
+  #write(record: Record): number {
+    const bytes = Buffer.from(lineOf(record));
+    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+    this.#fileBytes += bytes.length;
+    return bytes.length;
+  }
+
+  #rewrite(): void {
+    const events = this.#events.map(({ event }) => event);
+    const text = wholeFile({ nextRseq: this.#nextRseq, ackedRseq: this.#ackedRseq, events, sealed: this.#sealed });
+    const fresh = `${this.#path}.new`;
+    writeFileSync(fresh, text, { mode: 0o600, flush: true });
+    // Renamed, so that a crash leaves the old file or the new one, never half of either.
+    renameSync(fresh, this.#path);
+    this.close();
+    this.#fd = openSync(this.#path, 'a', 0o600);
+    this.#fileBytes = Buffer.byteLength(text);
+    this.#liveBytes = this.#events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  }
+}

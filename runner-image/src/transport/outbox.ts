@@ -1,0 +1,245 @@
+/**
+ * Decides what leaves next for one session: one immutable batch in flight, resent as the same bytes until it is
+ * acknowledged. It does no I/O besides its journal and knows no socket: time is handed in, frames are handed out.
+ */
+import { createHash } from 'node:crypto';
+import { batchDigestInput } from '../../../shared/batch.ts';
+import { type EventEnvelope, type EventType, ROW_EVENTS, URGENT_EVENTS } from '../../../shared/events.ts';
+import type { ControlToRunnerFrame, FrameOf, UploadWish } from '../../../shared/frames.ts';
+import {
+  BATCH_MAX_BYTES,
+  BATCH_MAX_EVENTS,
+  BATCH_MAX_ROW_EVENTS,
+  HEARTBEAT_MS,
+  LINGER_UNWATCHED_MS,
+  LINGER_WATCHED_MS,
+  RESEND_FIRST_MS,
+  RESEND_MAX_MS,
+  UPLOAD_GRANTS_AHEAD,
+} from '../../../shared/limits.ts';
+import type { Journal, JournalState } from './journal.ts';
+
+export type AckFrame = FrameOf<ControlToRunnerFrame, 'ack'>;
+export type NackFrame = FrameOf<ControlToRunnerFrame, 'nack'>;
+
+export interface Batch {
+  readonly firstRseq: number;
+  /** `firstRseq - 1` for a heartbeat or a wish. */
+  readonly lastRseq: number;
+  /** The frame as it leaves, every time. */
+  readonly frame: string;
+}
+
+/** `atMs`: when to ask again if nothing happens before. */
+export type OutboxStep =
+  | { readonly kind: 'send'; readonly batch: Batch }
+  | { readonly kind: 'wait'; readonly atMs: number };
+
+export type AckResult =
+  | { readonly kind: 'ignored' }
+  /** `sentAtMs`: when the batch first left, the safe beginning of the lease. */
+  | { readonly kind: 'acked'; readonly ackedRseq: number; readonly sentAtMs: number };
+
+export type NackResult =
+  | { readonly kind: 'ignored' }
+  | { readonly kind: 'resend' }
+  /** The epoch is over: the session must die. */
+  | { readonly kind: 'over'; readonly reason: 'stale_epoch' | 'closed' }
+  /** Control plane and journal disagree about what was sent: nothing sent from here on could be trusted. */
+  | { readonly kind: 'broken'; readonly why: string };
+
+export interface OutboxOptions {
+  readonly sessionId: string;
+  readonly epoch: number;
+  readonly capability: string;
+  readonly journal: Journal;
+  readonly restored: JournalState;
+}
+
+interface Flying extends Batch {
+  firstSentMs: number | null;
+  resendAtMs: number;
+  resendMs: number;
+}
+
+const isRow = (event: EventEnvelope): boolean => ROW_EVENTS.has(event.type as EventType);
+const isUrgent = (event: EventEnvelope): boolean => URGENT_EVENTS.has(event.type as EventType);
+
+/** The longest beginning of `events` that one batch may carry. */
+export const takeBatch = (events: readonly EventEnvelope[]): EventEnvelope[] => {
+  const taken: EventEnvelope[] = [];
+  let sizeBytes = 0;
+  let rows = 0;
+  for (const event of events) {
+    sizeBytes += Buffer.byteLength(JSON.stringify(event)) + 1;
+    rows += isRow(event) ? 1 : 0;
+    const fits = sizeBytes <= BATCH_MAX_BYTES && rows <= BATCH_MAX_ROW_EVENTS && taken.length < BATCH_MAX_EVENTS;
+    if (!fits && taken.length > 0) break;
+    taken.push(event);
+  }
+  return taken;
+};
+
+export const batchDigest = (identity: Parameters<typeof batchDigestInput>[0]): string =>
+  createHash('sha256').update(batchDigestInput(identity)).digest('hex');
+
+/** Restores from `restored`: a batch that may have left before the restart leaves again unchanged. */
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #nextRseq: number;
+  #ackedRseq: number;
+  #pending: EventEnvelope[];
+  #wishes: UploadWish[] = [];
+  #flying: Flying | null = null;
+  #isWatched = false;
+  #isDue: boolean;
+  #wantsHeartbeat = false;
+  #pendingSinceMs: number | null = null;
+  #lastSentMs: number | null = null;
+
+  constructor(options: OutboxOptions) {
+    const { nextRseq, ackedRseq, events, sealed } = options.restored;
+    this.#options = options;
+    this.#nextRseq = nextRseq;
+    this.#ackedRseq = ackedRseq;
+    this.#pending = [...events];
+    this.#isDue = events.length > 0;
+    if (sealed) {
+      const sent = events.filter((event) => event.rseq >= sealed.firstRseq && event.rseq <= sealed.lastRseq);
+      this.#flying = this.#fly(sent, sealed.firstRseq, sealed.uploads);
+    }
+  }
+
+  get nextRseq(): number {
+    return this.#nextRseq;
+  }
+
+  get ackedRseq(): number {
+    return this.#ackedRseq;
+  }
+
+  /** Nothing waits and nothing is in flight. */
+  get isDrained(): boolean {
+    return this.#flying === null && this.#pending.length === 0 && this.#wishes.length === 0;
+  }
+
+  /** Journals the event; it leaves by the linger rules. Throws when the journal cannot be written. */
+  add(event: EventEnvelope, nowMs: number): void {
+    this.#options.journal.append(event);
+    this.#pending.push(event);
+    this.#nextRseq = event.rseq + 1;
+    this.#pendingSinceMs ??= nowMs;
+    if (isUrgent(event)) this.#isDue = true;
+  }
+
+  /** The wish rides on the next batch; an urgent one does not wait for events. */
+  wish(wish: UploadWish, nowMs: number, isUrgentWish: boolean): void {
+    this.#wishes.push(wish);
+    this.#pendingSinceMs ??= nowMs;
+    if (isUrgentWish) this.#isDue = true;
+  }
+
+  setWatched(isWatched: boolean): void {
+    this.#isWatched = isWatched;
+  }
+
+  /** What waits leaves now; with `heartbeat` an empty batch does when nothing waits. */
+  flush(heartbeat = false): void {
+    this.#isDue = true;
+    this.#wantsHeartbeat ||= heartbeat;
+  }
+
+  /** What to do now. A `send` counts as done: its frame must go out, or be lost like any other frame. */
+  next(nowMs: number): OutboxStep {
+    if (this.#flying === null) {
+      const atMs = this.#dueAtMs(nowMs);
+      if (atMs > nowMs) return { kind: 'wait', atMs };
+      this.#flying = this.#seal();
+      this.#wantsHeartbeat = false;
+      // What did not fit into this batch follows as soon as it is acknowledged.
+      this.#isDue = this.#flying.lastRseq < this.#nextRseq - 1 || this.#wishes.length > 0;
+      this.#pendingSinceMs = this.#isDue ? nowMs : null;
+    }
+    const flying = this.#flying;
+    if (nowMs < flying.resendAtMs) return { kind: 'wait', atMs: flying.resendAtMs };
+    flying.firstSentMs ??= nowMs;
+    flying.resendAtMs = nowMs + flying.resendMs;
+    flying.resendMs = Math.min(flying.resendMs * 2, RESEND_MAX_MS);
+    this.#lastSentMs = nowMs;
+    return { kind: 'send', batch: flying };
+  }
+
+  onAck(ack: AckFrame): AckResult {
+    const flying = this.#flying;
+    if (ack.epoch !== this.#options.epoch || flying?.firstSentMs == null) return { kind: 'ignored' };
+    // A late answer to an empty batch names the same firstRseq as the events that followed it.
+    if (ack.firstRseq !== flying.firstRseq || ack.ackedRseq < flying.lastRseq) return { kind: 'ignored' };
+    const sentAtMs = flying.firstSentMs;
+    this.#settle(flying.lastRseq);
+    return { kind: 'acked', ackedRseq: this.#ackedRseq, sentAtMs };
+  }
+
+  onNack(nack: NackFrame, nowMs: number): NackResult {
+    const flying = this.#flying;
+    if (nack.epoch !== this.#options.epoch) return { kind: 'ignored' };
+    if (nack.reason === 'stale_epoch' || nack.reason === 'closed') return { kind: 'over', reason: nack.reason };
+    if (flying === null || nack.firstRseq !== flying.firstRseq) return { kind: 'ignored' };
+    if (nack.reason !== 'gap') return { kind: 'broken', why: `batch ${nack.firstRseq} was refused: ${nack.reason}` };
+    if (nack.expected > this.#nextRseq) return { kind: 'broken', why: 'the journal was lost' };
+    if (nack.expected > flying.lastRseq && nack.expected > flying.firstRseq) {
+      this.#settle(nack.expected - 1);
+      return { kind: 'resend' };
+    }
+    if (nack.expected !== flying.firstRseq)
+      return { kind: 'broken', why: `event ${nack.expected} is expected, but ${flying.firstRseq} is the first kept` };
+    flying.resendAtMs = nowMs + flying.resendMs;
+    return { kind: 'resend' };
+  }
+
+  /** After a reconnect: takes what the control plane has; the batch in flight leaves again at once. */
+  onWelcome(upTo: number): NackResult {
+    const flying = this.#flying;
+    if (upTo >= this.#nextRseq) return { kind: 'broken', why: 'the journal was lost' };
+    if (upTo > this.#ackedRseq) {
+      if (flying !== null && upTo >= flying.firstRseq && upTo < flying.lastRseq)
+        return { kind: 'broken', why: `batch ${flying.firstRseq} was stored in part` };
+      this.#settle(upTo);
+    }
+    if (this.#flying) this.#flying.resendAtMs = 0;
+    return { kind: 'resend' };
+  }
+
+  #dueAtMs(nowMs: number): number {
+    const hasSomething = this.#pending.length > 0 || this.#wishes.length > 0 || this.#wantsHeartbeat;
+    if (this.#isDue && hasSomething) return nowMs;
+    const lingerMs = this.#isWatched ? LINGER_WATCHED_MS : LINGER_UNWATCHED_MS;
+    const lingerAtMs = this.#pendingSinceMs === null ? Number.POSITIVE_INFINITY : this.#pendingSinceMs + lingerMs;
+    return Math.min(lingerAtMs, (this.#lastSentMs ?? nowMs) + HEARTBEAT_MS);
+  }
+
+  #seal(): Flying {
+    const events = takeBatch(this.#pending);
+    const firstRseq = events[0]?.rseq ?? this.#nextRseq;
+    const uploads = this.#wishes.slice(0, UPLOAD_GRANTS_AHEAD);
+    this.#wishes = this.#wishes.slice(uploads.length);
+    const sealed = this.#fly(events, firstRseq, uploads);
+    this.#options.journal.seal({ firstRseq, lastRseq: sealed.lastRseq, uploads });
+    return sealed;
+  }
+
+  #fly(events: EventEnvelope[], firstRseq: number, uploads: readonly UploadWish[]): Flying {
+    const { sessionId, epoch, capability } = this.#options;
+    const digest = batchDigest({ sessionId, epoch, firstRseq, events });
+    const body = { type: 'runner_events', capability, sessionId, epoch, firstRseq, events, digest, uploads };
+    const lastRseq = firstRseq + events.length - 1;
+    const frame = JSON.stringify(body);
+    return { firstRseq, lastRseq, frame, firstSentMs: null, resendAtMs: 0, resendMs: RESEND_FIRST_MS };
+  }
+
+  #settle(upTo: number): void {
+    this.#ackedRseq = Math.max(this.#ackedRseq, upTo);
+    this.#options.journal.acked(this.#ackedRseq);
+    this.#pending = this.#pending.filter((event) => event.rseq > this.#ackedRseq);
+    this.#flying = null;
+  }
+}
