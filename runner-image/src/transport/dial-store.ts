@@ -1,0 +1,73 @@
+/**
+ * The runner's credential and dial number on its private disk: the next credential is written down before the control
+ * plane hears of it, so that a dial whose answer was lost can be repeated and is not a lock-out.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import type { Random } from '../../../shared/clock.ts';
+
+const Stored = z.strictObject({
+  current: z.string().min(1),
+  /** Told to the control plane with a dial whose outcome is not known yet. */
+  next: z.string().min(1).nullable(),
+  dial: z.int().min(0),
+});
+type Stored = z.infer<typeof Stored>;
+
+const SECRET_BYTES = 32;
+
+export interface DialTicket {
+  /** Rises with every dial of this runner. */
+  readonly dial: number;
+  readonly credential: string;
+  readonly nextCredentialSha256: string;
+}
+
+export interface DialStore {
+  /** Numbers a dial; the same next credential is offered until a dial succeeded. */
+  begin(): DialTicket;
+  /** The dial with this number was answered: the next credential is in force. */
+  succeeded(dial: number): void;
+}
+
+const readStored = (path: string): Stored | undefined => {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    // First start: there is nothing to go on from but the one-use token.
+    return undefined;
+  }
+  return Stored.parse(JSON.parse(text));
+};
+
+/** `startToken` counts only while nothing is stored. Throws when the file is damaged: guessing would lock us out. */
+export const openDialStore = (path: string, startToken: string, random: Random): DialStore => {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  let stored: Stored = readStored(path) ?? { current: startToken, next: null, dial: 0 };
+  /** The credential each unanswered dial offered: two may be open during a planned re-dial. */
+  const offered = new Map<number, string>();
+  const save = (next: Stored): void => {
+    const fresh = `${path}.new`;
+    writeFileSync(fresh, JSON.stringify(next), { mode: 0o600, flush: true });
+    renameSync(fresh, path);
+    stored = next;
+  };
+  return {
+    begin() {
+      const next = stored.next ?? random.hex(SECRET_BYTES);
+      const dial = stored.dial + 1;
+      save({ ...stored, next, dial });
+      offered.clear();
+      offered.set(dial, next);
+      const nextCredentialSha256 = createHash('sha256').update(next).digest('hex');
+      return { dial, credential: stored.current, nextCredentialSha256 };
+    },
+    succeeded(dial) {
+      const next = offered.get(dial);
+      if (next !== undefined) save({ ...stored, current: next, next: null });
+    },
+  };
+};
