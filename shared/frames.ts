@@ -223,6 +223,8 @@ export const ControlToRunnerFrame = z.discriminatedUnion('type', [
     controlTerm,
     inputSeq,
     data: z.string(),
+    /** Typed and sent with Enter in the way the CLI takes a prompt; raw keys otherwise. */
+    submit: z.boolean().default(false),
   }),
   z.strictObject({
     type: z.literal('resize'),

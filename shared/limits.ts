@@ -90,6 +90,12 @@ export const SNAPSHOT_MAX_PARTS = 64;
 /** Frames a viewer holds above its own offset before it asks for a snapshot. */
 export const VIEWER_HOLD_MAX_FRAMES = 512;
 export const VIEWER_HOLD_MS = 1_000;
+/** Characters a viewer's terminal may have waiting to be drawn; beyond it they are dropped for a snapshot. */
+export const VIEWER_WRITE_QUEUE_MAX_CHARS = 8 * MIB;
+/** Durable events the page keeps of one session; older ones are paged in from the log. */
+export const VIEWER_EVENTS_MAX = 2_000;
+/** Stored transcript the page replays, from the end backwards. */
+export const VIEWER_TRANSCRIPT_MAX_BYTES = 16 * MIB;
 /** An attach from an address at most this far behind gets the bytes; further behind gets a snapshot. */
 export const ATTACH_BYTES_MAX = 256 * KIB;
 export const SPOOL_MAX_BYTES = 256 * MIB;

@@ -3,6 +3,7 @@
  * EPOCH#n (one life on one runner). Keys carry the tenant, so another tenant's id finds nothing.
  */
 import { z } from 'zod';
+import type { Clock } from '../../shared/clock.ts';
 import { DesiredState, SessionConfig, SessionState, type SessionView, StateReason } from '../../shared/session.ts';
 import { UsageCounters } from '../../shared/usage.ts';
 import type { Database, Item, Key, Page } from '../database.ts';
@@ -79,6 +80,8 @@ export interface SessionStore {
   meta(ref: SessionRef): Promise<SessionMeta | null>;
   head(ref: SessionRef): Promise<StreamHead | null>;
   record(ref: SessionRef): Promise<SessionRecord | null>;
+  /** The current epoch, remembered for a moment: a frame for an older one is refused by the runner, never misdelivered. */
+  epochOf(ref: SessionRef): Promise<number | null>;
   list(
     tenantId: string,
     page: { limit: number; cursor?: string },
@@ -96,12 +99,24 @@ const refOfKey = (item: Item): SessionRef | null => {
     : { tenantId: match.groups.tenantId ?? '', sessionId: match.groups.sessionId ?? '' };
 };
 
-export const sessionStore = (db: Database): SessionStore => {
+const EPOCH_MEMORY_MS = 2_000;
+const EPOCH_MEMORY_MAX = 10_000;
+
+export const sessionStore = (db: Database, clock: Clock): SessionStore => {
+  const epochs = new Map<string, { epoch: number; untilMs: number }>();
   const meta = async (ref: SessionRef) => parse(SessionMeta, await db.get('sessions', metaKey(ref)));
   const head = async (ref: SessionRef) => parse(StreamHead, await db.get('sessions', headKey(ref)));
   return {
     meta,
     head,
+    epochOf: async (ref) => {
+      const known = epochs.get(sessionPk(ref));
+      if (known !== undefined && known.untilMs > clock.monotonicMs()) return known.epoch;
+      const epoch = (await head(ref))?.epoch ?? null;
+      if (epochs.size >= EPOCH_MEMORY_MAX) epochs.delete(epochs.keys().next().value ?? '');
+      if (epoch !== null) epochs.set(sessionPk(ref), { epoch, untilMs: clock.monotonicMs() + EPOCH_MEMORY_MS });
+      return epoch;
+    },
     record: async (ref) => {
       const [metaItem, headItem] = await Promise.all([meta(ref), head(ref)]);
       return metaItem === null || headItem === null ? null : { meta: metaItem, head: headItem };

@@ -1,0 +1,81 @@
+/**
+ * Sends frames to a session's viewers. The list is remembered by (session, viewersRev): the runner learns of a viewer before it sends a
+ * frame meant for it and names the revision it knows, so a remembered list of that revision or above is never short of one.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import type { ControlToViewerFrame } from '../../shared/frames.ts';
+import type { ViewerSender } from '../sessions/ports.ts';
+import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
+import type { RunnerLine } from './runner-line.ts';
+import { presenceOf, type WatcherStore, type Watchers, watcherListOf } from './watchers.ts';
+
+const MEMORY_MS = 5_000;
+const MEMORY_MAX = 10_000;
+
+export interface FanOutPorts {
+  readonly watchers: WatcherStore;
+  readonly viewers: ViewerSender;
+  readonly runners: RunnerLine;
+  readonly clock: Clock;
+}
+
+export interface FanOut {
+  /** @param viewersRev the lowest revision that will do; 0 takes what is remembered */
+  toAll(ref: SessionRef, frame: ControlToViewerFrame, viewersRev: number): Promise<void>;
+  toOne(ref: SessionRef, viewerId: string, frame: ControlToViewerFrame, viewersRev: number): Promise<void>;
+  /** Tells runner and viewers who watches now. */
+  announce(ref: SessionRef, epoch: number, watchers: Watchers): Promise<void>;
+}
+
+const epochOf = (frame: ControlToViewerFrame): number => {
+  if (frame.type === 'session_event') return frame.event.epoch;
+  return 'epoch' in frame ? frame.epoch : 1;
+};
+
+export const viewerFanOut = ({ watchers, viewers, runners, clock }: FanOutPorts): FanOut => {
+  const memory = new Map<string, { list: Watchers; untilMs: number }>();
+
+  const remember = (ref: SessionRef, list: Watchers): Watchers => {
+    if (memory.size >= MEMORY_MAX) memory.delete(memory.keys().next().value ?? '');
+    memory.set(sessionPk(ref), { list, untilMs: clock.monotonicMs() + MEMORY_MS });
+    return list;
+  };
+  const listOf = async (ref: SessionRef, viewersRev: number): Promise<Watchers> => {
+    const known = memory.get(sessionPk(ref));
+    if (known !== undefined && known.untilMs > clock.monotonicMs() && known.list.control.rev >= viewersRev)
+      return known.list;
+    return remember(ref, await watchers.read(ref));
+  };
+
+  const announce = async (ref: SessionRef, epoch: number, list: Watchers): Promise<void> => {
+    remember(ref, list);
+    await Promise.all([
+      runners.post(ref, { type: 'viewers', sessionId: ref.sessionId, epoch, ...watcherListOf(list) }),
+      ...list.viewers.map((viewer) =>
+        viewers.post(viewer.connectionId, { type: 'presence', sessionId: ref.sessionId, ...presenceOf(list) }),
+      ),
+    ]);
+  };
+
+  const send = async (ref: SessionRef, frame: ControlToViewerFrame, targets: Watchers['viewers']): Promise<void> => {
+    const results = await Promise.all(
+      targets.map(async (viewer) => ({ viewer, result: await viewers.post(viewer.connectionId, frame) })),
+    );
+    for (const { viewer, result } of results) {
+      /** `slow` drops this frame for that viewer alone: it sees the gap and attaches again from its address. */
+      if (result !== 'gone') continue;
+      const left = await watchers.detach(ref, viewer.viewerId, viewer.connectionId);
+      if (left !== null) await announce(ref, epochOf(frame), left);
+    }
+  };
+
+  return {
+    toAll: async (ref, frame, viewersRev) => send(ref, frame, (await listOf(ref, viewersRev)).viewers),
+    toOne: async (ref, viewerId, frame, viewersRev) => {
+      const find = (list: Watchers) => list.viewers.filter((viewer) => viewer.viewerId === viewerId);
+      const known = find(await listOf(ref, viewersRev));
+      await send(ref, frame, known.length > 0 ? known : find(remember(ref, await watchers.read(ref))));
+    },
+    announce,
+  };
+};

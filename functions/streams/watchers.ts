@@ -1,0 +1,195 @@
+/** Who watches a session and who leads it: viewer rows under the session's key, one controller by a conditional write, one revision. */
+import { z } from 'zod';
+import type { Clock } from '../../shared/clock.ts';
+import type { WatcherList } from '../../shared/frames.ts';
+import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
+import type { Presence } from '../../shared/session.ts';
+import { type Database, type Key, queryAll } from '../database.ts';
+import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
+
+const ViewerRow = z.object({
+  viewerId: z.string(),
+  connectionId: z.string(),
+  userId: z.string(),
+  mode: z.enum(['control', 'watch']),
+  sinceMs: z.int(),
+  lastSeenMs: z.int(),
+});
+export type ViewerRow = z.infer<typeof ViewerRow>;
+const Control = z.object({
+  rev: z.int().default(0),
+  controllerId: z.string().nullable().default(null),
+  controlTerm: z.int().default(0),
+  apiInputSeq: z.int().default(0),
+});
+export type Control = z.infer<typeof Control>;
+
+const viewerKey = (ref: SessionRef, viewerId: string): Key => ({ pk: sessionPk(ref), sk: `VIEWER#${viewerId}` });
+const controlKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'CONTROL' });
+const connectionKey = (tenantId: string, connectionId: string, ref: SessionRef, viewerId: string): Key => ({
+  pk: `T#${tenantId}#C#${connectionId}`,
+  sk: `VIEW#${ref.sessionId}#${viewerId}`,
+});
+const Attachment = z.looseObject({ sessionId: z.string(), viewerId: z.string() });
+
+export interface Watchers {
+  readonly viewers: readonly ViewerRow[];
+  readonly control: Control;
+}
+
+export const watcherListOf = ({ viewers, control }: Watchers): WatcherList => ({
+  rev: control.rev,
+  viewers: viewers.map(({ viewerId, mode }) => ({ viewerId, mode })),
+  controllerId: control.controllerId,
+  controlTerm: control.controlTerm,
+});
+
+export const presenceOf = ({
+  viewers,
+  control,
+}: Watchers): { viewers: Presence[]; controllerId: string | null; controlTerm: number } => ({
+  viewers: viewers.map(({ viewerId, mode, userId, sinceMs }) => ({ viewerId, mode, userId, sinceMs })),
+  controllerId: control.controllerId,
+  controlTerm: control.controlTerm,
+});
+
+export interface WatcherStore {
+  read(ref: SessionRef): Promise<Watchers>;
+  /** @returns `false` when the session has its most viewers already */
+  attach(ref: SessionRef, row: Omit<ViewerRow, 'lastSeenMs'>, takeOver: boolean): Promise<Watchers | null>;
+  /** Only for the connection that attached: a late disconnect never removes the viewer's newer one. */
+  detach(ref: SessionRef, viewerId: string, connectionId: string): Promise<Watchers | null>;
+  attachments(tenantId: string, connectionId: string): Promise<{ ref: SessionRef; viewerId: string }[]>;
+  touch(ref: SessionRef, viewerId: string, connectionId: string): Promise<void>;
+  nextApiInputSeq(ref: SessionRef): Promise<number>;
+}
+
+const watcherReads = (db: Database, clock: Clock) => {
+  const readControl = async (ref: SessionRef): Promise<Control> =>
+    Control.parse((await db.get('connections', controlKey(ref))) ?? {});
+  const readViewers = async (ref: SessionRef): Promise<ViewerRow[]> => {
+    const items = await queryAll(
+      db,
+      { table: 'connections', partition: sessionPk(ref), sort: { beginsWith: 'VIEWER#' }, consistent: true },
+      VIEWERS_PER_SESSION_MAX * 2,
+    );
+    const aliveSinceMs = clock.nowMs() - VIEWER_EXPIRY_MS;
+    return items.map((item) => ViewerRow.parse(item)).filter((row) => row.lastSeenMs > aliveSinceMs);
+  };
+  const read = async (ref: SessionRef): Promise<Watchers> => {
+    const [control, viewers] = await Promise.all([readControl(ref), readViewers(ref)]);
+    return { control, viewers };
+  };
+  return { read };
+};
+
+/** The writes that move the revision: who leads is decided by one conditional write. */
+const controlWrites = (db: Database) => {
+  const bump = async (ref: SessionRef): Promise<void> => {
+    await db.write({ kind: 'update', table: 'connections', key: controlKey(ref), add: { rev: 1 } });
+  };
+
+  /** One round of the conditional write; the caller reads again, so a lost round shows the winner. */
+  const claim = async (ref: SessionRef, viewerId: string, watchers: Watchers, takeOver: boolean): Promise<void> => {
+    const { controllerId, controlTerm } = watchers.control;
+    if (controllerId === viewerId) return;
+    const held = watchers.viewers.some((viewer) => viewer.viewerId === controllerId);
+    if (held && !takeOver) return;
+    await db.write({
+      kind: 'update',
+      table: 'connections',
+      key: controlKey(ref),
+      set: { controllerId: viewerId, controlTerm: controlTerm + 1 },
+      add: { rev: 1 },
+      conditions: [{ attr: 'controlTerm', op: '=', value: controlTerm, orAbsent: true }],
+    });
+  };
+
+  return { bump, claim };
+};
+
+export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
+  const { read } = watcherReads(db, clock);
+  const { bump, claim } = controlWrites(db);
+  const expiresAtSec = () => Math.ceil((clock.nowMs() + VIEWER_EXPIRY_MS) / 1_000);
+
+  return {
+    read,
+    attach: async (ref, row, takeOver) => {
+      const before = await read(ref);
+      if (
+        before.viewers.length >= VIEWERS_PER_SESSION_MAX &&
+        !before.viewers.some(({ viewerId }) => viewerId === row.viewerId)
+      )
+        return null;
+      const stored = { ...row, lastSeenMs: clock.nowMs(), expiresAtSec: expiresAtSec() };
+      await Promise.all([
+        db.write({ kind: 'put', table: 'connections', item: { ...viewerKey(ref, row.viewerId), ...stored } }),
+        db.write({
+          kind: 'put',
+          table: 'connections',
+          item: {
+            ...connectionKey(ref.tenantId, row.connectionId, ref, row.viewerId),
+            sessionId: ref.sessionId,
+            viewerId: row.viewerId,
+            expiresAtSec: expiresAtSec() + 7_200,
+          },
+        }),
+      ]);
+      if (row.mode === 'control') await claim(ref, row.viewerId, before, takeOver);
+      await bump(ref);
+      return read(ref);
+    },
+    detach: async (ref, viewerId, connectionId) => {
+      const [removed] = await Promise.all([
+        db.write({
+          kind: 'delete',
+          table: 'connections',
+          key: viewerKey(ref, viewerId),
+          conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
+        }),
+        db.write({
+          kind: 'delete',
+          table: 'connections',
+          key: connectionKey(ref.tenantId, connectionId, ref, viewerId),
+        }),
+      ]);
+      if (!removed.ok) return null;
+      await bump(ref);
+      return read(ref);
+    },
+    attachments: async (tenantId, connectionId) => {
+      const items = await queryAll(
+        db,
+        {
+          table: 'connections',
+          partition: `T#${tenantId}#C#${connectionId}`,
+          sort: { beginsWith: 'VIEW#' },
+          consistent: true,
+        },
+        64,
+      );
+      return items
+        .map((item) => Attachment.parse(item))
+        .map(({ sessionId, viewerId }) => ({ ref: { tenantId, sessionId }, viewerId }));
+    },
+    touch: async (ref, viewerId, connectionId) => {
+      await db.write({
+        kind: 'update',
+        table: 'connections',
+        key: viewerKey(ref, viewerId),
+        set: { lastSeenMs: clock.nowMs(), expiresAtSec: expiresAtSec() },
+        conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
+      });
+    },
+    nextApiInputSeq: async (ref) => {
+      const written = await db.write({
+        kind: 'update',
+        table: 'connections',
+        key: controlKey(ref),
+        add: { apiInputSeq: 1 },
+      });
+      return Control.parse(written.item ?? {}).apiInputSeq;
+    },
+  };
+};
