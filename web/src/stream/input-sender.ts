@@ -1,0 +1,110 @@
+/** Numbers a person's input and resends it only while that is safe: within one term of control (protocol.md "Input"). */
+import { INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
+import { inputPieces } from './input-pieces.ts';
+
+export interface InputPiece {
+  readonly inputSeq: number;
+  readonly controlTerm: number;
+  readonly data: string;
+}
+
+/** Why typed text did not arrive; `characters` is how many. */
+export interface InputLoss {
+  readonly characters: number;
+  readonly reason: 'hole' | 'overflow' | 'not_controller' | 'not_running' | 'control_moved' | 'too_fast';
+}
+
+/** A lost frame is sent again before the runner gives the hole up (INPUT_HOLE_MS). */
+const RESEND_FIRST_MS = 400;
+const RESEND_MAX_MS = 8_000;
+
+const charactersOf = (pieces: readonly InputPiece[]): number =>
+  pieces.reduce((sum, piece) => sum + piece.data.length, 0);
+
+export class InputSender {
+  #term: number | null = null;
+  #nextSeq = 1;
+  #unacked: InputPiece[] = [];
+  #resendAtMs: number | null = null;
+  #resendDelayMs = RESEND_FIRST_MS;
+
+  /** Whether this viewer may type now. */
+  get controlling(): boolean {
+    return this.#term !== null;
+  }
+  get term(): number | null {
+    return this.#term;
+  }
+  get unackedCount(): number {
+    return this.#unacked.length;
+  }
+
+  /**
+   * After `attached` or `presence`: `term` is this viewer's term of control, or `null` as a watcher.
+   * Within the same term everything unacknowledged is due again; a new term drops it, as somebody else may have typed since.
+   */
+  control(term: number | null, nowMs: number): { resend: InputPiece[]; loss: InputLoss | null } {
+    if (term !== null && term === this.#term) {
+      this.#arm(nowMs);
+      return { resend: [...this.#unacked], loss: null };
+    }
+    const loss = this.#drop('control_moved');
+    this.#term = term;
+    return { resend: [], loss };
+  }
+
+  /** Pieces to send now; refuses, and says so, what would wait behind too much unacknowledged input. */
+  type(text: string, nowMs: number): { send: InputPiece[]; loss: InputLoss | null } {
+    if (this.#term === null) return { send: [], loss: { characters: text.length, reason: 'not_controller' } };
+    const pieces = inputPieces(text);
+    if (this.#unacked.length + pieces.length > INPUT_MAX_HELD_FRAMES) {
+      return { send: [], loss: { characters: text.length, reason: 'too_fast' } };
+    }
+    const controlTerm = this.#term;
+    const send = pieces.map((data) => ({ inputSeq: this.#nextSeq++, controlTerm, data }));
+    if (this.#unacked.length === 0) {
+      this.#resendDelayMs = RESEND_FIRST_MS;
+      this.#resendAtMs = nowMs + this.#resendDelayMs;
+    }
+    this.#unacked.push(...send);
+    return { send, loss: null };
+  }
+
+  /** The runner delivered everything up to `inputSeq`. */
+  acked(ack: { inputSeq: number; controlTerm: number }, nowMs: number): void {
+    if (ack.controlTerm !== this.#term) return;
+    const before = this.#unacked.length;
+    this.#unacked = this.#unacked.filter((piece) => piece.inputSeq > ack.inputSeq);
+    if (this.#unacked.length < before) this.#arm(nowMs);
+  }
+
+  /** The runner discarded input: numbering goes on from what it expects, and the person is told. */
+  reset(reset: { expected: number; controlTerm: number; reason: InputLoss['reason'] }): InputLoss | null {
+    if (reset.controlTerm !== this.#term) return null;
+    const delivered = this.#unacked.filter((piece) => piece.inputSeq < reset.expected);
+    this.#unacked = this.#unacked.slice(delivered.length);
+    const loss = this.#drop(reset.reason);
+    this.#nextSeq = reset.expected;
+    return loss;
+  }
+
+  /** What has waited too long for its ack; call it every few hundred milliseconds while connected. */
+  tick(nowMs: number): InputPiece[] {
+    if (this.#unacked.length === 0 || this.#resendAtMs === null || nowMs < this.#resendAtMs) return [];
+    this.#resendDelayMs = Math.min(RESEND_MAX_MS, this.#resendDelayMs * 2);
+    this.#resendAtMs = nowMs + this.#resendDelayMs;
+    return [...this.#unacked];
+  }
+
+  #arm(nowMs: number): void {
+    this.#resendDelayMs = RESEND_FIRST_MS;
+    this.#resendAtMs = this.#unacked.length === 0 ? null : nowMs + this.#resendDelayMs;
+  }
+
+  #drop(reason: InputLoss['reason']): InputLoss | null {
+    const characters = charactersOf(this.#unacked);
+    this.#unacked = [];
+    this.#resendAtMs = null;
+    return characters === 0 ? null : { characters, reason };
+  }
+}

@@ -1,0 +1,289 @@
+/** One session as a viewer sees it: attaches, keeps the terminal exact, sends input; survives every cut of its socket. */
+import type { Clock, Random } from '../../../shared/clock.ts';
+import type { SessionEvent } from '../../../shared/events.ts';
+import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../../../shared/frames.ts';
+import { VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../shared/limits.ts';
+import type { Presence, SessionView, StreamAddress, TerminalSize } from '../../../shared/session.ts';
+import { type InputLoss, type InputPiece, InputSender } from './input-sender.ts';
+import { type TerminalAction, TerminalAssembler } from './terminal-assembler.ts';
+import type { TerminalQueue } from './terminal-queue.ts';
+import { type SocketLike, type SocketState, type TicketResult, ViewerSocket } from './viewer-socket.ts';
+
+export interface StreamView {
+  readonly socket: SocketState;
+  /** `null` until the control plane answered an attach. */
+  readonly live: boolean | null;
+  readonly mode: 'control' | 'watch';
+  readonly controllerId: string | null;
+  readonly presence: readonly Presence[];
+  /** Bytes are known to be missing and have been asked for. */
+  readonly behind: boolean;
+  readonly problem: string | null;
+}
+
+export interface SessionStreamPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly ticket: () => Promise<TicketResult>;
+  readonly dial: (protocols: string[]) => SocketLike;
+  readonly queue: Pick<TerminalQueue, 'apply' | 'clear' | 'pendingChars'>;
+  readonly onView: (view: StreamView) => void;
+  readonly onSession: (session: SessionView) => void;
+  readonly onStateChange: (frame: FrameOf<ControlToViewerFrame, 'session_state_changed'>) => void;
+  readonly onEvent: (event: SessionEvent) => void;
+  readonly onInputLoss: (loss: InputLoss) => void;
+  /** No runner is there: what is stored must be replayed, then `replayed` called. */
+  readonly onNotLive: () => void;
+}
+
+export interface SessionStreamStart {
+  readonly sessionId: string;
+  readonly viewerId: string;
+  readonly mode: 'control' | 'watch';
+  readonly size: TerminalSize;
+  /** Where to begin: the stream's first byte, so that a short stream is shown whole, scrollback included. */
+  readonly from: StreamAddress | undefined;
+}
+
+const TICK_MS = 200;
+/** An attach that got no answer is sent again. */
+const ATTACH_AGAIN_MS = 5_000;
+
+export class SessionStream {
+  readonly #ports: SessionStreamPorts;
+  readonly #start: SessionStreamStart;
+  readonly #assembler = new TerminalAssembler();
+  readonly #input = new InputSender();
+  readonly #socket: ViewerSocket;
+  #size: TerminalSize;
+  #wanted: 'control' | 'watch';
+  #signedView: string | null = null;
+  #resizeRev = 0;
+  #attachSentAtMs: number | null = null;
+  #stopTick: (() => void) | null = null;
+  #view: StreamView;
+
+  constructor(start: SessionStreamStart, ports: SessionStreamPorts) {
+    this.#start = start;
+    this.#ports = ports;
+    this.#size = start.size;
+    this.#wanted = start.mode;
+    this.#view = {
+      socket: { kind: 'idle' },
+      live: null,
+      mode: 'watch',
+      controllerId: null,
+      presence: [],
+      behind: false,
+      problem: null,
+    };
+    this.#socket = new ViewerSocket({
+      ...ports,
+      onOpen: () => this.#attach(),
+      onFrame: (frame) => this.#receive(frame),
+      onState: (socket) => this.#show({ socket }),
+      onProblem: ({ message }) => this.#show({ problem: message }),
+      pingTargets: () => [{ sessionId: start.sessionId, viewerId: start.viewerId }],
+    });
+  }
+
+  get view(): StreamView {
+    return this.#view;
+  }
+  get address(): StreamAddress | undefined {
+    return this.#assembler.address;
+  }
+
+  start(): void {
+    this.#socket.start();
+    this.#tick();
+  }
+
+  stop(): void {
+    this.#stopTick?.();
+    this.#stopTick = null;
+    this.#socket.send({ type: 'detach', sessionId: this.#start.sessionId, viewerId: this.#start.viewerId });
+    this.#socket.stop();
+  }
+
+  wake(): void {
+    this.#socket.wake();
+  }
+
+  /** Asks for the keyboard, also when somebody else has it. */
+  takeControl(): void {
+    this.#wanted = 'control';
+    this.#attach({ takeOver: true });
+  }
+
+  /** Gives the keyboard back and goes on watching. */
+  watchOnly(): void {
+    this.#wanted = 'watch';
+    this.#attach();
+  }
+
+  type(text: string): void {
+    const { send, loss } = this.#input.type(text, this.#nowMs());
+    this.#sendInput(send);
+    if (loss !== null) this.#ports.onInputLoss(loss);
+  }
+
+  /** The controller's size is the PTY's; a watcher's is only remembered for when it takes over. */
+  resize(size: TerminalSize): void {
+    if (size.cols === this.#size.cols && size.rows === this.#size.rows) return;
+    this.#size = size;
+    this.#sendResize();
+  }
+
+  /** What is stored has been replayed up to `address`: live bytes go on from there. */
+  replayed(address: StreamAddress): void {
+    this.#assembler.rebase(address);
+  }
+
+  #attach(over: { takeOver?: boolean; from?: StreamAddress | undefined } = {}): void {
+    const from = 'from' in over ? over.from : (this.#assembler.address ?? this.#start.from);
+    const sent = this.#socket.send({
+      type: 'attach',
+      sessionId: this.#start.sessionId,
+      viewerId: this.#start.viewerId,
+      mode: this.#wanted,
+      takeOver: over.takeOver ?? false,
+      ...(from === undefined ? {} : { from }),
+      cols: this.#size.cols,
+      rows: this.#size.rows,
+    });
+    if (sent) this.#attachSentAtMs = this.#nowMs();
+  }
+
+  #receive(frame: ControlToViewerFrame): void {
+    if ('sessionId' in frame && frame.sessionId !== undefined && frame.sessionId !== this.#start.sessionId) return;
+    const nowMs = this.#nowMs();
+    switch (frame.type) {
+      case 'attached':
+        this.#attached(frame);
+        return;
+      case 'presence':
+        this.#presence(frame);
+        return;
+      case 'terminal_output':
+        this.#perform(this.#assembler.output(frame, nowMs));
+        return;
+      case 'terminal_snapshot':
+        if (frame.viewerId === this.#start.viewerId) this.#perform(this.#assembler.snapshot(frame, nowMs));
+        return;
+      case 'head':
+        this.#perform(this.#assembler.head(frame, nowMs));
+        return;
+      case 'pong':
+        for (const head of frame.heads) {
+          if (head.sessionId === this.#start.sessionId) this.#perform(this.#assembler.head(head, nowMs));
+        }
+        return;
+      case 'input_ack':
+        if (frame.viewerId === this.#start.viewerId) this.#input.acked(frame, nowMs);
+        return;
+      case 'input_reset':
+        if (frame.viewerId === this.#start.viewerId) this.#tell(this.#input.reset(frame));
+        return;
+      case 'session_event':
+        this.#ports.onEvent(frame.event);
+        return;
+      case 'session_state_changed':
+        this.#ports.onStateChange(frame);
+        return;
+      case 'error':
+        this.#show({ problem: frame.message });
+        return;
+      case 'approval_requested':
+      case 'approval_resolved':
+        // Both also come as durable events, which the page lists.
+        return;
+    }
+  }
+
+  #attached(frame: FrameOf<ControlToViewerFrame, 'attached'>): void {
+    if (frame.viewerId !== this.#start.viewerId) return;
+    this.#attachSentAtMs = null;
+    this.#signedView = frame.view;
+    this.#ports.onSession(frame.session);
+    this.#show({ live: frame.live, problem: null });
+    this.#presence({ ...frame, viewers: frame.viewers });
+    const { epoch, offset } = frame.head;
+    if (epoch === 0) return;
+    this.#perform(this.#assembler.head({ epoch, offset }, this.#nowMs()));
+    if (!frame.live && this.#assembler.behind) this.#ports.onNotLive();
+  }
+
+  #presence(frame: { viewers: Presence[]; controllerId: string | null; controlTerm: number }): void {
+    const mine = frame.controllerId === this.#start.viewerId;
+    const gained = mine && !this.#input.controlling;
+    const { resend, loss } = this.#input.control(mine ? frame.controlTerm : null, this.#nowMs());
+    if (!mine && this.#view.mode === 'control') this.#wanted = 'watch';
+    this.#show({ presence: frame.viewers, controllerId: frame.controllerId, mode: mine ? 'control' : 'watch' });
+    this.#tell(loss);
+    this.#sendInput(resend);
+    if (gained) this.#sendResize();
+  }
+
+  #perform(actions: readonly TerminalAction[]): void {
+    for (const action of actions) {
+      if (action.kind === 'reattach') this.#attach({ from: action.from });
+      else this.#ports.queue.apply([action]);
+    }
+    if (this.#ports.queue.pendingChars > VIEWER_WRITE_QUEUE_MAX_CHARS) {
+      // Too slow to draw it all: the screen as it is now serves a person better than a growing queue.
+      this.#ports.queue.clear();
+      this.#assembler.forget();
+      this.#attach({ from: undefined });
+    }
+    if (this.#assembler.behind !== this.#view.behind) this.#show({ behind: this.#assembler.behind });
+  }
+
+  #sendInput(pieces: readonly InputPiece[]): void {
+    const { sessionId, viewerId } = this.#start;
+    if (this.#signedView === null) return;
+    for (const piece of pieces) {
+      this.#socket.send({ type: 'input', sessionId, viewerId, view: this.#signedView, ...piece });
+    }
+  }
+
+  #sendResize(): void {
+    const controlTerm = this.#input.term;
+    if (controlTerm === null || this.#signedView === null) return;
+    // Rises over page loads and viewers too, as the clock does.
+    this.#resizeRev = Math.max(this.#resizeRev + 1, this.#ports.clock.nowMs());
+    const frame: ViewerFrame = {
+      type: 'resize',
+      sessionId: this.#start.sessionId,
+      viewerId: this.#start.viewerId,
+      view: this.#signedView,
+      controlTerm,
+      rev: this.#resizeRev,
+      ...this.#size,
+    };
+    this.#socket.send(frame);
+  }
+
+  #tick(): void {
+    const nowMs = this.#nowMs();
+    if (this.#socket.state.kind === 'open') {
+      if (this.#attachSentAtMs !== null && nowMs - this.#attachSentAtMs >= ATTACH_AGAIN_MS) this.#attach();
+      if (this.#view.live === true) this.#perform(this.#assembler.tick(nowMs));
+      this.#sendInput(this.#input.tick(nowMs));
+    }
+    this.#stopTick = this.#ports.clock.after(TICK_MS, () => this.#tick());
+  }
+
+  #tell(loss: InputLoss | null): void {
+    if (loss !== null) this.#ports.onInputLoss(loss);
+  }
+
+  #show(change: Partial<StreamView>): void {
+    this.#view = { ...this.#view, ...change };
+    this.#ports.onView(this.#view);
+  }
+
+  #nowMs(): number {
+    return this.#ports.clock.monotonicMs();
+  }
+}
