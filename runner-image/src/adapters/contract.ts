@@ -1,0 +1,154 @@
+/** What every adapter of a coding CLI promises, and the ports it needs; the session knows this file and no CLI. */
+import type { Clock } from '../../../shared/clock.ts';
+import type { Capabilities, GateProof, ProviderId } from '../../../shared/providers.ts';
+import type { TokenCounts } from '../../../shared/usage.ts';
+import type { ToolPolicy } from '../policy/contract.ts';
+
+interface ToolNamed {
+  readonly toolUseId: string;
+  readonly toolName: string;
+}
+
+/** How a turn ended: `interrupted` by a person or by the CLI's end, `failed` on an error of the model API. */
+export type TurnOutcome = 'done' | 'interrupted' | 'failed';
+
+export type ProviderEvent =
+  | { readonly type: 'PROVIDER_STARTED'; readonly pid: number; readonly cliVersion: string }
+  /** `degraded`: the gate stands, but the screen never looked ready. */
+  | { readonly type: 'PROVIDER_READY'; readonly tookMs: number; readonly degraded: boolean }
+  | { readonly type: 'PROVIDER_MESSAGE'; readonly role: 'assistant' | 'user' | 'system'; readonly text: string }
+  | ({ readonly type: 'REQUEST_APPROVAL'; readonly summary: string; readonly category: string } & ToolNamed)
+  /** Absolute paths. */
+  | { readonly type: 'HINT_FILES_TOUCHED'; readonly paths: readonly string[] }
+  | { readonly type: 'HINT_DIFF_AVAILABLE' }
+  | {
+      readonly type: 'HINT_COMMAND_EXECUTED';
+      readonly command: string;
+      readonly exitCode: number | null;
+      readonly tookMs: number | null;
+    }
+  /** Turns count from 1. */
+  | { readonly type: 'TURN_STARTED'; readonly turn: number; readonly prompt: string }
+  | { readonly type: 'TURN_FINISHED'; readonly turn: number; readonly tookMs: number; readonly outcome: TurnOutcome }
+  | ({ readonly type: 'TOOL_REQUESTED' | 'TOOL_STARTED'; readonly summary: string } & ToolNamed)
+  | ({ readonly type: 'TOOL_FINISHED'; readonly ok: boolean; readonly tookMs: number } & ToolNamed)
+  | ({ readonly type: 'TOOL_DENIED'; readonly rule: string; readonly reason: string } & ToolNamed)
+  | { readonly type: 'PROVIDER_IDLE'; readonly turnsDone: number }
+  | {
+      readonly type: 'MODEL_USAGE';
+      readonly messageId: string;
+      readonly model: string;
+      readonly tokens: TokenCounts;
+      readonly label: 'estimate';
+    }
+  | { readonly type: 'GATE_PROVEN'; readonly proof: GateProof; readonly cliInstanceId: string }
+  | { readonly type: 'GATE_LOST'; readonly reason: string; readonly lastScreen: string }
+  | {
+      readonly type: 'PROVIDER_EXITED';
+      readonly exitCode: number | null;
+      readonly signal: number | null;
+      readonly expected: boolean;
+    };
+
+/** `lost`: whoever held the PTY went away, and the program's fate with it is unknown. */
+export type AgentExit =
+  | { readonly kind: 'exited'; readonly exitCode: number; readonly signal: number | null }
+  | { readonly kind: 'lost' };
+
+/** One CLI under a PTY. Everything rejects once the program is gone. */
+export interface AgentPty {
+  readonly pid: number;
+  write(data: string): Promise<void>;
+  signal(name: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): Promise<void>;
+  /** Ends every process of the session, daemons included. */
+  kill(): Promise<void>;
+  /** Settles after the last byte of output was delivered. */
+  readonly exited: Promise<AgentExit>;
+}
+
+export interface AgentSpawn {
+  readonly file: string;
+  readonly args: string[];
+  /** The whole environment of the program. */
+  readonly env: Record<string, string>;
+  readonly cwd: string;
+  /** Output as text, in order, possibly cut anywhere. The terminal's queries are answered by the screen model, not here. */
+  readonly onOutput?: (text: string) => void;
+}
+
+/** Size and identity of the terminal are the session's affair. */
+export interface PtyPort {
+  spawn(spawn: AgentSpawn): Promise<AgentPty>;
+}
+
+export interface AdapterPorts {
+  readonly pty: PtyPort;
+  readonly clock: Clock;
+  /** The visible screen as lines of text. */
+  readonly screenText: () => string;
+  readonly policy: ToolPolicy;
+  /** Gets every event from the first on, in order. It must not throw. */
+  readonly onEvent: (event: ProviderEvent) => void;
+}
+
+/** The model's address as the CLI sees it: a broker on loopback, and a key that is worth nothing elsewhere. */
+export interface ModelAccess {
+  readonly baseUrl: string;
+  readonly dummyKey: string;
+  /** Passed to the CLI; undefined leaves the choice to it. */
+  readonly modelName?: string;
+}
+
+export interface StartConfig {
+  /** The CLI's executable. */
+  readonly file: string;
+  readonly cliVersion: string;
+  /** Absolute and real (no symlink in it): CLIs compare it with what they see. */
+  readonly workspace: string;
+  /** A directory of the session's own outside the workspace, mode 0700, removed by the session's clean-up. */
+  readonly privateDir: string;
+  /** PATH of the agent. */
+  readonly path: string;
+  readonly model?: ModelAccess;
+  /** UUID of this life of the CLI; a conversation is found by it. */
+  readonly cliInstanceId: string;
+}
+
+export type Detection =
+  | { readonly kind: 'found'; readonly version: string }
+  | { readonly kind: 'missing'; readonly reason: string; readonly hint: string };
+
+export type Readiness =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'gate_unproven'; readonly reason: string; readonly lastScreen: string }
+  | { readonly kind: 'exited'; readonly exitCode: number | null; readonly lastScreen: string };
+
+export type SendResult =
+  /** `confirmed` says that the CLI itself reported the prompt; while it works, prompts queue unconfirmed. */
+  { readonly kind: 'sent'; readonly confirmed: boolean } | { readonly kind: 'refused'; readonly reason: string };
+
+export interface ProviderSession {
+  readonly pid: number;
+  /** Settles once: no prompt is accepted before `ready`. */
+  readonly ready: Promise<Readiness>;
+  /** Types `text` as one prompt and submits it. */
+  sendInput(text: string): Promise<SendResult>;
+  /** Ends the running turn, not the CLI. */
+  interrupt(): Promise<void>;
+  /** Asks the CLI to leave, then ends every process. Resolves when none is left; may be called again. */
+  stop(options: { readonly graceMs: number }): Promise<void>;
+  readonly exited: Promise<AgentExit>;
+}
+
+export type StartResult =
+  | { readonly kind: 'started'; readonly session: ProviderSession }
+  | { readonly kind: 'refused'; readonly reason: string; readonly hint: string };
+
+export interface Adapter {
+  readonly provider: ProviderId;
+  readonly capabilities: Capabilities;
+  /** Asks the executable for its version; at most CLI_VERSION_TIMEOUT_MS, and once for each file. */
+  detect(file: string): Promise<Detection>;
+  /** Starts the CLI and returns at once; `ready` of the session says when it takes prompts. */
+  startSession(config: StartConfig, ports: AdapterPorts): Promise<StartResult>;
+}

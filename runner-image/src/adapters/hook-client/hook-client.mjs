@@ -1,0 +1,60 @@
+// Carries one hook call of a CLI to the runner and its answer back. All CLIs run a tool when their hook fails in any other way than exit code 2,
+// so whatever is not an explicit answer of the runner ends with the code given on the command line: 2 where that blocks.
+// Plain JavaScript with node:net alone, because a CLI waits for its start before every tool.
+// usage: node hook-client.mjs <socket> <exit code on failure> <deadline in ms> <largest request in bytes>
+import { connect } from 'node:net';
+
+const [socketPath, failCodeText, deadlineText, maxBytesText] = process.argv.slice(2);
+const failCode = failCodeText === '1' ? 1 : 2;
+
+const fail = (reason) => {
+  process.stderr.write(`agent-village gate: ${reason}\n`, () => process.exit(failCode));
+};
+process.on('uncaughtException', () => process.exit(failCode));
+process.on('SIGTERM', () => process.exit(failCode));
+
+const deadlineMs = Number(deadlineText);
+const maxBytes = Number(maxBytesText);
+if (!socketPath || !(deadlineMs > 0) || !(maxBytes > 0)) fail('called without its arguments');
+else {
+  setTimeout(() => fail('still waiting for a decision; repeat the call'), deadlineMs);
+  run();
+}
+
+function run() {
+  const chunks = [];
+  let sizeBytes = 0;
+  process.stdin.on('error', () => fail('the request could not be read'));
+  process.stdin.on('data', (chunk) => {
+    sizeBytes += chunk.length;
+    if (sizeBytes > maxBytes) fail('the request is too large');
+    else chunks.push(chunk);
+  });
+  process.stdin.on('end', () => ask(Buffer.concat(chunks)));
+}
+
+function ask(request) {
+  const socket = connect(socketPath);
+  let answer = '';
+  socket.setEncoding('utf8');
+  socket.on('error', () => fail('the runner cannot be reached'));
+  // The request's own newlines are white space in JSON; one after it ends the message without closing our side, which would read as a cancel.
+  socket.on('connect', () => socket.write(Buffer.concat([Buffer.from(`${request.length}\n`), request])));
+  socket.on('data', (text) => {
+    answer += text;
+  });
+  socket.on('end', () => finish(answer));
+}
+
+function finish(answer) {
+  let reply;
+  try {
+    reply = JSON.parse(answer);
+  } catch {
+    fail('the runner gave no answer');
+    return;
+  }
+  if (reply === null || reply.v !== 1 || typeof reply.stdout !== 'string')
+    fail('the answer of the runner does not fit');
+  else process.stdout.write(reply.stdout, () => process.exit(0));
+}
