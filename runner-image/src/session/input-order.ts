@@ -1,0 +1,176 @@
+/**
+ * Puts the input of viewers in order: delivered once, in the order typed, never past a hole. Pure: state, frame and time
+ * in; what to type and what to answer out.
+ */
+import { INPUT_HOLE_MS, INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
+
+export interface InputFrame {
+  readonly viewerId: string;
+  readonly source: 'viewer' | 'api';
+  readonly controlTerm: number;
+  readonly inputSeq: number;
+  readonly data: string;
+  /** Typed as a prompt and submitted, in the way of the CLI. */
+  readonly submit?: boolean;
+}
+
+export interface Control {
+  readonly controllerId: string | null;
+  readonly controlTerm: number;
+}
+
+export type InputReply =
+  | { readonly kind: 'ack'; readonly viewerId: string; readonly controlTerm: number; readonly inputSeq: number }
+  | {
+      readonly kind: 'reset';
+      readonly viewerId: string;
+      readonly controlTerm: number;
+      readonly expected: number;
+      readonly reason: 'hole' | 'overflow' | 'not_controller' | 'not_running';
+    };
+
+export interface InputOutcome {
+  readonly deliver: readonly InputFrame[];
+  readonly replies: readonly InputReply[];
+}
+
+/**
+ * After a reset the viewer goes on this far above everything it may have sent: what was still on its way when it learnt of
+ * the reset is then told from what the person typed afterwards.
+ */
+const RESET_JUMP = 1_000;
+/** Lanes kept: one per viewer and control term; the oldest is forgotten beyond it. */
+const LANES_MAX = 256;
+
+interface Lane {
+  readonly viewerId: string;
+  readonly controlTerm: number;
+  readonly isApi: boolean;
+  delivered: number;
+  expected: number;
+  highest: number;
+  held: Map<number, InputFrame>;
+  heldSinceMs: number | null;
+}
+
+const NOTHING: InputOutcome = { deliver: [], replies: [] };
+
+export class InputOrder {
+  readonly #lanes = new Map<string, Lane>();
+  #control: Control = { controllerId: null, controlTerm: 0 };
+
+  get control(): Control {
+    return this.#control;
+  }
+
+  /** Terms only rise; within a term the controller may leave. Delivers what was held because the news of it came late. */
+  setControl(control: Control): InputOutcome {
+    if (control.controlTerm < this.#control.controlTerm) return NOTHING;
+    this.#control = control;
+    const outcomes = [...this.#lanes.values()].filter((lane) => this.#mayType(lane)).map((lane) => this.#drain(lane));
+    return joined(outcomes);
+  }
+
+  /** Takes one frame; `isRunning` is false while there is nothing to type into. */
+  offer(frame: InputFrame, nowMs: number, isRunning: boolean): InputOutcome {
+    const lane = this.#laneOf(frame);
+    lane.highest = Math.max(lane.highest, frame.inputSeq);
+    if (frame.inputSeq <= lane.delivered) return { deliver: [], replies: [ackOf(lane)] };
+    if (!isRunning) return this.#reset(lane, 'not_running');
+    const isFuture = !lane.isApi && frame.controlTerm > this.#control.controlTerm;
+    if (!isFuture && !this.#mayType(lane)) return this.#reset(lane, 'not_controller');
+    if (frame.inputSeq < lane.expected) return lane.isApi ? { deliver: [frame], replies: [] } : this.#repeatReset(lane);
+    lane.held.set(frame.inputSeq, frame);
+    lane.heldSinceMs ??= nowMs;
+    if (lane.held.size > INPUT_MAX_HELD_FRAMES) return this.#reset(lane, 'overflow');
+    return isFuture ? NOTHING : this.#drain(lane, nowMs);
+  }
+
+  /** When `expire` has something to do, on the clock of `offer`; `null` while nothing is held. */
+  nextExpiryMs(): number | null {
+    const since = [...this.#lanes.values()].flatMap((lane) => lane.heldSinceMs ?? []);
+    return since.length === 0 ? null : Math.min(...since) + INPUT_HOLE_MS;
+  }
+
+  /** Gives up on holes older than INPUT_HOLE_MS: a viewer is told, an API's hole is skipped (its caller was told already). */
+  expire(nowMs: number): InputOutcome {
+    const late = [...this.#lanes.values()].filter(
+      (lane) => lane.heldSinceMs !== null && nowMs - lane.heldSinceMs >= INPUT_HOLE_MS,
+    );
+    return joined(
+      late.map((lane) => {
+        if (!lane.isApi) return this.#reset(lane, this.#mayType(lane) ? 'hole' : 'not_controller');
+        lane.expected = Math.min(...lane.held.keys());
+        return this.#drain(lane, nowMs);
+      }),
+    );
+  }
+
+  #mayType(lane: Lane): boolean {
+    if (lane.isApi) return true;
+    return lane.controlTerm === this.#control.controlTerm && lane.viewerId === this.#control.controllerId;
+  }
+
+  #laneOf({ viewerId, controlTerm, source }: InputFrame): Lane {
+    const isApi = source === 'api';
+    const key = isApi ? `api ${viewerId}` : `${viewerId} ${controlTerm}`;
+    const known = this.#lanes.get(key);
+    if (known) return known;
+    const lane: Lane = {
+      viewerId,
+      controlTerm,
+      isApi,
+      delivered: 0,
+      expected: 1,
+      highest: 0,
+      held: new Map(),
+      heldSinceMs: null,
+    };
+    this.#lanes.set(key, lane);
+    const oldest = this.#lanes.keys().next().value;
+    if (this.#lanes.size > LANES_MAX && oldest !== undefined) this.#lanes.delete(oldest);
+    return lane;
+  }
+
+  #drain(lane: Lane, nowMs?: number): InputOutcome {
+    const deliver: InputFrame[] = [];
+    for (let frame = lane.held.get(lane.expected); frame !== undefined; frame = lane.held.get(lane.expected)) {
+      lane.held.delete(lane.expected);
+      deliver.push(frame);
+      lane.delivered = lane.expected;
+      lane.expected += 1;
+    }
+    if (lane.held.size === 0) lane.heldSinceMs = null;
+    else if (deliver.length > 0 && nowMs !== undefined) lane.heldSinceMs = nowMs;
+    return { deliver, replies: deliver.length > 0 ? [ackOf(lane)] : [] };
+  }
+
+  #reset(lane: Lane, reason: 'hole' | 'overflow' | 'not_controller' | 'not_running'): InputOutcome {
+    lane.held.clear();
+    lane.heldSinceMs = null;
+    // Frames of an API caller stand for themselves: the next one is taken whatever its number.
+    lane.expected = lane.highest + (lane.isApi ? 1 : RESET_JUMP);
+    return { deliver: [], replies: [resetOf(lane, reason)] };
+  }
+
+  /** A frame that was on its way when its lane was reset: discarded like the ones before it, and said again. */
+  #repeatReset(lane: Lane): InputOutcome {
+    return { deliver: [], replies: [resetOf(lane, 'hole')] };
+  }
+}
+
+const ackOf = ({ viewerId, controlTerm, delivered }: Lane): InputReply => ({
+  kind: 'ack',
+  viewerId,
+  controlTerm,
+  inputSeq: delivered,
+});
+const resetOf = (
+  { viewerId, controlTerm, expected }: Lane,
+  reason: 'hole' | 'overflow' | 'not_controller' | 'not_running',
+): InputReply => ({ kind: 'reset', viewerId, controlTerm, expected, reason });
+
+const joined = (outcomes: readonly InputOutcome[]): InputOutcome => ({
+  deliver: outcomes.flatMap(({ deliver }) => deliver),
+  replies: outcomes.flatMap(({ replies }) => replies),
+});
