@@ -62,6 +62,8 @@ const guards = (protocols: readonly GitProtocol[]): [string, string][] => [
   ['gc.autoDetach', 'false'],
   ['maintenance.auto', 'false'],
   ['advice.detachedHead', 'false'],
+  // git would send the token's header to wherever a redirect points.
+  ['http.followRedirects', 'false'],
   ['protocol.allow', 'never'],
   ...ALL_PROTOCOLS.map((name): [string, string] => [
     `protocol.${name}.allow`,

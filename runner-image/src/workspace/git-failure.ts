@@ -48,6 +48,12 @@ const ROWS: readonly Row[] = [
     'Use an https or ssh address.',
   ],
   [
+    /returned error: 30\d/i,
+    'repository_not_found',
+    'The repository has moved to another address.',
+    'Open the address in a browser and use the one it leads to.',
+  ],
+  [
     /Could not resolve host|Temporary failure in name resolution|Name or service not known|Failed to connect|Couldn't connect|Connection refused|Connection timed out|Connection reset|Network is unreachable|No route to host|Operation timed out|SSL|certificate/i,
     'host_unreachable',
     'The host of the repository cannot be reached.',

@@ -29,10 +29,17 @@ const FORMS = 'Use an https or ssh address, git@host:path, or an absolute path.'
 const SCP_LIKE = /^[A-Za-z0-9_.][\w.-]*@[A-Za-z0-9_][\w.-]*:(?!\/\/)[^-:\s][^\s]*$/;
 const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 
-const local = (path: string, sources: RepositorySources): RepositoryLocation =>
-  sources.local
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
+const CONTROL = /[\0-\x1f\x7f]/;
+const controlCharacters = () => unsupported('The address holds control characters.', FORMS);
+
+const local = (path: string, sources: RepositorySources): RepositoryLocation => {
+  // Asked again here, because a file address may have them encoded.
+  if (CONTROL.test(path)) return controlCharacters();
+  return sources.local
     ? { kind: 'local', path }
     : unsupported('This runner takes no repositories from its own disk.', 'Use an https or ssh address.');
+};
 
 const ssh = (url: URL): RepositoryLocation => {
   if (url.username.startsWith('-') || url.hostname.startsWith('-') || url.hostname === '') {
@@ -78,8 +85,7 @@ const parsed = (url: URL, sources: RepositorySources): RepositoryLocation => {
 
 /** Reads a repository address as a person typed it. Never throws; whatever is not a known form is `unsupported`. */
 export const parseRepositoryUrl = (address: string, sources: RepositorySources): RepositoryLocation => {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused here
-  if (/[\0-\x1f\x7f]/.test(address)) return unsupported('The address holds control characters.', FORMS);
+  if (CONTROL.test(address)) return controlCharacters();
   if (address.startsWith('/')) return local(address, sources);
   if (SCP_LIKE.test(address)) return { kind: 'remote', protocol: 'ssh', url: address, origin: null, credentials: null };
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(address)) {
