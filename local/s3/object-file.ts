@@ -1,11 +1,13 @@
 /** One object is one file, body first and description last, so that a single rename commits both and a crash leaves the old or the new. */
-import { type FileHandle, open } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { z } from 'zod';
 
 const MAGIC = Buffer.from('AVS3');
 /** Length of the description (4 bytes, big endian) and the magic. */
 const TAIL_BYTES = 8;
 const DESCRIPTION_MAX_BYTES = 64 * 1024;
+/** Nearly every description fits, so that one read is enough. */
+const FIRST_READ_BYTES = 2 * 1024;
 
 export const StoredObject = z.strictObject({
   key: z.string(),
@@ -28,22 +30,28 @@ export function describe(object: StoredObject): Buffer {
   return Buffer.concat([description, length, MAGIC]);
 }
 
-async function readExactly(file: FileHandle, length: number, position: number): Promise<Buffer> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position);
-  return buffer.subarray(0, bytesRead);
+/** Description of the object in the file at `path`, or undefined where the file is no whole object. Synchronous: thousands are read at start. */
+export function readDescription(path: string): StoredObject | undefined {
+  const file = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(file);
+    const end = readEnd(file, size, Math.min(size, FIRST_READ_BYTES));
+    if (end.length < TAIL_BYTES || !end.subarray(-MAGIC.length).equals(MAGIC)) return undefined;
+    const length = end.readUInt32BE(end.length - TAIL_BYTES);
+    if (length > DESCRIPTION_MAX_BYTES || length > size - TAIL_BYTES) return undefined;
+    const whole = end.length >= length + TAIL_BYTES ? end : readEnd(file, size, length + TAIL_BYTES);
+    const description = whole.subarray(whole.length - TAIL_BYTES - length, whole.length - TAIL_BYTES);
+    const parsed = StoredObject.safeParse(parseJson(description.toString()));
+    return parsed.success && parsed.data.sizeBytes === size - TAIL_BYTES - length ? parsed.data : undefined;
+  } finally {
+    closeSync(file);
+  }
 }
 
-/** Description of the object in the file at `path`, or undefined where the file is no whole object. */
-export async function readDescription(path: string): Promise<StoredObject | undefined> {
-  await using file = await open(path, 'r');
-  const { size } = await file.stat();
-  if (size < TAIL_BYTES) return undefined;
-  const tail = await readExactly(file, TAIL_BYTES, size - TAIL_BYTES);
-  const length = tail.readUInt32BE(0);
-  if (!tail.subarray(4).equals(MAGIC) || length > DESCRIPTION_MAX_BYTES || length > size - TAIL_BYTES) return undefined;
-  const description = await readExactly(file, length, size - TAIL_BYTES - length);
-  const parsed = StoredObject.safeParse(parseJson(description.toString()));
-  return parsed.success && parsed.data.sizeBytes === size - TAIL_BYTES - length ? parsed.data : undefined;
+/** The last `length` bytes of an open file of `size` bytes. */
+function readEnd(file: number, size: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  return bytes.subarray(0, readSync(file, bytes, 0, length, size - length));
 }
 
 function parseJson(text: string): unknown {

@@ -83,7 +83,7 @@ export class ObjectStore {
     const entries = await readdir(join(this.#dir, 'buckets', name), { recursive: true, withFileTypes: true });
     for (const entry of entries.filter((each) => each.isFile())) {
       const path = join(entry.parentPath, entry.name);
-      const object = await readDescription(path);
+      const object = readDescription(path);
       if (object && this.#path(name, object.key) === path) {
         bucket.objects.set(object.key, object);
       } else {

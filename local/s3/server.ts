@@ -38,6 +38,9 @@ export interface RunningS3 {
   stop(): Promise<void>;
 }
 
+/** Longer than SDK clients keep an idle socket, so that it is not closed just as they reuse it. */
+const KEEP_ALIVE_MS = 60_000;
+
 interface Context {
   store: ObjectStore;
   options: S3Options;
@@ -62,11 +65,19 @@ const SUBRESOURCES = [
   'versions',
 ];
 
+const UNKNOWN_HEADERS = [
+  'x-amz-copy-source',
+  'x-amz-object-lock-',
+  'x-amz-server-side-encryption-customer-',
+  'x-amz-tagging',
+  'x-amz-website-redirect-location',
+];
+
 function refuseUnknown(request: VerifiedRequest): void {
   const sub = SUBRESOURCES.find((name) => request.params.has(name));
   if (sub !== undefined) throw new S3Error('NotImplemented', `?${sub} is not answered here.`);
-  if (request.headers['x-amz-copy-source'] !== undefined)
-    throw new S3Error('NotImplemented', 'Copying is not answered here.');
+  const header = UNKNOWN_HEADERS.find((prefix) => Object.keys(request.headers).some((name) => name.startsWith(prefix)));
+  if (header !== undefined) throw new S3Error('NotImplemented', `${header} is not answered here.`);
 }
 
 function sendXml(response: ServerResponse, xml: string): void {
@@ -191,6 +202,7 @@ export async function startS3(options: S3Options): Promise<RunningS3> {
       sendError(context, request, response, requestId, error),
     );
   });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port ?? 0, '127.0.0.1', resolve);

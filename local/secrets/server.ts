@@ -8,6 +8,9 @@ import { callSecrets, ensureSecret, type SecretsContext, SecretsError } from './
 /** Larger request bodies are refused; a value may have 64 KiB, six times that when JSON escapes it. */
 const BODY_MAX_BYTES = 400 * 1024;
 
+/** Longer than SDK clients keep an idle socket, so that it is not closed just as they reuse it. */
+const KEEP_ALIVE_MS = 60_000;
+
 export interface SecretsOptions {
   /** The one file that holds everything; kept at mode 0600. */
   file: string;
@@ -124,6 +127,7 @@ export async function startSecrets(options: SecretsOptions): Promise<RunningSecr
       sendError(response, 500, 'InternalServiceError', 'An error occurred on the server side.');
     });
   });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port ?? 0, '127.0.0.1', resolve);

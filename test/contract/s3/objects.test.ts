@@ -1,15 +1,19 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import {
+  CopyObjectCommand,
   DeleteObjectCommand,
+  GetObjectAclCommand,
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BUCKET, failure, type S3Harness, s3Harness } from './s3-harness.ts';
 
 let harness: S3Harness;
@@ -201,5 +205,38 @@ describe('architecture §3, row S3: files on disk', () => {
   it('a failed upload leaves no file behind', async () => {
     await failure(put('bad', 'x', { ContentMD5: 'AAAAAAAAAAAAAAAAAAAAAA==' }));
     expect(readdirSync(join(harness.dir, 'tmp'))).toEqual([]);
+  });
+
+  it('an upload cut off in the middle leaves nothing behind and is no failure of ours', async () => {
+    const command = new PutObjectCommand({ Bucket: BUCKET, Key: 'cut', ContentLength: 1000 });
+    const url = await getSignedUrl(harness.newClient({ requestChecksumCalculation: 'WHEN_REQUIRED' }), command);
+    const upload = httpRequest(url, { method: 'PUT', headers: { 'content-length': '1000' } });
+    upload.on('error', () => undefined);
+    upload.write('only the beginning');
+    await vi.waitFor(() => expect(readdirSync(join(harness.dir, 'tmp'))).toHaveLength(1));
+    upload.destroy();
+    await vi.waitFor(() => expect(readdirSync(join(harness.dir, 'tmp'))).toEqual([]));
+    expect(await failure(get('cut'))).toMatchObject({ name: 'NoSuchKey' });
+    expect(harness.warnings).toEqual([]);
+  });
+
+  it('a reader keeps the version it began with when the key is replaced or deleted meanwhile', async () => {
+    const old = Buffer.alloc(1024 * 1024, 'old ');
+    await put('busy', old);
+    const reading = await get('busy');
+    await put('busy', 'new');
+    await harness.client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'busy' }));
+    expect(Buffer.from((await reading.Body?.transformToByteArray()) ?? []).equals(old)).toBe(true);
+  });
+});
+
+describe('architecture §3, row S3: what is not there says so', () => {
+  it('copies, tags and ACLs are NotImplemented, never silently dropped', async () => {
+    await put('source', 'x');
+    const copy = new CopyObjectCommand({ Bucket: BUCKET, Key: 'copy', CopySource: `${BUCKET}/source` });
+    expect(await failure(harness.client.send(copy))).toEqual({ name: 'NotImplemented', status: 501 });
+    expect(await failure(put('tagged', 'x', { Tagging: 'a=b' }))).toMatchObject({ name: 'NotImplemented' });
+    const acl = new GetObjectAclCommand({ Bucket: BUCKET, Key: 'source' });
+    expect(await failure(harness.client.send(acl))).toMatchObject({ name: 'NotImplemented' });
   });
 });
