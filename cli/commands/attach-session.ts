@@ -1,0 +1,130 @@
+/** `village sessions attach`: this terminal becomes the session's, and is given back as it was on every way out. */
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { TERMINAL_DEFAULT } from '../../shared/limits.ts';
+import { isFinal } from '../../shared/session.ts';
+import { CliError, EXIT } from '../cli-error.ts';
+import type { CommandContext } from '../context.ts';
+import type { Run } from '../run.ts';
+import { sessionIdOf } from '../session-id.ts';
+import { createDetachKeys } from '../viewer/detach-keys.ts';
+import { dialViewer } from '../viewer/dial.ts';
+import { createQueryFilter } from '../viewer/query-filter.ts';
+import type { Size } from '../viewer/terminal-stream.ts';
+import { ViewerClient } from '../viewer/viewer-client.ts';
+
+const FULL_RESET = '\x1bc';
+/** Colours, cursor, alternate screen, mouse, bracketed paste, application keys, focus reports: whatever the program left on. */
+const RESTORE =
+  '\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\r\n';
+/** The last bytes of a session that ended may still be on their way. */
+const LAST_BYTES_MS = 1_500;
+
+interface LocalTerminal {
+  size(): Size;
+  restore(): void;
+}
+
+/** Raw mode until `restore`, which also runs when the process exits in another way. */
+const takeTerminal = (): LocalTerminal => {
+  const { stdin, stdout } = process;
+  const isRaw = stdin.isTTY === true;
+  let isTaken = true;
+  const restore = (): void => {
+    if (!isTaken) return;
+    isTaken = false;
+    process.off('exit', restore);
+    if (isRaw) stdin.setRawMode(false);
+    if (stdout.isTTY) stdout.write(RESTORE);
+    stdin.pause();
+  };
+  process.once('exit', restore);
+  if (isRaw) stdin.setRawMode(true);
+  stdin.setEncoding('utf8').resume();
+  return {
+    size: () =>
+      stdout.isTTY ? { cols: Math.max(2, stdout.columns), rows: Math.max(2, stdout.rows) } : TERMINAL_DEFAULT,
+    restore,
+  };
+};
+
+/** Connects terminal and viewer until detach, end of the session or a signal. Returns why. */
+const relay = async (viewer: ViewerClient, local: LocalTerminal, ended: Promise<string>): Promise<string> => {
+  const left = Promise.withResolvers<string>();
+  const detachKeys = createDetachKeys();
+  const onInput = (text: string): void => {
+    const { data, detach } = detachKeys(text);
+    if (data !== '') viewer.input(data);
+    if (detach) left.resolve('detached');
+  };
+  const onResize = (): void => viewer.resize(local.size());
+  const onSignal = (): void => left.resolve('cancelled');
+  process.stdin.on('data', onInput);
+  process.stdout.on('resize', onResize);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, onSignal);
+  try {
+    return await Promise.race([left.promise, ended, viewer.done.then(() => 'closed')]);
+  } finally {
+    process.stdin.off('data', onInput);
+    process.stdout.off('resize', onResize);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, onSignal);
+  }
+};
+
+const attach = async (context: CommandContext, sessionId: string, isWatching: boolean, takeOver: boolean) => {
+  const local = takeTerminal();
+  const filter = createQueryFilter();
+  const ended = Promise.withResolvers<string>();
+  const notes: string[] = [];
+  const viewer = new ViewerClient({
+    dial: dialViewer(context.api()),
+    sessionId,
+    mode: isWatching ? 'watch' : 'control',
+    takeOver,
+    size: local.size(),
+    sink: {
+      reset: (_size, data) => void process.stdout.write(`${FULL_RESET}${filter(data)}`),
+      write: (_size, data) => void process.stdout.write(filter(data)),
+    },
+    onAttached(frame) {
+      if (isFinal(frame.session.state)) ended.resolve(frame.session.state);
+      if (!isWatching && frame.mode === 'watch')
+        notes.push('somebody else led the session, so you watched: --take-over takes the lead');
+      viewer.resize(local.size());
+    },
+    onStateChange({ toState }) {
+      if (isFinal(toState)) setTimeout(() => ended.resolve(toState), LAST_BYTES_MS);
+    },
+    onInputLost: (reason) => notes.push(`some keys did not reach the session (${reason})`),
+    onConnection: (state, why) => {
+      // The title bar, so that the screen itself stays the session's.
+      if (process.stdout.isTTY)
+        process.stdout.write(`\x1b]2;${state === 'connected' ? sessionId : `reconnecting: ${why}`}\x07`);
+    },
+  });
+  try {
+    return { why: await relay(viewer, local, ended.promise), notes };
+  } finally {
+    viewer.close();
+    local.restore();
+  }
+};
+
+export const addAttachSession = (sessions: Command, run: Run): void => {
+  sessions
+    .command('attach <id>')
+    .description('work in the session; ctrl-] or ctrl-p ctrl-q leaves it running')
+    .option('--watch', 'look only')
+    .option('--take-over', 'lead it even if somebody else does')
+    .action(
+      run(async (context, [id], options) => {
+        if (context.output.json) throw new CliError('usage', 'attach has no --json: see sessions logs --json.');
+        const sessionId = sessionIdOf(id);
+        const { why, notes } = await attach(context, sessionId, options.watch === true, options.takeOver === true);
+        for (const note of notes) context.output.note(pc.yellow(note));
+        context.output.note(pc.dim(why === 'detached' ? `detached, ${sessionId} goes on` : why));
+        if (why === 'cancelled') return EXIT.cancelled;
+        return why === 'failed' ? EXIT.failed : EXIT.ok;
+      }),
+    );
+};

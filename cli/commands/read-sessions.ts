@@ -1,0 +1,100 @@
+/** `village sessions list`, `show` and `diff`. */
+import type { Command } from 'commander';
+import pc from 'picocolors';
+import { z } from 'zod';
+import { SessionDiff, SessionList } from '../../shared/http.ts';
+import { PAGE_MAX } from '../../shared/limits.ts';
+import { SESSION_STATES, SessionView } from '../../shared/session.ts';
+import type { Run } from '../run.ts';
+import { sessionIdOf } from '../session-id.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+/** `12 s`, `3 min`, `5 h`, `2 d`. */
+export const ageText = (sinceIso: string, nowMs: number): string => {
+  const ms = Math.max(0, nowMs - Date.parse(sinceIso));
+  if (ms < MINUTE_MS) return `${Math.floor(ms / 1_000)} s`;
+  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
+  if (ms < 24 * HOUR_MS) return `${Math.floor(ms / HOUR_MS)} h`;
+  return `${Math.floor(ms / (24 * HOUR_MS))} d`;
+};
+
+const table = (rows: readonly (readonly string[])[]): string[] => {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length))) ?? [];
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+};
+
+const listLines = (sessions: readonly SessionView[], nowMs: number): string[] =>
+  table([
+    ['SESSION', 'STATE', 'PROVIDER', 'LAST EVENT', 'TITLE'],
+    ...sessions.map((one) => [one.sessionId, one.state, one.provider, ageText(one.lastEventAt, nowMs), one.title]),
+  ]);
+
+const showLines = (view: SessionView): string[] => [
+  ...table([
+    ['session', view.sessionId],
+    ['title', view.title],
+    ['state', view.state],
+    ['provider', `${view.provider} (${view.model}) on ${view.buildId}`],
+    ['repository', [view.repository.url, view.repository.ref, view.repository.roomPath].filter(Boolean).join(' ')],
+    ['created', `${view.createdAt} by ${view.createdBy}`],
+    ['last event', view.lastEventAt],
+    ['epoch', `${view.epoch}, terminal at ${view.head.offset}, event ${view.head.seq}`],
+  ]),
+  ...(view.reason === null ? [] : ['', `${view.reason.message} (${view.reason.code})`]),
+  ...(view.reason?.hint === undefined ? [] : [view.reason.hint]),
+  ...(view.reason?.lastScreen === undefined ? [] : ['', 'last screen:', view.reason.lastScreen]),
+];
+
+const addList = (sessions: Command, run: Run): void => {
+  sessions
+    .command('list')
+    .description('list sessions, newest first')
+    .option('--state <state>', `one of ${SESSION_STATES.join(', ')}`)
+    .option('--limit <n>', 'how many', '50')
+    .action(
+      run(async ({ output, api }, _args, options) => {
+        const { state, limit } = z
+          .object({ state: z.string().optional(), limit: z.coerce.number().int().min(1).max(PAGE_MAX) })
+          .parse(options);
+        const query = new URLSearchParams({ limit: String(limit), ...(state === undefined ? {} : { state }) });
+        const page = await api().get(`/api/sessions?${query}`, SessionList);
+        if (output.json) return output.object(page);
+        if (page.sessions.length === 0) return output.note('No sessions yet: village sessions start');
+        for (const line of listLines(page.sessions, Date.now())) output.line(line);
+      }),
+    );
+};
+
+export const addReadSessions = (sessions: Command, run: Run): void => {
+  addList(sessions, run);
+  sessions
+    .command('show <id>')
+    .description('show one session')
+    .action(
+      run(async ({ output, api }, [id]) => {
+        const view = await api().get(`/api/sessions/${sessionIdOf(id)}`, SessionView);
+        if (output.json) return output.object(view);
+        for (const line of showLines(view)) output.line(line);
+      }),
+    );
+  sessions
+    .command('diff <id>')
+    .description('what the session changed, as a patch')
+    .action(
+      run(async ({ output, api }, [id]) => {
+        const diff = await api().get(`/api/sessions/${sessionIdOf(id)}/diff`, SessionDiff);
+        if (output.json) return output.object(diff);
+        output.raw(diff.patch);
+        output.note(
+          `${diff.files.length} files, ${pc.green(`+${diff.linesAdded}`)} ${pc.red(`-${diff.linesRemoved}`)}${diff.truncated ? ' (cut)' : ''}`,
+        );
+      }),
+    );
+};
