@@ -35,6 +35,8 @@ export interface DynamodbOptions {
   /** Where the binary is; default: the optional npm dependency. */
   binary?: string;
   setprivPath?: string;
+  /** Default: a port that is free at this moment; asked again when somebody else was faster. */
+  pickPort?: () => Promise<number>;
 }
 
 /** Path of the dynoxide binary, or undefined where the optional package is not installed (other platforms, `--omit=optional`). */
@@ -142,7 +144,7 @@ export async function startDynamodb(options: DynamodbOptions): Promise<DynamodbS
   await mkdir(options.dir, { recursive: true, mode: 0o700 });
   let lastStderr = '';
   for (let attempt = 0; attempt < START_ATTEMPTS; attempt += 1) {
-    const port = await freePort();
+    const port = await (options.pickPort ?? freePort)();
     const endpoint = `http://127.0.0.1:${port}`;
     const launched = launch(binary, port, options.dir, options.setprivPath);
     if (await isReady(launched, endpoint, clock)) {
@@ -154,7 +156,7 @@ export async function startDynamodb(options: DynamodbOptions): Promise<DynamodbS
     }
     lastStderr = launched.stderr().trim();
     await stop(launched, clock);
-    if (!/address.*in use/i.test(lastStderr)) break;
+    if (!/already in use/i.test(lastStderr)) break;
   }
   const message = `The embedded DynamoDB did not start (${lastStderr.split('\n').at(-1) || 'no output'}): name another one with --dynamodb-endpoint <url>.`;
   return { ok: false, code: 'dynoxide_failed', message };

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -79,5 +81,27 @@ describe('architecture §3, row DynamoDB: a platform without dynoxide', () => {
       message: expect.stringContaining('did not start ('),
     });
     expect(processesNaming(dir)).toEqual([]);
+  });
+
+  it('picks another port when somebody was faster, and never takes another server for its own', async () => {
+    const other = createServer((_, response) => response.end('{"TableNames":[]}'));
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const taken = (other.address() as AddressInfo).port;
+    let asked = 0;
+    const pickPort = async () => {
+      asked += 1;
+      if (asked === 1) return taken;
+      const probe = createServer().listen(0, '127.0.0.1');
+      await once(probe, 'listening');
+      const { port } = probe.address() as AddressInfo;
+      await new Promise((resolve) => probe.close(resolve));
+      return port;
+    };
+    const started = await startDynamodb({ dir, pickPort });
+    other.close();
+    if (!started.ok) throw new Error(started.message);
+    await started.dynamodb.stop();
+    expect(started.dynamodb.port).not.toBe(taken);
+    expect(asked).toBeGreaterThanOrEqual(2);
   });
 });
