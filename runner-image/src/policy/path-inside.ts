@@ -12,6 +12,16 @@ const errorCode = (error: unknown): string =>
 
 const isDangling = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
+/** `link/..` is the link's folder for a program that normalises paths, and the parent of its target for the system. */
+function climbsFromLink(path: string, cwd: string): boolean {
+  let at = path.startsWith('/') ? '/' : cwd;
+  return path.split('/').some((name) => {
+    if (name === '..' && lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() === true) return true;
+    at = resolve(at, name);
+    return false;
+  });
+}
+
 /** The real path of the deepest part that exists, with the rest appended; undefined where a link leads nowhere. */
 function realPathOf(path: string): string | undefined {
   let existing = path;
@@ -31,6 +41,7 @@ function realPathOf(path: string): string | undefined {
 export function placeOf(path: string, cwd: string, workspace: string): PathPlace {
   if (path.includes('\0')) return { kind: 'unusable', why: 'the path contains NUL' };
   if (/^~/.test(path)) return { kind: 'outside' };
+  if (climbsFromLink(path, cwd)) return { kind: 'unusable', why: 'the path climbs out of a link' };
   const real = realPathOf(resolve(cwd, path));
   if (real === undefined)
     return { kind: 'unusable', why: 'the path leads through a broken link or a folder that cannot be read' };
