@@ -111,7 +111,8 @@ export type FunctionName =
   | 'runner-frames'
   | 'task-events'
   | 'reap'
-  | 'fan-out-events';
+  | 'fan-out-events'
+  | 'bootstrap-tenant';
 export interface FunctionSpec {
   readonly name: FunctionName;
   /** Path from the root; exports `handler`. */
@@ -200,7 +201,11 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     },
   ),
   fn('fan-out-events', 30_000, [...reads('events', 'sessions'), ...writes('connections'), ...posts('viewer')]),
+  fn('bootstrap-tenant', 10_000, [...writes('tenants'), secret('signing-key')]),
 ];
+
+/** `bootstrap-tenant` has no route: the operator invokes it to create a tenant with its first sign-in link; locally the start does. */
+export const BOOTSTRAP_FUNCTION: FunctionName = 'bootstrap-tenant';
 
 export type AuthorizerName = 'authorize-http' | 'authorize-viewer' | 'authorize-runner';
 export const AUTHORIZER_CONTEXT_BYTES = AUTHORIZER_CONTEXT_MAX_BYTES;
@@ -233,6 +238,7 @@ export const HTTP_ROUTES = [
   open('POST', '/api/runner/credentials', 'runner-credentials'),
   signedIn('GET', '/api/me'),
   signedIn('POST', '/api/tickets'),
+  signedIn('POST', '/api/signin-links'),
   signedIn('GET', '/api/providers'),
   signedIn('GET', '/api/builds'),
   signedIn('POST', '/api/builds'),
@@ -348,7 +354,7 @@ export const TASK_FAMILY: TaskFamilySpec = {
 
 /**
  * Environment of every function, given by the platform: TABLE_<NAME>, BUCKET_<NAME>, SECRET_<NAME> (upper case, - as _) with physical
- * names; CLUSTER, TASK_FAMILY, TASK_SUBNETS, TASK_SECURITY_GROUPS; PUBLIC_URL (one origin), ALLOWED_ORIGINS (comma separated);
+ * names; CLUSTER, TASK_CONTAINER, TASK_SUBNETS, TASK_SECURITY_GROUPS; PUBLIC_URL (one origin), ALLOWED_ORIGINS (comma separated), REQUIRE_ORIGIN_SECRET;
  * MANAGEMENT_ENDPOINT_VIEWER, MANAGEMENT_ENDPOINT_RUNNER; POWERTOOLS_SERVICE_NAME, LOG_LEVEL.
  */
 export const envName = (kind: 'TABLE' | 'BUCKET' | 'SECRET' | 'MANAGEMENT_ENDPOINT', name: string): string =>

@@ -23,6 +23,8 @@ export const SESSION_COOKIE = 'village_session';
 export const SignInBody = z.strictObject({ code: z.string().min(1).max(500) });
 export const SignedIn = z.strictObject({ tenantId: TenantId, userId: UserId, expiresAt: z.iso.datetime() });
 
+export const SignInLink = z.strictObject({ url: z.url() });
+
 export const TicketBody = z.strictObject({});
 export const Ticket = z.strictObject({ ticket: z.string(), expiresAt: z.iso.datetime() });
 

@@ -21,6 +21,7 @@ import type { ObjectStore, TaskLauncher } from './ports.ts';
 import { liveShardOf } from './reap.ts';
 import { epochKey, headKey, metaKey, type SessionMeta, type SessionRef, tenantKey } from './session-store.ts';
 import { takeSlot } from './slots.ts';
+import { formatTaskOwner } from './task-owner.ts';
 
 export interface StartPorts extends AppendPorts {
   readonly tenants: TenantStore;
@@ -172,7 +173,7 @@ const creation = (ref: SessionRef, meta: SessionMeta, token: string, nowMs: numb
 const launch = async (ports: StartPorts, ref: SessionRef, meta: SessionMeta, token: string): Promise<void> => {
   const result = await ports.tasks.launch({
     clientToken: `${ref.sessionId}#${meta.epoch}`,
-    startedBy: `${ref.tenantId}/${ref.sessionId}/${meta.epoch}`,
+    startedBy: formatTaskOwner({ ...ref, epoch: meta.epoch }),
     taskDefinition: meta.taskDefinition,
     environment: { CONTROL_PLANE_URL: ports.publicUrl, CONTROL_PLANE_TOKEN: token },
   });

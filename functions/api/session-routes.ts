@@ -1,0 +1,95 @@
+/** Routes about sessions: start, read, lead. */
+import { AppError } from '../../shared/errors.ts';
+import {
+  DesiredBody,
+  IDEMPOTENCY_HEADER,
+  InputBody,
+  ListEventsQuery,
+  ListSessionsQuery,
+  StartSessionBody,
+  TranscriptQuery,
+} from '../../shared/http.ts';
+import { IDEMPOTENCY_KEY_MAX_CHARS } from '../../shared/limits.ts';
+import type { DesiredState } from '../../shared/session.ts';
+import { type HttpRoute, route } from '../middleware/http.ts';
+import { countMetric } from '../middleware/observe.ts';
+import { sessionRefOf, userOf } from '../middleware/users.ts';
+import {
+  getDiff,
+  getEvents,
+  getSession,
+  getTranscript,
+  listSessions,
+  type ReadPorts,
+} from '../sessions/read-session.ts';
+import { type InputPorts, sendInput } from '../sessions/send-input.ts';
+import { viewOf } from '../sessions/session-store.ts';
+import { type DesiredPorts, setDesired } from '../sessions/set-desired.ts';
+import { type StartPorts, startSession } from '../sessions/start-session.ts';
+
+export interface SessionRoutePorts extends ReadPorts, StartPorts, DesiredPorts, InputPorts {
+  readonly sessions: StartPorts['sessions'];
+}
+
+const idempotencyKey = (headers: Readonly<Record<string, string | undefined>>): string | undefined => {
+  const key = headers[IDEMPOTENCY_HEADER];
+  if (key !== undefined && (key === '' || key.length > IDEMPOTENCY_KEY_MAX_CHARS))
+    throw new AppError('invalid_request', `Idempotency-Key must have 1 to ${IDEMPOTENCY_KEY_MAX_CHARS} characters.`, {
+      path: IDEMPOTENCY_HEADER,
+    });
+  return key;
+};
+
+const desiredRoute = (ports: SessionRoutePorts, desired: DesiredState): HttpRoute =>
+  route({
+    body: DesiredBody,
+    run: async ({ authorizer, params }) => {
+      const meta = await setDesired(ports, sessionRefOf(authorizer, params.id), desired, userOf(authorizer).userId);
+      return { status: 202, body: { accepted: true, session: viewOf(meta) } };
+    },
+  });
+
+export const sessionRoutes = (ports: SessionRoutePorts): Record<string, HttpRoute> => ({
+  'POST /api/sessions': route({
+    body: StartSessionBody,
+    run: async ({ body, authorizer, headers }) => {
+      const { tenantId, userId } = userOf(authorizer);
+      const meta = await startSession(ports, { tenantId, userId, idempotencyKey: idempotencyKey(headers) }, body);
+      countMetric('sessionsStarted');
+      return { status: 201, body: { sessionId: meta.config.sessionId, session: viewOf(meta) } };
+    },
+  }),
+  'GET /api/sessions': route({
+    query: ListSessionsQuery,
+    run: async ({ query, authorizer }) => ({ body: await listSessions(ports, userOf(authorizer).tenantId, query) }),
+  }),
+  'GET /api/sessions/{id}': route({
+    run: async ({ authorizer, params }) => ({ body: await getSession(ports, sessionRefOf(authorizer, params.id)) }),
+  }),
+  'GET /api/sessions/{id}/events': route({
+    query: ListEventsQuery,
+    run: async ({ authorizer, params, query }) => ({
+      body: await getEvents(ports, sessionRefOf(authorizer, params.id), query),
+    }),
+  }),
+  'GET /api/sessions/{id}/diff': route({
+    run: async ({ authorizer, params }) => ({ body: await getDiff(ports, sessionRefOf(authorizer, params.id)) }),
+  }),
+  'GET /api/sessions/{id}/transcript': route({
+    query: TranscriptQuery,
+    run: async ({ authorizer, params, query }) => {
+      const [epoch = 1, offset = 0] = query.from.split(':').map(Number);
+      return { body: await getTranscript(ports, sessionRefOf(authorizer, params.id), { epoch, offset }) };
+    },
+  }),
+  'POST /api/sessions/{id}/input': route({
+    body: InputBody,
+    run: async ({ body, authorizer, params }) => {
+      const meta = await sendInput(ports, sessionRefOf(authorizer, params.id), body);
+      return { status: 202, body: { accepted: true, session: viewOf(meta) } };
+    },
+  }),
+  'POST /api/sessions/{id}/stop': desiredRoute(ports, 'stop'),
+  'POST /api/sessions/{id}/pause': desiredRoute(ports, 'pause'),
+  'POST /api/sessions/{id}/resume': desiredRoute(ports, 'run'),
+});

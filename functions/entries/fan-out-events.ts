@@ -1,0 +1,12 @@
+/** The events table's stream: committed events on their way to people who watch. */
+import { platform } from '../aws/platform.ts';
+import { imagesOf, type StreamEvent } from '../aws/stream-images.ts';
+import { observed } from '../middleware/observe.ts';
+import { fanOutEvents } from '../streams/fan-out-events.ts';
+
+export const handler = observed(async (event: StreamEvent) => {
+  const ports = platform();
+  const hasViewers = async (ref: { tenantId: string; sessionId: string }) =>
+    (await ports.watchers.read(ref)).viewers.length > 0;
+  await fanOutEvents({ ...ports, hasViewers }, imagesOf(event));
+});

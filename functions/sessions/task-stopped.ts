@@ -1,0 +1,44 @@
+/** ECS says that a task stopped. It counts only for the (session, epoch, task) it names; repeated and late facts change nothing. */
+import { z } from 'zod';
+import type { AppendPorts } from '../streams/append-events.ts';
+import { closeEpoch } from './close-epoch.ts';
+import { parseTaskOwner } from './task-owner.ts';
+
+/** What is read of the event; overrides are dropped here, they carry the start token. */
+export const TaskStateChange = z.object({
+  detail: z.object({
+    taskArn: z.string(),
+    lastStatus: z.string(),
+    startedBy: z.string().optional(),
+    stoppedReason: z.string().optional(),
+    version: z.number(),
+    containers: z.array(z.object({ exitCode: z.number().optional(), reason: z.string().optional() })).default([]),
+  }),
+});
+export type TaskStateChange = z.infer<typeof TaskStateChange>;
+
+export const taskStateChanged = async (
+  ports: AppendPorts,
+  { detail }: TaskStateChange,
+): Promise<'closed' | 'ignored'> => {
+  const owner = parseTaskOwner(detail.startedBy);
+  if (detail.lastStatus !== 'STOPPED' || owner === null) return 'ignored';
+  const { epoch, ...ref } = owner;
+  const record = await ports.sessions.record(ref);
+  const known = record?.meta.taskArn;
+  if (record === null || (known !== null && known !== undefined && known !== detail.taskArn)) return 'ignored';
+  const exitCode = detail.containers[0]?.exitCode;
+  const why = [detail.stoppedReason, exitCode === undefined ? undefined : `exit code ${exitCode}`]
+    .filter((part) => part !== undefined)
+    .join(', ');
+  const closed = await closeEpoch(ports, ref, {
+    epoch,
+    leaseUntilMs: null,
+    reason: {
+      code: 'runner_lost',
+      message: `The runner's task stopped before the session ended (${why || 'no reason given'}).`,
+      hint: 'Start the session again.',
+    },
+  });
+  return closed ? 'closed' : 'ignored';
+};

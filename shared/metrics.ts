@@ -1,0 +1,12 @@
+/** Every metric's name and unit. Tenant and session ids are never dimensions: they would make a series each. */
+export const METRICS = {
+  sessionsStarted: { name: 'SessionsStarted', unit: 'Count' },
+  sessionsReaped: { name: 'SessionsReaped', unit: 'Count' },
+  reapsFailed: { name: 'ReapsFailed', unit: 'Count' },
+  batchesCommitted: { name: 'BatchesCommitted', unit: 'Count' },
+  batchesRefused: { name: 'BatchesRefused', unit: 'Count' },
+  framesRefused: { name: 'FramesRefused', unit: 'Count' },
+  requestsFailed: { name: 'RequestsFailed', unit: 'Count' },
+} as const satisfies Record<string, { name: string; unit: 'Count' | 'Milliseconds' | 'Bytes' }>;
+export type MetricName = keyof typeof METRICS;
+export const METRIC_NAMESPACE = 'AgentVillage';
