@@ -356,11 +356,13 @@ describe('a hostile workspace', () => {
     makeRepository({ 'j.txt': 'j\n' }, join(workspace, 'loose'));
     for (const folder of [inner, join(workspace, 'loose')]) {
       git(folder, 'config', 'core.fsmonitor', trip.program);
-      write(folder, { 'i.txt': 'dirty\n' });
+      git(folder, 'config', 'filter.evil.clean', trip.program);
+      write(folder, { 'i.txt': 'd\n', '.git/info/attributes': '* filter=evil\n' });
     }
     const diff = await summary({ ...options, baseCommit });
     expect(diff.files).toEqual([]);
     expect(trip.fired()).toBeNull();
+    rmSync(join(inner, '.git/info/attributes'));
     git(inner, '-c', 'core.fsmonitor=false', 'commit', '-q', '--allow-empty', '-m', 'moved');
     expect(byPath(await summary({ ...options, baseCommit }))).toMatchObject({ inner: { status: 'modified' } });
     expect(trip.fired()).toBeNull();

@@ -1,5 +1,16 @@
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { mirrorPaths } from '../../runner-image/src/workspace/mirror.ts';
@@ -121,7 +132,6 @@ describe('a workspace from a repository on disk', () => {
   it('reads a repository of another owner', async ({ skip }) => {
     if (process.getuid?.() !== 0) skip('only root can give a repository away');
     const repository = makeRepository({ 'a.txt': 'one\n' });
-    const { chownSync } = await import('node:fs');
     for (const path of ['', '.git']) chownSync(join(repository, path), 65534, 65534);
     ready(await prepareWorkspace(contextFor(temporaryFolder()), request(repository)));
   });
@@ -235,6 +245,31 @@ describe('many sessions and crashes', () => {
     const waiting = prepareWorkspace(contextFor(root), request(repository, { sessionId: 's3' }));
     await held.release();
     expect(ready(await waiting).mirror).toBe('warm');
+  });
+
+  it('a holder that was killed does not wedge the mirror', async () => {
+    const path = join(temporaryFolder(), 'lock');
+    const script = `
+      import { lockMirror } from ${JSON.stringify(resolve('runner-image/src/workspace/mirror-lock.ts'))};
+      const held = await lockMirror(${JSON.stringify({ path, timeoutMs: 5_000, inherited })});
+      console.log(held.kind);
+      setInterval(() => {}, 1_000);
+    `;
+    const holder = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: 20_000,
+      env: {},
+    });
+    try {
+      expect(String(await once(holder.stdout, 'data'))).toBe('locked\n');
+      expect(await lockMirror({ path, timeoutMs: 100, inherited })).toEqual({ kind: 'timeout' });
+      holder.kill('SIGKILL');
+      const next = await lockMirror({ path, timeoutMs: 10_000, inherited });
+      expect(next.kind).toBe('locked');
+      if (next.kind === 'locked') await next.release();
+    } finally {
+      holder.kill('SIGKILL');
+    }
   });
 
   it('a mirror left half made, locked or broken by a crash is repaired', async () => {
