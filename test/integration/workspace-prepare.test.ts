@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -368,5 +368,31 @@ describe('a hostile repository on disk', () => {
     expect(readFileSync(join(result.path, 'a.txt'), 'utf8')).toBe('one\n');
     expect(readdirSync(join(result.path, 'x'))).toEqual([]);
     expect(readFileSync(join(result.path, '.git/config'), 'utf8')).not.toContain(trip.program);
+  });
+
+  it('writes through no link, also when a tree holds a link and a folder of one name', async () => {
+    const outside = temporaryFolder();
+    const repository = makeRepository({ 'a.txt': 'one\n' });
+    const store =
+      (...args: string[]) =>
+      (input: string) =>
+        execFileSync('git', args, {
+          cwd: repository,
+          input,
+          encoding: 'utf8',
+          env: { ...inherited, HOME: repository },
+        }).trim();
+    const blob = store('hash-object', '-w', '--stdin');
+    const tree = store('mktree');
+    const inner = tree(`100755 blob ${blob('#!/bin/sh\n')}\tpost-checkout\n`);
+    const link = blob(outside);
+    const both = tree(
+      `120000 blob ${link}\ta\n040000 tree ${inner}\ta\n120000 blob ${blob('.git/hooks')}\tb\n040000 tree ${inner}\tb\n`,
+    );
+    git(repository, 'update-ref', 'refs/heads/odd', git(repository, 'commit-tree', '-m', 'odd', both));
+    const root = temporaryFolder();
+    await prepareWorkspace(contextFor(root), request(repository, { ref: 'odd' }));
+    expect(readdirSync(outside)).toEqual([]);
+    expect(existsSync(join(root, 'workspaces/s1/.git/hooks/post-checkout'))).toBe(false);
   });
 });

@@ -146,7 +146,7 @@ describe('insideWorkspace', () => {
     );
     expect(inside).toBeGreaterThan(1_000);
     expect(readdirSync(join(top, 'outside')).sort()).toEqual(outsideBefore);
-  });
+  }, 60_000);
 });
 
 describe('openInside', () => {
