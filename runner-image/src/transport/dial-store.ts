@@ -7,6 +7,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Random } from '../../../shared/clock.ts';
+import { nextRunnerCredential } from '../../../shared/runner-credential.ts';
 
 const Stored = z.strictObject({
   current: z.string().min(1),
@@ -57,7 +58,7 @@ export const openDialStore = (path: string, startToken: string, random: Random):
   };
   return {
     begin() {
-      const next = stored.next ?? random.hex(SECRET_BYTES);
+      const next = stored.next ?? nextRunnerCredential(stored.current, random.hex(SECRET_BYTES));
       const dial = stored.dial + 1;
       save({ ...stored, next, dial });
       offered.clear();

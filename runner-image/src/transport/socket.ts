@@ -1,6 +1,6 @@
 /** One WebSocket as the connection needs it; `ws` behind a port, so that dialling rules are tested without a network. */
 import { WebSocket } from 'ws';
-import { NEXT_CREDENTIAL_HEADER, RUNNER_SUBPROTOCOL } from '../../../shared/frames.ts';
+import { NEXT_CREDENTIAL_HEADER } from '../../../shared/frames.ts';
 import type { DialTicket } from './dial-store.ts';
 
 export interface RunnerSocket {
@@ -27,7 +27,7 @@ const MESSAGE_MAX_BYTES = 128 * 1024;
 export const wsSocket =
   (url: string): OpenSocket =>
   (ticket, events) => {
-    const socket = new WebSocket(url, [RUNNER_SUBPROTOCOL], {
+    const socket = new WebSocket(url, {
       headers: { authorization: `Bearer ${ticket.credential}`, [NEXT_CREDENTIAL_HEADER]: ticket.nextCredentialSha256 },
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: MESSAGE_MAX_BYTES,

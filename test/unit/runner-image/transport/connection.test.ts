@@ -20,6 +20,7 @@ import {
   REDIAL_AFTER_MS,
   REDIAL_JITTER_MS,
 } from '../../../../shared/limits.ts';
+import { parseRunnerCredential } from '../../../../shared/runner-credential.ts';
 import { fixedRandom, manualClock } from '../manual-clock.ts';
 
 let folder: string;
@@ -28,30 +29,32 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+const TOKEN = `rt.local.ses_01J0000000000000000000000A.1.${'9'.repeat(64)}`;
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 describe('dial store', () => {
   it('offers the same next credential until a dial was answered, and writes it down first', () => {
     const path = join(folder, 'deep', 'dial.json');
-    const store = openDialStore(path, 'token', fixedRandom());
+    const store = openDialStore(path, TOKEN, fixedRandom());
     const first = store.begin();
     const { next } = JSON.parse(readFileSync(path, 'utf8'));
-    expect(first).toEqual({ dial: 1, credential: 'token', nextCredentialSha256: sha256(next) });
+    expect(parseRunnerCredential(next)).toMatchObject({ tenantId: 'local', epoch: 1 });
+    expect(first).toEqual({ dial: 1, credential: TOKEN, nextCredentialSha256: sha256(next) });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     // The answer was lost with the process.
-    const again = openDialStore(path, 'token', fixedRandom(0.9)).begin();
+    const again = openDialStore(path, TOKEN, fixedRandom()).begin();
     expect(again).toEqual({ ...first, dial: 2 });
-    const third = openDialStore(path, 'token', fixedRandom());
+    const third = openDialStore(path, TOKEN, fixedRandom());
     const retried = third.begin();
     third.succeeded(retried.dial);
-    const fresh = openDialStore(path, 'token', { ...fixedRandom(), hex: () => 'later' }).begin();
+    const fresh = openDialStore(path, TOKEN, { ...fixedRandom(), hex: () => 'f'.repeat(64) }).begin();
     expect(fresh).toMatchObject({ dial: 4, credential: next });
     expect(fresh.nextCredentialSha256).not.toBe(first.nextCredentialSha256);
   });
 
   it('ignores the late answer of a dial that another one replaced', () => {
     const path = join(folder, 'dial.json');
-    const store = openDialStore(path, 'token', fixedRandom());
+    const store = openDialStore(path, TOKEN, fixedRandom());
     store.begin();
     const second = store.begin();
     store.succeeded(second.dial);
@@ -89,7 +92,7 @@ const setup = () => {
         },
       };
     },
-    dialStore: openDialStore(join(folder, 'dial.json'), 'token', fixedRandom()),
+    dialStore: openDialStore(join(folder, 'dial.json'), TOKEN, fixedRandom()),
     clock,
     random: fixedRandom(),
     log: silentLog,
@@ -139,13 +142,13 @@ describe('connection', () => {
 
   it('dials again with a new number and the rotated credential when it is cut', () => {
     const { clock, at, welcome, sockets, log } = setup();
-    expect(at(0).credential).toBe('token');
+    expect(at(0).credential).toBe(TOKEN);
     welcome(0);
     at(0).events.onClosed({ status: null, message: 'cut' });
     expect(sockets).toHaveLength(1);
     clock.advance(RECONNECT_BASE_MS);
     expect(at(1)).toMatchObject({ dial: 2 });
-    expect(at(1).credential).not.toBe('token');
+    expect(at(1).credential).not.toBe(TOKEN);
     expect(log).toContain('down');
   });
 
