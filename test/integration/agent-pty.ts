@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
 import xtermHeadless from '@xterm/headless';
 import nodePty from 'node-pty';
+import { vi } from 'vitest';
 import type { AgentExit, PtyPort } from '../../runner-image/src/adapters/contract.ts';
 
 const COLS = 120;
@@ -75,7 +76,17 @@ export function testTerminal(mark: string): TestTerminal {
         pid: child.pid,
         write: async (data) => void child._socket.write(data),
         signal: async (name) => void process.kill(child.pid, name),
-        kill: async () => killAll(),
+        kill: () =>
+          // A process that was sent SIGKILL is there until the system has buried it.
+          vi
+            .waitUntil(
+              () => {
+                killAll();
+                return processesWith(mark).length === 0;
+              },
+              { timeout: 5_000, interval: 10 },
+            )
+            .then(() => undefined),
         exited: exit.promise,
       };
     },
