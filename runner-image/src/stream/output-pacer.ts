@@ -1,0 +1,117 @@
+/** When live output leaves for the watchers (protocol.md, Terminal, Flush): quick while somebody types, else gathered. */
+import type { Clock } from '../../../shared/clock.ts';
+import {
+  FLUSH_IDLE_MS,
+  FLUSH_INTERACTIVE_BUSY_BYTES,
+  FLUSH_INTERACTIVE_BUSY_MS,
+  FLUSH_INTERACTIVE_MS,
+  FLUSH_INTERACTIVE_WINDOW_MS,
+  LIVE_BACKLOG_MAX_BYTES,
+} from './caps.ts';
+import type { OutputPiece } from './terminal-stream.ts';
+
+export interface PacerState {
+  readonly isWatched: boolean;
+  readonly backlogBytes: number;
+  /** Undefined: never. */
+  readonly lastInputMs: number | undefined;
+  readonly lastFlushMs: number | undefined;
+}
+export type PacerDecision =
+  | { readonly action: 'flush' }
+  | { readonly action: 'wait'; readonly delayMs: number }
+  /** Nobody watches: the spool has it. */
+  | { readonly action: 'discard' }
+  /** Too much for live frames: watchers get a snapshot instead. */
+  | { readonly action: 'overflow' }
+  | { readonly action: 'nothing' };
+
+export const decideFlush = (state: PacerState, nowMs: number): PacerDecision => {
+  if (state.backlogBytes === 0) return { action: 'nothing' };
+  if (!state.isWatched) return { action: 'discard' };
+  if (state.backlogBytes > LIVE_BACKLOG_MAX_BYTES) return { action: 'overflow' };
+  const isInteractive = state.lastInputMs !== undefined && nowMs - state.lastInputMs <= FLUSH_INTERACTIVE_WINDOW_MS;
+  const isBusy = state.backlogBytes > FLUSH_INTERACTIVE_BUSY_BYTES;
+  const quickMs = isBusy ? FLUSH_INTERACTIVE_BUSY_MS : FLUSH_INTERACTIVE_MS;
+  const intervalMs = isInteractive ? quickMs : FLUSH_IDLE_MS;
+  const delayMs = state.lastFlushMs === undefined ? 0 : state.lastFlushMs + intervalMs - nowMs;
+  return delayMs <= 0 ? { action: 'flush' } : { action: 'wait', delayMs };
+};
+
+export interface OutputPacer {
+  push(piece: OutputPiece): void;
+  /** Input reached the PTY: what follows is an echo. */
+  noteInput(): void;
+  setWatched(isWatched: boolean): void;
+  /** Sends what waits at once (before a snapshot or at the end). */
+  flushNow(): void;
+  dispose(): void;
+}
+
+export interface OutputPacerOptions {
+  readonly clock: Clock;
+  /** Neighbouring pieces of one size joined, in order. */
+  readonly onFlush: (pieces: readonly OutputPiece[]) => void;
+  /** The backlog was dropped: live output goes on after a snapshot. Called once until the next piece that is kept. */
+  readonly onSnapshotNeeded: () => void;
+}
+
+const join = (pieces: readonly OutputPiece[]): OutputPiece[] => {
+  const joined: OutputPiece[] = [];
+  for (const piece of pieces) {
+    const last = joined.at(-1);
+    if (last === undefined || last.sizeRev !== piece.sizeRev || last.endOffset !== piece.offset) joined.push(piece);
+    else joined[joined.length - 1] = { ...last, text: last.text + piece.text, endOffset: piece.endOffset };
+  }
+  return joined;
+};
+
+/** A pacer for one session, unwatched at first. */
+export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOptions): OutputPacer => {
+  let backlog: OutputPiece[] = [];
+  let state: PacerState = { isWatched: false, backlogBytes: 0, lastInputMs: undefined, lastFlushMs: undefined };
+  let cancel: (() => void) | undefined;
+
+  const empty = (): OutputPiece[] => {
+    const pieces = backlog;
+    backlog = [];
+    cancel?.();
+    cancel = undefined;
+    state = { ...state, backlogBytes: 0 };
+    return pieces;
+  };
+  const flush = (): void => {
+    const pieces = empty();
+    state = { ...state, lastFlushMs: clock.monotonicMs() };
+    if (pieces.length > 0) onFlush(join(pieces));
+  };
+  const act = (): void => {
+    cancel?.();
+    cancel = undefined;
+    const decision = decideFlush(state, clock.monotonicMs());
+    if (decision.action === 'flush') flush();
+    else if (decision.action === 'wait') cancel = clock.after(decision.delayMs, act);
+    else if (decision.action === 'discard') empty();
+    else if (decision.action === 'overflow') {
+      empty();
+      onSnapshotNeeded();
+    }
+  };
+  return {
+    push(piece) {
+      if (state.isWatched) backlog.push(piece);
+      state = { ...state, backlogBytes: state.isWatched ? state.backlogBytes + piece.endOffset - piece.offset : 0 };
+      act();
+    },
+    noteInput() {
+      state = { ...state, lastInputMs: clock.monotonicMs() };
+      act();
+    },
+    setWatched(isWatched) {
+      state = { ...state, isWatched };
+      act();
+    },
+    flushNow: flush,
+    dispose: () => void empty(),
+  };
+};

@@ -1,0 +1,128 @@
+/** The first redactor: the session's own known secrets never leave it, wherever the stream is cut. */
+import { REDACTOR_SHOWN_PREFIX_MAX_CHARS, SECRET_MAX_CHARS, SECRET_MIN_CHARS, SECRETS_MAX } from './caps.ts';
+import { cellWidth } from './cell-width.ts';
+
+export interface Redacted {
+  readonly text: string;
+  /** Occurrences that were masked; overlapping ones count once. */
+  readonly redactions: number;
+}
+
+export interface Redactor {
+  /** The text that can be decided: only an end that may be the beginning of a secret is held back (at most k − 1 characters). */
+  push(text: string): Redacted;
+  /**
+   * To be called after REDACTOR_HOLD_MS without output, and at the end: a held beginning of less than
+   * REDACTOR_SHOWN_PREFIX_MAX_CHARS is shown (an echoed keystroke must appear) and remembered, so that the rest of the
+   * secret is still masked; a longer one is masked, which is the safe direction.
+   */
+  flush(): Redacted;
+  /** Characters held back and not emitted yet. */
+  readonly heldChars: number;
+}
+
+const CONTROL = /\p{Cc}/u;
+/** Same width on the screen; line ends inside a secret stay, they are layout. */
+const mask = (text: string): string => {
+  let masked = '';
+  for (const character of text) masked += CONTROL.test(character) ? character : '*'.repeat(cellWidth(character));
+  return masked;
+};
+
+/** Checked and completed: a terminal shows LF as CR LF. Throws on one that is too short, too long, or too many. */
+const prepare = (secrets: readonly string[]): string[] => {
+  const all = new Set<string>();
+  for (const secret of secrets) {
+    if (secret.length < SECRET_MIN_CHARS || secret.length > SECRET_MAX_CHARS)
+      throw new Error(`a secret must have ${SECRET_MIN_CHARS} to ${SECRET_MAX_CHARS} characters`);
+    all.add(secret);
+    all.add(secret.replaceAll(/\r?\n/g, '\r\n'));
+  }
+  if (all.size > SECRETS_MAX) throw new Error(`more than ${SECRETS_MAX} secrets`);
+  return [...all];
+};
+
+/** Where the longest end of `text` begins that is a proper beginning of a secret; the length of `text` if none is. */
+const undecidedFrom = (text: string, secrets: readonly string[]): number => {
+  let from = text.length;
+  for (const secret of secrets) {
+    let at = text.indexOf(secret.charAt(0), Math.max(0, text.length - secret.length + 1));
+    while (at !== -1 && at < from) {
+      if (secret.startsWith(text.slice(at))) from = at;
+      at = text.indexOf(secret.charAt(0), at + 1);
+    }
+  }
+  return from;
+};
+
+type Interval = { from: number; to: number };
+
+/** All occurrences and what `begun` covers, overlapping ones merged, in order. */
+const findAll = (text: string, secrets: readonly string[], begun: readonly Interval[]): Interval[] => {
+  const found: Interval[] = [...begun];
+  for (const secret of secrets)
+    for (let at = text.indexOf(secret); at !== -1; at = text.indexOf(secret, at + 1))
+      found.push({ from: at, to: at + secret.length });
+  found.sort((one, other) => one.from - other.from);
+  const merged: Interval[] = [];
+  for (const interval of found) {
+    const last = merged.at(-1);
+    if (last !== undefined && interval.from < last.to) last.to = Math.max(last.to, interval.to);
+    else merged.push(interval);
+  }
+  return merged;
+};
+
+/** A redactor for one stream. Without flushes its output does not depend on how the stream is cut. */
+export const redactor = (known: readonly string[]): Redactor => {
+  const secrets = prepare(known);
+  /** The undecided end of the stream: its first `shown` characters are emitted already, its first `masked` belong to a secret. */
+  let held = '';
+  let shown = 0;
+  let masked = 0;
+
+  const emit = (text: string, to: number, intervals: readonly Interval[]): Redacted => {
+    let out = '';
+    let at = shown;
+    let redactions = 0;
+    for (const { from, to: end } of intervals) {
+      if (end <= at || from >= to) continue;
+      if (from > at) out += text.slice(at, from);
+      const start = Math.max(from, at);
+      out += mask(text.slice(start, Math.min(end, to)));
+      at = Math.min(end, to);
+      // An interval is counted where it begins; what an earlier push began was counted there.
+      if (from >= 0) redactions += 1;
+    }
+    if (at < to) out += text.slice(at, to);
+    return { text: out, redactions };
+  };
+
+  return {
+    get heldChars() {
+      return held.length - shown;
+    },
+    push(text) {
+      if (secrets.length === 0) return { text, redactions: 0 };
+      const all = held + text;
+      const decided = Math.max(undecidedFrom(all, secrets), 0);
+      // The rest of a secret that began before `held`; its −1 marks it as counted.
+      const intervals = findAll(all, secrets, masked > 0 ? [{ from: -1, to: masked }] : []);
+      const result = emit(all, Math.max(decided, shown), intervals);
+      const reach = intervals.findLast(({ from }) => from < decided)?.to ?? 0;
+      held = all.slice(decided);
+      masked = Math.max(0, Math.min(reach, all.length) - decided);
+      shown = Math.max(0, shown - decided);
+      return result;
+    },
+    flush() {
+      const rest = held.slice(shown);
+      if (rest === '') return { text: '', redactions: 0 };
+      const isSecret = held.length >= REDACTOR_SHOWN_PREFIX_MAX_CHARS;
+      const covered = Math.max(0, masked - shown);
+      shown = held.length;
+      if (isSecret) return { text: mask(rest), redactions: 1 };
+      return { text: mask(rest.slice(0, covered)) + rest.slice(covered), redactions: 0 };
+    },
+  };
+};

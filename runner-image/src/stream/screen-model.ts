@@ -1,0 +1,71 @@
+/** What the screen shows right now: answers the program's terminal queries and gives watchers a snapshot to start from. */
+import serializePackage from '@xterm/addon-serialize';
+import unicodePackage from '@xterm/addon-unicode11';
+import headless from '@xterm/headless';
+import { SCROLLBACK_LINES } from '../../../shared/limits.ts';
+import { groundGate } from './ground-gate.ts';
+import { serializeTerminal } from './snapshot.ts';
+
+export interface ScreenModelOptions {
+  readonly cols: number;
+  readonly rows: number;
+  readonly scrollbackLines?: number;
+  /** Answers to the program's queries (DA, DSR, DECRQSS…): the only ones it gets. */
+  readonly onAnswer?: (data: string) => void;
+}
+
+export interface ScreenModel {
+  /** Resolves when the text is parsed. An unfinished control sequence at its end waits for the next write. */
+  write(text: string): Promise<void>;
+  /** Takes effect after what was written before. */
+  resize(cols: number, rows: number): Promise<void>;
+  /** UTF-8 bytes written to the model but not yet part of what snapshot() shows. */
+  readonly heldBytes: number;
+  /** The text that rebuilds this screen in a terminal of its size; not_at_ground inside a very long control string. */
+  snapshot(): { kind: 'snapshot'; data: string; cols: number; rows: number } | { kind: 'not_at_ground' };
+  /** The visible screen as plain text, without trailing blanks. */
+  text(): string;
+  dispose(): void;
+}
+
+/** A screen of the given size, with cell widths of Unicode 11 like the page's terminal. */
+export const screenModel = (options: ScreenModelOptions): ScreenModel => {
+  const { cols, rows, scrollbackLines = SCROLLBACK_LINES, onAnswer } = options;
+  const terminal = new headless.Terminal({ cols, rows, scrollback: scrollbackLines, allowProposedApi: true });
+  const addon = new serializePackage.SerializeAddon();
+  terminal.loadAddon(addon);
+  terminal.loadAddon(new unicodePackage.Unicode11Addon());
+  terminal.unicode.activeVersion = '11';
+  const gate = groundGate();
+  let title = '';
+  terminal.onTitleChange((next) => {
+    title = next;
+  });
+  terminal.onData((data) => onAnswer?.(data));
+  const write = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
+
+  return {
+    get heldBytes() {
+      return Buffer.byteLength(gate.held);
+    },
+    write: (text) => write(gate.push(text)),
+    async resize(nextCols, nextRows) {
+      await write('');
+      terminal.resize(nextCols, nextRows);
+    },
+    snapshot() {
+      if (!gate.isAtGround) return { kind: 'not_at_ground' };
+      const data = serializeTerminal(terminal, addon, scrollbackLines, title);
+      return { kind: 'snapshot', data, cols: terminal.cols, rows: terminal.rows };
+    },
+    text() {
+      const { active } = terminal.buffer;
+      const lines = Array.from(
+        { length: terminal.rows },
+        (_, row) => active.getLine(active.baseY + row)?.translateToString(true) ?? '',
+      );
+      return lines.join('\n').trimEnd();
+    },
+    dispose: () => terminal.dispose(),
+  };
+};

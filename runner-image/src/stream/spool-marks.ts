@@ -1,0 +1,81 @@
+/** What the spool must know besides bytes: sizes, and the pairs of raw and redacted offset from which one can go on. */
+import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Checkpoint, ResizeMark } from './spool.ts';
+
+const offset = z.int().min(0);
+const Line = z.union([
+  z.strictObject({ offset, sizeRev: z.int().min(0), cols: z.int().min(1), rows: z.int().min(1) }),
+  z.strictObject({ offset, rawOffset: offset }),
+]);
+
+export interface Marks {
+  readonly checkpoint: Checkpoint;
+  readonly resizes: readonly ResizeMark[];
+  addResize(mark: ResizeMark, baseOffset: number): void;
+  setCheckpoint(checkpoint: Checkpoint, baseOffset: number): void;
+  close(): void;
+}
+
+/** A line that a crash cut off is the last one, and says nothing that its predecessor does not cover. */
+const parseLine = (text: string): z.infer<typeof Line>[] => {
+  try {
+    return [Line.parse(JSON.parse(text))];
+  } catch {
+    return [];
+  }
+};
+
+/** Reads the marks of an epoch and goes on writing them; rewritten beyond `maxBytes` without what lies below the base. */
+export const readMarks = (folder: string, epoch: number, maxBytes: number): Marks => {
+  const path = join(folder, `${epoch}.marks`);
+  let checkpoint: Checkpoint = { offset: 0, rawOffset: 0 };
+  let resizes: ResizeMark[] = [];
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
+  for (const line of lines.flatMap((text) => (text === '' ? [] : parseLine(text)))) {
+    if ('rawOffset' in line) checkpoint = line;
+    else resizes.push(line);
+  }
+  // A size that was set after the checkpoint is kept: the PTY has it, and its bytes are written again from there.
+  resizes = resizes.map((mark) => ({ ...mark, offset: Math.min(mark.offset, checkpoint.offset) }));
+
+  let file = -1;
+  let sizeBytes = 0;
+  const rewrite = (): void => {
+    const text = [...resizes, checkpoint].map((line) => `${JSON.stringify(line)}\n`).join('');
+    writeFileSync(`${path}.new`, text, { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+    if (file !== -1) closeSync(file);
+    file = openSync(path, 'a', 0o600);
+    sizeBytes = text.length;
+  };
+  rewrite();
+
+  const write = (line: ResizeMark | Checkpoint, baseOffset: number): void => {
+    const text = `${JSON.stringify(line)}\n`;
+    writeSync(file, text);
+    sizeBytes += text.length;
+    if (sizeBytes <= maxBytes) return;
+    const current = resizes.findLastIndex((mark) => mark.offset <= baseOffset);
+    resizes = resizes.slice(Math.max(0, current));
+    rewrite();
+  };
+  return {
+    get checkpoint() {
+      return checkpoint;
+    },
+    get resizes() {
+      return resizes;
+    },
+    addResize(mark, baseOffset) {
+      resizes.push(mark);
+      write(mark, baseOffset);
+    },
+    setCheckpoint(next, baseOffset) {
+      checkpoint = next;
+      write(next, baseOffset);
+    },
+    close: () => closeSync(file),
+  };
+};

@@ -1,0 +1,178 @@
+/**
+ * The pipeline from PTY bytes to what may leave the runner: decoder, escape filter, redactor, spool, screen. Bytes are
+ * acknowledged to pty-host only once their redacted form is on disk, so a crash anywhere loses and doubles nothing.
+ */
+import type { Clock } from '../../../shared/clock.ts';
+import { REDACTOR_HOLD_MS } from './caps.ts';
+import type { Redacted } from './redactor.ts';
+import { screenModel } from './screen-model.ts';
+import type { Spool } from './spool.ts';
+import { type ScreenTask, type Size, type SnapshotResult, streamScreen } from './stream-screen.ts';
+import { textPipeline } from './text-pipeline.ts';
+import { utf8Decoder } from './utf8-decoder.ts';
+
+/** A piece of the redacted stream, written for one terminal size; it never cuts a character. */
+export interface OutputPiece extends Size {
+  readonly epoch: number;
+  /** UTF-8 bytes before and after it in this epoch. */
+  readonly offset: number;
+  readonly endOffset: number;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+export interface TerminalStreamOptions {
+  readonly epoch: number;
+  readonly spool: Spool;
+  /** Size at the start; a spool that knows a later one wins. */
+  readonly cols: number;
+  readonly rows: number;
+  readonly secrets: readonly string[];
+  readonly clock: Clock;
+  /** Tells pty-host that everything below this raw offset is safe. */
+  readonly ack: (rawOffset: number) => void;
+  /** The screen model's answers to terminal queries, to be written to the PTY. */
+  readonly onAnswer?: (data: string) => void;
+  readonly onRedactions?: (count: number, offset: number) => void;
+}
+
+export interface TerminalStream {
+  /** The raw offset to adopt the process from. */
+  readonly resumeRawOffset: number;
+  readonly headOffset: number;
+  readonly size: Size;
+  /** Raw bytes in order; what was seen before is ignored, a gap throws. */
+  accept(bytes: Buffer, rawOffset: number): void;
+  /** The PTY's new size: what is emitted from here on was written for it. */
+  resize(cols: number, rows: number): Size;
+  subscribe(onPiece: (piece: OutputPiece) => void): () => void;
+  /** The screen after everything emitted so far. */
+  snapshot(): Promise<SnapshotResult>;
+  /** The visible screen as text; after snapshot() it is that of the same moment. */
+  screenText(): string;
+  /** The program has ended: emits what was held back. */
+  end(): void;
+  dispose(): void;
+}
+
+const REPLAY_PIECE_BYTES = 256 * 1024;
+
+/** Rebuilds the screen of a stream that goes on: the spooled bytes again, in their sizes. A dropped beginning is missing from it. */
+function* replay(spool: Spool, first: Size): Generator<ScreenTask> {
+  const decoder = utf8Decoder();
+  const sizes = spool.resizes.filter(({ sizeRev }) => sizeRev > first.sizeRev);
+  const end = spool.headOffset;
+  let offset = spool.baseOffset;
+  while (offset < end || sizes.length > 0) {
+    const next = sizes[0];
+    if (next !== undefined && next.offset <= offset) {
+      yield { kind: 'resize', size: next };
+      sizes.shift();
+      continue;
+    }
+    const read = spool.read(offset, Math.min(REPLAY_PIECE_BYTES, Math.min(next?.offset ?? end, end) - offset));
+    if (read.kind === 'dropped' || read.bytes.length === 0) throw new Error(`spool has no bytes at ${offset}`);
+    offset += read.bytes.length;
+    yield { kind: 'write', text: decoder.push(read.bytes), endOffset: offset - decoder.heldBytes };
+  }
+}
+
+/** The screen of a spool, and whether it is still catching up with what was written before this process. */
+const openScreen = (options: TerminalStreamOptions, onProgress: () => void) => {
+  const { spool, epoch } = options;
+  const first = spool.resizes[0] ?? { sizeRev: 0, cols: options.cols, rows: options.rows, offset: 0 };
+  if (spool.resizes.length === 0) spool.mark(first);
+  let isReplaying = true;
+  const model = screenModel({
+    cols: first.cols,
+    rows: first.rows,
+    onAnswer: (data) => {
+      // What was asked before the crash has been answered then.
+      if (!isReplaying) options.onAnswer?.(data);
+    },
+  });
+  const onReplayed = () => {
+    isReplaying = false;
+  };
+  const before = { tasks: replay(spool, first), onReplayed };
+  const offsets = { startOffset: spool.baseOffset, headOffset: spool.headOffset };
+  return { model, screen: streamScreen({ model, epoch, ...offsets, size: first, before, onProgress }) };
+};
+
+/** Opens the stream of one epoch over its spool, new or from before a crash of this process. */
+export const openTerminalStream = (options: TerminalStreamOptions): TerminalStream => {
+  const { epoch, spool, clock } = options;
+  const pipeline = textPipeline(options.secrets);
+  const subscribers = new Set<(piece: OutputPiece) => void>();
+  const resumeRawOffset = spool.checkpoint.rawOffset;
+  let nextRaw = resumeRawOffset;
+  let acked = resumeRawOffset;
+  let cancelFlush = (): void => {};
+
+  const acknowledge = (): void => {
+    const due = spool.checkpoint.rawOffset;
+    if (due === acked || screen.isBehind) return;
+    acked = due;
+    options.ack(due);
+  };
+  const { model, screen } = openScreen(options, acknowledge);
+  let size: Size = spool.resizes.at(-1) ?? { sizeRev: 0, cols: options.cols, rows: options.rows };
+
+  const emit = ({ text, redactions }: Redacted): void => {
+    if (redactions > 0) options.onRedactions?.(redactions, spool.headOffset);
+    if (text !== '') {
+      const offset = spool.headOffset;
+      spool.append(Buffer.from(text));
+      const endOffset = spool.headOffset;
+      screen.write(text, endOffset);
+      const { sizeRev, cols, rows } = size;
+      const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs: clock.nowMs() };
+      for (const subscriber of subscribers) subscriber(piece);
+    }
+    // While something is held back there is no offset that a fresh pipeline could go on from.
+    if (pipeline.rereadBytes === undefined) return;
+    const rawOffset = nextRaw - pipeline.rereadBytes;
+    if (rawOffset > spool.checkpoint.rawOffset) spool.check({ offset: spool.headOffset, rawOffset });
+    acknowledge();
+  };
+
+  return {
+    resumeRawOffset,
+    get headOffset() {
+      return spool.headOffset;
+    },
+    get size() {
+      return size;
+    },
+    accept(bytes, rawOffset) {
+      if (rawOffset > nextRaw) throw new Error(`raw bytes from ${nextRaw} to ${rawOffset} are missing`);
+      const fresh = bytes.subarray(nextRaw - rawOffset);
+      if (fresh.length === 0) return;
+      nextRaw += fresh.length;
+      cancelFlush();
+      emit(pipeline.push(fresh));
+      if (pipeline.isHolding) cancelFlush = clock.after(REDACTOR_HOLD_MS, () => emit(pipeline.flush()));
+    },
+    resize(cols, rows) {
+      size = { sizeRev: size.sizeRev + 1, cols, rows };
+      spool.mark({ offset: spool.headOffset, ...size });
+      screen.resize(size);
+      return size;
+    },
+    subscribe(onPiece) {
+      subscribers.add(onPiece);
+      return () => subscribers.delete(onPiece);
+    },
+    snapshot: screen.snapshot,
+    screenText: model.text,
+    end() {
+      cancelFlush();
+      emit(pipeline.end());
+    },
+    dispose() {
+      cancelFlush();
+      subscribers.clear();
+      model.dispose();
+    },
+  };
+};
