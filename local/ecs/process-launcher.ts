@@ -1,6 +1,7 @@
 /** Runs a task as a process group on this machine, with an environment of its own that inherits nothing but a PATH. */
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import { killGroup, killMarked, TASK_MARK_VARIABLE } from './process-sweep.ts';
@@ -25,6 +26,8 @@ export interface LaunchedTask {
 /** Where tasks run. `onExit` is called exactly once, after everything of the task is gone. */
 export interface TaskLauncher {
   launch(spec: LaunchSpec, onStarted: () => void, onExit: (exit: TaskExit) => void): LaunchedTask;
+  /** Ends and deletes what an earlier life of the host left of a task that ran. */
+  cleanUp(taskId: string): void;
   /** Deletes what is kept of an ended task. */
   forget(taskId: string): void;
 }
@@ -35,11 +38,12 @@ export interface ProcessLauncherOptions {
   readonly cwd: string;
   /** PATH of the tasks: the pinned Node first. */
   readonly path: string;
-  /** Logs and throw-away homes. */
+  /** Logs. */
   readonly dir: string;
   readonly clock: Clock;
 }
 
+const SCRATCH_NAME_CHARS = 16;
 const SIGNAL_BASE = 128;
 const SIGKILL_NUMBER = 9;
 const SIGTERM_NUMBER = 15;
@@ -50,18 +54,24 @@ const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null): number 
 /** Tasks die with us in every case: their stdin is a pipe that ends with this process (VILLAGE_DIE_WITH_PARENT). */
 export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher => {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
-  const homeOf = (taskId: string) => join(options.dir, `${taskId}.home`);
+  // Sockets live in there, whose paths have 107 characters at most: so not under the data directory.
+  const scratchOf = (taskId: string) => join(tmpdir(), `village-task-${taskId.slice(0, SCRATCH_NAME_CHARS)}`);
   const logOf = (taskId: string) => join(options.dir, `${taskId}.log`);
+
+  const removeScratch = (taskId: string) => rmSync(scratchOf(taskId), { recursive: true, force: true });
 
   const start = ({ taskId, environment }: LaunchSpec) => {
     const [program, ...args] = options.command;
-    const home = homeOf(taskId);
-    mkdirSync(home, { recursive: true, mode: 0o700 });
+    const scratch = scratchOf(taskId);
+    const home = join(scratch, 'home');
+    // Not recursive: a folder that is there already may belong to another user.
+    for (const folder of [scratch, home]) mkdirSync(folder, { mode: 0o700 });
     const child = spawn(program, args, {
       cwd: options.cwd,
       env: {
         PATH: options.path,
         HOME: home,
+        TMPDIR: scratch,
         ...environment,
         VILLAGE_DIE_WITH_PARENT: '1',
         [TASK_MARK_VARIABLE]: taskId,
@@ -89,7 +99,7 @@ export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher =
         kill();
         isOver = true;
         child.stdin.destroy();
-        rmSync(homeOf(spec.taskId), { recursive: true, force: true });
+        removeScratch(spec.taskId);
         onExit(exit);
       };
       child.once('spawn', onStarted);
@@ -106,9 +116,10 @@ export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher =
         },
       };
     },
-    forget(taskId) {
-      rmSync(logOf(taskId), { force: true });
-      rmSync(homeOf(taskId), { recursive: true, force: true });
+    cleanUp(taskId) {
+      killMarked(taskId);
+      removeScratch(taskId);
     },
+    forget: (taskId) => rmSync(logOf(taskId), { force: true }),
   };
 };

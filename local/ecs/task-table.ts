@@ -15,6 +15,8 @@ export interface TaskTableOptions {
   readonly emit: (event: BusEvent) => void;
   /** Called when an ended task is forgotten. */
   readonly forget: (taskId: string) => void;
+  /** Called at opening for a task that an earlier life left running. */
+  readonly cleanUp: (taskId: string) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly warn: (message: string) => void;
@@ -34,7 +36,7 @@ export interface TaskTable {
 }
 
 /** Opens the table; tasks of an earlier life are marked STOPPED at once, since their processes died with it. */
-export const openTaskTable = ({ dir, emit, forget, clock, random, warn }: TaskTableOptions): TaskTable => {
+export const openTaskTable = ({ dir, emit, forget, cleanUp, clock, random, warn }: TaskTableOptions): TaskTable => {
   const file = jsonFile(join(dir, 'tasks.json'));
   const stored = Stored.parse(file.read() ?? { tasks: [], tokens: [] });
   const tasks = new Map(stored.tasks.map((task) => [taskId(task), task]));
@@ -75,7 +77,10 @@ export const openTaskTable = ({ dir, emit, forget, clock, random, warn }: TaskTa
 
   for (const task of tasks.values())
     if (task.lastStatus === 'STOPPED') forgetLater(task);
-    else markStopped(task, 'TerminationNotice', 'The host of the task was restarted.');
+    else {
+      cleanUp(taskId(task));
+      markStopped(task, 'TerminationNotice', 'The host of the task was restarted.');
+    }
 
   return {
     tokens: stored.tokens,

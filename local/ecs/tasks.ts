@@ -16,7 +16,7 @@ export interface RunFailure {
   readonly reason: string;
   readonly detail: string;
 }
-export interface TasksOptions extends Omit<TaskTableOptions, 'forget'>, TaskPlace {
+export interface TasksOptions extends Omit<TaskTableOptions, 'forget' | 'cleanUp'>, TaskPlace {
   readonly launcher: TaskLauncher;
   readonly clock: Clock;
   readonly random: Random;
@@ -32,7 +32,11 @@ export class Tasks {
 
   constructor(options: TasksOptions) {
     this.#options = options;
-    this.#table = openTaskTable({ ...options, forget: (id) => options.launcher.forget(id) });
+    this.#table = openTaskTable({
+      ...options,
+      forget: (id) => options.launcher.forget(id),
+      cleanUp: (id) => options.launcher.cleanUp(id),
+    });
   }
 
   /** By id or ARN; undefined for a task that never was or is forgotten. */

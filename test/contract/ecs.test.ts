@@ -173,7 +173,16 @@ describe('RunTask', () => {
     const { env } = await report();
     expect(env).toMatchObject({ FROM_DEFINITION: 'd', OVERRIDDEN: 'new', PATH: '/usr/bin:/bin' });
     expect(Object.keys(env).sort()).toEqual(
-      ['FROM_DEFINITION', 'HOME', 'OUT', 'OVERRIDDEN', 'PATH', 'VILLAGE_DIE_WITH_PARENT', 'VILLAGE_TASK_ID'].sort(),
+      [
+        'FROM_DEFINITION',
+        'HOME',
+        'OUT',
+        'OVERRIDDEN',
+        'PATH',
+        'TMPDIR',
+        'VILLAGE_DIE_WITH_PARENT',
+        'VILLAGE_TASK_ID',
+      ].sort(),
     );
     expect(existsSync(env.HOME ?? '')).toBe(true);
     const listed = await client.send(new ListTasksCommand({ cluster: 'village', startedBy: 'me' }));

@@ -49,7 +49,7 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 it('forgets a stopped task after an hour, not before', async () => {
   const { clock, move } = handClock();
   const forgotten: string[] = [];
-  const options = { dir, emit: () => {}, clock, random: systemRandom, warn: () => {} };
+  const options = { dir, emit: () => {}, cleanUp: () => {}, clock, random: systemRandom, warn: () => {} };
   const table = openTaskTable({ ...options, forget: (id) => forgotten.push(id) });
   const task = newTask(REQUEST, DEFINITION, PLACE, 'one', clock.nowMs());
   table.add(task);
