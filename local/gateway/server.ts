@@ -95,7 +95,9 @@ function serverOf(handle: Handler, random: Random, log: PlatformLog): Server {
 
 async function frontHandler(options: GatewayOptions, ports: WebSocketPorts): Promise<Handler> {
   const httpApi = createHttpApi({ ...ports, routes: options.httpRoutes });
-  const origins = () => [`ws://${ports.domainName()}`, ...(options.connectOrigins ?? [])];
+  // 'self' covers the socket in newer browsers only.
+  const sockets = () => [HOST, 'localhost'].map((host) => ports.domainName().replace(HOST, `ws://${host}`));
+  const origins = () => [...sockets(), ...(options.connectOrigins ?? [])];
   const page =
     options.pageDir === undefined ? null : await createPage(options.pageDir, () => securityHeaders(origins()));
   return (request, response) => {

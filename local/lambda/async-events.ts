@@ -95,7 +95,11 @@ export class AsyncEvents {
       return;
     }
     if (next.action === 'drop')
-      this.#ports.log('asynchronous event dropped after its last try', { function: item.name, event: item.event });
+      // Without the event: it may carry a token.
+      this.#ports.log('asynchronous event dropped after its last try', {
+        function: item.name,
+        source: item.options.source,
+      });
     this.#release();
   }
 

@@ -228,7 +228,9 @@ describe('the page', () => {
     expect(page.headers.get('cache-control')).toBe('no-cache');
     const policy = page.headers.get('content-security-policy') ?? '';
     expect(policy).toContain("default-src 'self'");
-    expect(policy).toContain(`connect-src 'self' ws://127.0.0.1:${running.gateway.port} http://127.0.0.1:9999`);
+    expect(policy).toContain(
+      `connect-src 'self' ws://127.0.0.1:${running.gateway.port} ws://localhost:${running.gateway.port} http://127.0.0.1:9999`,
+    );
     expect(policy).toContain("frame-ancestors 'none'");
     expect(page.headers.get('x-content-type-options')).toBe('nosniff');
     const asset = await fetch(`${running.gateway.url}/assets/app-1.js`, { headers: { 'accept-encoding': 'identity' } });
