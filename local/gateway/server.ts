@@ -29,6 +29,12 @@ export interface GatewayOptions {
   readonly connectOrigins?: readonly string[];
   /** Headers the edge adds for the functions (lower-case names), such as the origin secret; a client cannot set them. */
   readonly forcedHeaders?: Readonly<Record<string, string>>;
+  /** Routes of the local platform itself, asked first: undefined for a path that is not theirs. */
+  readonly platformRoutes?: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+  ) => Promise<void> | undefined;
   readonly chaos?: Chaos;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -102,6 +108,8 @@ async function frontHandler(options: GatewayOptions, ports: WebSocketPorts): Pro
     options.pageDir === undefined ? null : await createPage(options.pageDir, () => securityHeaders(origins()));
   return (request, response) => {
     const { path } = targetOf(request);
+    const ofPlatform = options.platformRoutes?.(request, response, path);
+    if (ofPlatform !== undefined) return ofPlatform;
     const ofPage = path !== '/api' && !path.startsWith('/api/') && path !== '/ws' && !path.startsWith('/ws/');
     return page !== null && ofPage ? page(request, response, path) : httpApi(request, response);
   };

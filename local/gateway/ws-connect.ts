@@ -17,6 +17,9 @@ const ConnectAnswer = z.object({
   body: z.string().nullish(),
 });
 
+/** RFC 9110 §5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
 type Verdict =
   | { readonly open: true; readonly info: ConnectionInfo; readonly subprotocol: string | null }
   | { readonly open: false; readonly status: number; readonly body: string };
@@ -140,7 +143,10 @@ export class Upgrader {
     const { statusCode, headers, body } = answer.data;
     if (statusCode > 299) return body ? { open: false, status: statusCode, body } : no(statusCode, 'Forbidden');
     const chosen = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'sec-websocket-protocol');
-    return { open: true, info, subprotocol: chosen === undefined ? null : String(chosen[1]) };
+    const subprotocol = chosen === undefined ? null : String(chosen[1]);
+    // ws writes it into the answer as it is: nothing but a token may get there.
+    if (subprotocol !== null && !TOKEN.test(subprotocol)) return no(502, 'Internal server error');
+    return { open: true, info, subprotocol };
   }
 
   #open(

@@ -1,6 +1,7 @@
 /** facts/aws.md "WebSocket API behaviour", row by row: how connections begin and end; rows that AWS does not document are named as assumptions. */
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
+import { WEBSOCKET_APIS } from '../../infra/topology.ts';
 import { QUOTAS } from '../../local/gateway/quotas.ts';
 import type { GatewayOptions } from '../../local/gateway/server.ts';
 import { ManualClock } from '../unit/local/manual-clock.ts';
@@ -49,7 +50,7 @@ describe('row "time": idle 10 min, connection 2 h, integration 29 s', () => {
     expect((await end).code).toBe(1001);
   });
 
-  it('gives up on an integration after 29 s: error frame, or 504 for $connect', async () => {
+  it('gives up on an integration after 29 s; assumption: with an error frame, or 504 for $connect', async () => {
     const clock = new ManualClock();
     const never = signal();
     const running = await start({ 'viewer-frames': () => never.promise }, { clock });
@@ -141,8 +142,13 @@ describe('row "$connect"', () => {
       },
     });
     expect((await refused(running.dial())).status).toBe(502);
-    running.handlers['viewer-connection'] = () => ({ noStatus: true });
-    expect((await refused(running.dial())).status).toBe(502);
+    for (const answer of [
+      { noStatus: true },
+      { statusCode: 200, headers: { 'Sec-WebSocket-Protocol': 'a\r\nX-B: c' } },
+    ]) {
+      running.handlers['viewer-connection'] = () => answer;
+      expect((await refused(running.dial())).status).toBe(502);
+    }
   });
 
   it('echoes a subprotocol only if the answer names it', async () => {
@@ -296,5 +302,33 @@ describe('row "$disconnect": best effort', () => {
     await running.gateway.stop();
     expect((await end).code).toBe(1001);
     expect(running.events.disconnect).toHaveLength(1);
+  });
+});
+
+describe('the topology', () => {
+  it('opens both of its APIs, each with its own authorizer and identity', async () => {
+    const running = await start(
+      {
+        'authorize-runner': () => allow({ runnerId: 'r' }),
+        'runner-connection': () => ({ statusCode: 200 }),
+        'runner-frames': ({ requestContext }) => ({ statusCode: 200, body: JSON.stringify(requestContext) }),
+      },
+      { webSocketApis: WEBSOCKET_APIS },
+    );
+    await running.open();
+    expect((await refused(running.dial({ path: '/ws/runner', protocols: [] }))).status).toBe(401);
+    const { socket } = await running.open({
+      path: '/ws/runner',
+      protocols: [],
+      headers: { Authorization: 'Bearer t' },
+    });
+    socket.send('{"type":"hello"}');
+    expect(JSON.parse(await nextText(socket))).toMatchObject({
+      apiId: 'runner',
+      routeKey: '$default',
+      eventType: 'MESSAGE',
+      authorizer: { runnerId: 'r', principalId: 'ann' },
+    });
+    expect(Object.keys(running.gateway.managementEndpoints)).toEqual(['viewer', 'runner']);
   });
 });

@@ -159,7 +159,7 @@ describe('HTTP API answer', () => {
     expect(running.events.message).toEqual([]);
   });
 
-  it('is 503 after 30 s, and when Lambda has no concurrency left', async () => {
+  it('is 503 after 30 s, and (assumption) when Lambda has no concurrency left', async () => {
     const clock = new ManualClock();
     const gate = signal<unknown>();
     const functions = FUNCTIONS.map((spec) => (spec.name === 'api' ? { ...spec, reservedConcurrency: 1 } : spec));
@@ -193,7 +193,7 @@ describe('HTTP API authorizer (simple responses)', () => {
     expect(JSON.stringify(asked[0])).toContain('/GET/api/me');
   });
 
-  it('is 401 for a thrown Unauthorized and 500 for any other failure or misfit', async () => {
+  it('assumption: is 401 for a thrown Unauthorized; and 500 for any other failure or misfit', async () => {
     const running = await start({ api: () => ({ statusCode: 200 }) });
     const statusWith = async (handler: () => unknown) => {
       running.handlers['authorize-http'] = handler;

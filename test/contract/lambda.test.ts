@@ -71,10 +71,16 @@ describe('entries in middy', () => {
       errorType: 'RangeError',
       message: 'no',
     });
+    // middy gives up five milliseconds before Lambda would.
     const hanging = lambdaOf(
       wearing(() => new Promise(() => {})),
-      { timeoutMs: 20 },
+      { timeoutMs: 40 },
     );
-    expect(await hanging.invoke('api', {}, { source: 'http' })).toMatchObject({ ok: false, kind: 'timeout' });
+    expect(await hanging.invoke('api', {}, { source: 'http' })).toMatchObject({ ok: false, errorType: 'TimeoutError' });
+  });
+
+  it('that hang without middy are cut off at their time-out by the real clock', async () => {
+    const lambda = lambdaOf(async () => ({ handler: () => new Promise(() => {}) }), { timeoutMs: 20 });
+    expect(await lambda.invoke('api', {}, { source: 'http' })).toMatchObject({ ok: false, kind: 'timeout' });
   });
 });
