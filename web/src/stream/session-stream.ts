@@ -3,7 +3,13 @@ import type { Clock, Random } from '../../../shared/clock.ts';
 import type { SessionEvent } from '../../../shared/events.ts';
 import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../../../shared/frames.ts';
 import { VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../shared/limits.ts';
-import type { Presence, SessionView, StreamAddress, TerminalSize } from '../../../shared/session.ts';
+import {
+  isFinal,
+  type Presence,
+  type SessionView,
+  type StreamAddress,
+  type TerminalSize,
+} from '../../../shared/session.ts';
 import { type InputLoss, type InputPiece, InputSender } from './input-sender.ts';
 import { type TerminalAction, TerminalAssembler } from './terminal-assembler.ts';
 import type { TerminalQueue } from './terminal-queue.ts';
@@ -26,7 +32,7 @@ export interface SessionStreamPorts {
   readonly random: Random;
   readonly ticket: () => Promise<TicketResult>;
   readonly dial: (protocols: string[]) => SocketLike;
-  readonly queue: Pick<TerminalQueue, 'apply' | 'clear' | 'pendingChars'>;
+  readonly queue: Pick<TerminalQueue, 'apply' | 'clear'> & { readonly pendingChars: () => number };
   readonly onView: (view: StreamView) => void;
   readonly onSession: (session: SessionView) => void;
   readonly onStateChange: (frame: FrameOf<ControlToViewerFrame, 'session_state_changed'>) => void;
@@ -60,6 +66,8 @@ export class SessionStream {
   #signedView: string | null = null;
   #resizeRev = 0;
   #attachSentAtMs: number | null = null;
+  #lastAttachMs = 0;
+  #final = false;
   #stopTick: (() => void) | null = null;
   #view: StreamView;
 
@@ -152,7 +160,9 @@ export class SessionStream {
       cols: this.#size.cols,
       rows: this.#size.rows,
     });
-    if (sent) this.#attachSentAtMs = this.#nowMs();
+    if (!sent) return;
+    this.#attachSentAtMs = this.#nowMs();
+    this.#lastAttachMs = this.#attachSentAtMs;
   }
 
   #receive(frame: ControlToViewerFrame): void {
@@ -166,10 +176,13 @@ export class SessionStream {
         this.#presence(frame);
         return;
       case 'terminal_output':
+        this.#isLive();
         this.#perform(this.#assembler.output(frame, nowMs));
         return;
       case 'terminal_snapshot':
-        if (frame.viewerId === this.#start.viewerId) this.#perform(this.#assembler.snapshot(frame, nowMs));
+        if (frame.viewerId !== this.#start.viewerId) return;
+        this.#isLive();
+        this.#perform(this.#assembler.snapshot(frame, nowMs));
         return;
       case 'head':
         this.#perform(this.#assembler.head(frame, nowMs));
@@ -186,9 +199,11 @@ export class SessionStream {
         if (frame.viewerId === this.#start.viewerId) this.#tell(this.#input.reset(frame));
         return;
       case 'session_event':
+        this.#sized(frame.event);
         this.#ports.onEvent(frame.event);
         return;
       case 'session_state_changed':
+        if (isFinal(frame.toState)) this.#ended();
         this.#ports.onStateChange(frame);
         return;
       case 'error':
@@ -205,6 +220,7 @@ export class SessionStream {
     if (frame.viewerId !== this.#start.viewerId) return;
     this.#attachSentAtMs = null;
     this.#signedView = frame.view;
+    this.#final = isFinal(frame.session.state);
     this.#ports.onSession(frame.session);
     this.#show({ live: frame.live, problem: null });
     this.#presence({ ...frame, viewers: frame.viewers });
@@ -212,6 +228,22 @@ export class SessionStream {
     if (epoch === 0) return;
     this.#perform(this.#assembler.head({ epoch, offset }, this.#nowMs()));
     if (!frame.live && this.#assembler.behind) this.#ports.onNotLive();
+  }
+
+  /** A resize that no output followed is known from its event alone. */
+  #sized(event: SessionEvent): void {
+    if (event.type === 'terminal_resized') this.#perform(this.#assembler.output({ ...event, data: '' }, this.#nowMs()));
+  }
+
+  /** What the stream still lacks now comes from storage: the next attach says so. */
+  #ended(): void {
+    this.#final = true;
+    this.#show({ live: false });
+  }
+
+  /** Bytes come only from a runner: it is back, whatever the last attach said. */
+  #isLive(): void {
+    if (this.#view.live !== true && !this.#final) this.#show({ live: true });
   }
 
   #presence(frame: { viewers: Presence[]; controllerId: string | null; controlTerm: number }): void {
@@ -230,7 +262,7 @@ export class SessionStream {
       if (action.kind === 'reattach') this.#attach({ from: action.from });
       else this.#ports.queue.apply([action]);
     }
-    if (this.#ports.queue.pendingChars > VIEWER_WRITE_QUEUE_MAX_CHARS) {
+    if (this.#ports.queue.pendingChars() > VIEWER_WRITE_QUEUE_MAX_CHARS) {
       // Too slow to draw it all: the screen as it is now serves a person better than a growing queue.
       this.#ports.queue.clear();
       this.#assembler.forget();
@@ -268,6 +300,8 @@ export class SessionStream {
     const nowMs = this.#nowMs();
     if (this.#socket.state.kind === 'open') {
       if (this.#attachSentAtMs !== null && nowMs - this.#attachSentAtMs >= ATTACH_AGAIN_MS) this.#attach();
+      const waits = this.#view.live === false && (!this.#final || this.#assembler.behind);
+      if (waits && nowMs - this.#lastAttachMs >= ATTACH_AGAIN_MS) this.#attach();
       if (this.#view.live === true) this.#perform(this.#assembler.tick(nowMs));
       this.#sendInput(this.#input.tick(nowMs));
     }

@@ -1,0 +1,90 @@
+/** Every question the page asks, with how fresh the answer has to be. TanStack Query stops polling in hidden tabs. */
+import { queryOptions } from '@tanstack/react-query';
+import {
+  Accepted,
+  BuildList,
+  EventPage,
+  IDEMPOTENCY_HEADER,
+  Me,
+  ProviderList,
+  SessionDiff,
+  SessionList,
+  SessionStarted,
+  type StartSessionBody,
+  Ticket,
+  Transcript,
+} from '../../../shared/http.ts';
+import { PAGE_MAX } from '../../../shared/limits.ts';
+import { isFinal, SessionView, type StreamAddress } from '../../../shared/session.ts';
+import { call, isSignedOut } from './client.ts';
+
+const LIST_POLL_MS = 2_000;
+const SESSION_POLL_MS = 2_000;
+const DIFF_POLL_MS = 5_000;
+
+const path = (sessionId: string, rest = '') => `/api/sessions/${encodeURIComponent(sessionId)}${rest}`;
+
+export const meQuery = queryOptions({
+  queryKey: ['me'],
+  queryFn: ({ signal }) => call('/api/me', Me, { signal }),
+  staleTime: 60_000,
+});
+export const sessionsQuery = queryOptions({
+  queryKey: ['sessions'],
+  queryFn: ({ signal }) => call(`/api/sessions?limit=${PAGE_MAX}`, SessionList, { signal }),
+  refetchInterval: LIST_POLL_MS,
+});
+export const providersQuery = queryOptions({
+  queryKey: ['providers'],
+  queryFn: ({ signal }) => call('/api/providers', ProviderList, { signal }),
+  staleTime: 30_000,
+});
+export const buildsQuery = queryOptions({
+  queryKey: ['builds'],
+  queryFn: ({ signal }) => call('/api/builds', BuildList, { signal }),
+  refetchInterval: 10_000,
+});
+export const sessionQuery = (sessionId: string) =>
+  queryOptions({
+    queryKey: ['session', sessionId],
+    queryFn: ({ signal }) => call(path(sessionId), SessionView, { signal }),
+    refetchInterval: (query) =>
+      query.state.data !== undefined && isFinal(query.state.data.state) ? false : SESSION_POLL_MS,
+  });
+export const diffQuery = (sessionId: string, live: boolean) =>
+  queryOptions({
+    queryKey: ['diff', sessionId],
+    queryFn: ({ signal }) => call(path(sessionId, '/diff'), SessionDiff, { signal }),
+    refetchInterval: live ? DIFF_POLL_MS : false,
+    retry: false,
+  });
+
+export const fetchEvents = (sessionId: string, fromSeq: number, limit: number, signal?: AbortSignal) =>
+  call(path(sessionId, `/events?fromSeq=${fromSeq}&limit=${limit}`), EventPage, signal === undefined ? {} : { signal });
+export const fetchTranscript = (sessionId: string, from: StreamAddress, signal?: AbortSignal) =>
+  call(
+    path(sessionId, `/transcript?from=${from.epoch}:${from.offset}`),
+    Transcript,
+    signal === undefined ? {} : { signal },
+  );
+
+export const startSession = (body: StartSessionBody, idempotencyKey: string) =>
+  call('/api/sessions', SessionStarted, { method: 'POST', body, headers: { [IDEMPOTENCY_HEADER]: idempotencyKey } });
+export const askSession = (sessionId: string, desired: 'stop' | 'pause' | 'resume', idempotencyKey: string) =>
+  call(path(sessionId, `/${desired}`), Accepted, {
+    method: 'POST',
+    body: {},
+    headers: { [IDEMPOTENCY_HEADER]: idempotencyKey },
+  });
+
+/** For the socket: a ticket, or why there is none. Never throws. */
+export const requestTicket = async () => {
+  try {
+    const { ticket } = await call('/api/tickets', Ticket, { method: 'POST', body: {} });
+    return { kind: 'ticket', ticket } as const;
+  } catch (error) {
+    // Expected while the village restarts: the socket waits and tries again, visibly.
+    if (isSignedOut(error)) return { kind: 'signed_out' } as const;
+    return { kind: 'failed', message: error instanceof Error ? error.message : 'no ticket' } as const;
+  }
+};
