@@ -5,7 +5,7 @@
  * synchronized output, a saved cursor at pending wrap, and coloured blanks of the hidden normal screen.
  */
 import type { SerializeAddon } from '@xterm/addon-serialize';
-import type { Terminal } from '@xterm/headless';
+import type { IBufferLine, Terminal } from '@xterm/headless';
 import { type Attributes, type BufferInternals, readInternals, type TerminalInternals } from './terminal-internals.ts';
 
 const CSI = '\x1b[';
@@ -107,6 +107,32 @@ const cursor = (terminal: Terminal, state: TerminalInternals): string => {
   return moveTo(row, column) + rewritten + sgr(state.cursorAttributes);
 };
 
+/** One screen row from scratch, in place; coloured blanks at its end are left to coloredBlanks. */
+const paintRow = (line: IBufferLine, row: number, cols: number): string => {
+  let painted = `${CSI}m${moveTo(row, 0)}${CSI}${cols}X`;
+  for (let column = 0; column < cols; column += 1) {
+    const cell = line.getCell(column);
+    if (cell === undefined || cell.getWidth() === 0) continue;
+    const isBlank = cell.getChars() === '';
+    if (isBlank && cell.isBgDefault()) continue;
+    painted += `${moveTo(row, column)}${sgr(cell)}${isBlank ? `${CSI}X` : cell.getChars()}`;
+  }
+  return painted;
+};
+
+/** addon-serialize leaves a stray dash where a line is marked as wrapped although the one before it is not full. */
+const repairedWraps = (terminal: Terminal): string => {
+  const { active } = terminal.buffer;
+  let painted = '';
+  for (let row = 0; row + 1 < terminal.rows; row += 1) {
+    const [line, next] = [active.getLine(active.baseY + row), active.getLine(active.baseY + row + 1)];
+    if (line === undefined || next === undefined || !next.isWrapped) continue;
+    if (line.getCell(terminal.cols - 1)?.getChars() !== '' && next.getCell(0)?.getChars() !== '') continue;
+    painted += paintRow(line, row, terminal.cols) + paintRow(next, row + 1, terminal.cols);
+  }
+  return painted;
+};
+
 /** Coloured blanks at the ends of lines: addon-serialize stops at the last written character of the screen. */
 const coloredBlanks = (terminal: Terminal): string => {
   const { active } = terminal.buffer;
@@ -146,8 +172,9 @@ export const serializeTerminal = (
   return [
     '\x1bc',
     normal,
-    // addon-serialize enters the alternate screen with 1049, which saves the cursor: it must stand where it was saved.
-    isAlternate ? `${savedCursor(state.normal)}${CSI}m${alternate}` : '',
+    // addon-serialize enters the alternate screen with 1049, which would save the cursor anew: 47 does not.
+    isAlternate ? `${savedCursor(state.normal)}${CSI}m${alternate.replace(`${CSI}?1049h`, `${CSI}?47h`)}` : '',
+    repairedWraps(terminal),
     coloredBlanks(terminal),
     tabStops(active.tabs, terminal.cols),
     isWholeScreen ? '' : `${CSI}${active.scrollTop + 1};${active.scrollBottom + 1}r`,

@@ -47,6 +47,7 @@ export interface StreamScreenOptions {
   readonly onProgress: () => void;
 }
 
+/** A screen that first catches up with `before`; its tasks run strictly in order. */
 export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
   const { model, epoch, startOffset, headOffset, size, before, onProgress } = options;
   const tasks: Task[] = [];
@@ -68,7 +69,8 @@ export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
     const picture = model.snapshot();
     if (picture.kind === 'not_at_ground') return picture;
     const offset = parsedOffset - model.heldBytes;
-    return { kind: 'snapshot', snapshot: { epoch, offset, ...current, data: picture.data } };
+    const { sizeRev, cols, rows } = current;
+    return { kind: 'snapshot', snapshot: { epoch, offset, sizeRev, cols, rows, data: picture.data } };
   };
   const setSize = async (next: Size): Promise<void> => {
     await model.resize(next.cols, next.rows);
@@ -99,6 +101,7 @@ export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
     isRunning = false;
   };
   isRunning = true;
+  // A failure here (a spool that cannot be read, a parser that throws) is a broken invariant and ends the process.
   void replay().then(run);
   const add = (task: Task): void => {
     tasks.push(task);

@@ -116,7 +116,8 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
     options.ack(due);
   };
   const { model, screen } = openScreen(options, acknowledge);
-  let size: Size = spool.resizes.at(-1) ?? { sizeRev: 0, cols: options.cols, rows: options.rows };
+  const { sizeRev = 0, cols = options.cols, rows = options.rows } = spool.resizes.at(-1) ?? {};
+  let size: Size = { sizeRev, cols, rows };
 
   const emit = ({ text, redactions }: Redacted): void => {
     if (redactions > 0) options.onRedactions?.(redactions, spool.headOffset);

@@ -117,8 +117,9 @@ describe('screen model', () => {
       '\x1b[m',
       '\x1b[K',
       '\x1b[J',
-      '\x1b[?1049h',
-      '\x1b[?1049l',
+      // The cursor column is reset first: a wrap pending across a change of screens is not rebuilt.
+      '\r\x1b[?1049h',
+      '\r\x1b[?1049l',
       '\t',
       '\x1b[L',
       '\x1bM',

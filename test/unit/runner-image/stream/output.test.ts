@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { LIVE_BACKLOG_MAX_BYTES } from '../../../../runner-image/src/stream/caps.ts';
+import { splitForFrames } from '../../../../runner-image/src/stream/frame-splitter.ts';
+import { decideFlush, outputPacer, type PacerState } from '../../../../runner-image/src/stream/output-pacer.ts';
+import type { SnapshotResult } from '../../../../runner-image/src/stream/stream-screen.ts';
+import type { OutputPiece } from '../../../../runner-image/src/stream/terminal-stream.ts';
+import {
+  decideChunk,
+  type TranscriptChunk,
+  transcriptChunker,
+} from '../../../../runner-image/src/stream/transcript-chunker.ts';
+import { manualClock } from './manual-clock.ts';
+
+const piece = (offset: number, text: string, sizeRev = 0): OutputPiece => ({
+  epoch: 1,
+  offset,
+  endOffset: offset + Buffer.byteLength(text),
+  text,
+  sizeRev,
+  cols: 80,
+  rows: 24,
+  atMs: 5,
+});
+
+describe('frame splitter', () => {
+  test('parts fit as JSON, cut no character and lose nothing', () => {
+    const text = fc.string({ unit: 'binary', maxLength: 300 }).map((raw) => raw.toWellFormed());
+    fc.assert(
+      fc.property(text, fc.integer({ min: 6, max: 60 }), (whole, max) => {
+        const parts = splitForFrames(whole, max);
+        expect(parts.map((part) => part.text).join('')).toBe(whole);
+        for (const part of parts) {
+          expect(Buffer.byteLength(JSON.stringify(part.text)) - 2).toBeLessThanOrEqual(max);
+          expect(part.sizeBytes).toBe(Buffer.byteLength(part.text));
+          expect(part.text.isWellFormed()).toBe(true);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+  test('parts are filled', () => {
+    expect(splitForFrames('\x1b'.repeat(10), 12).map((part) => part.sizeBytes)).toEqual([2, 2, 2, 2, 2]);
+  });
+});
+
+describe('when output leaves', () => {
+  const base: PacerState = { isWatched: true, backlogBytes: 10, lastInputMs: undefined, lastFlushMs: 1_000 };
+  test.each([
+    ['nothing waits', { backlogBytes: 0 }, 1_001, { action: 'nothing' }],
+    ['nobody watches', { isWatched: false }, 1_001, { action: 'discard' }],
+    ['first output', { lastFlushMs: undefined }, 1_001, { action: 'flush' }],
+    ['no input, too early', {}, 1_249, { action: 'wait', delayMs: 1 }],
+    ['no input, 250 ms later', {}, 1_250, { action: 'flush' }],
+    ['after input, 16 ms later', { lastInputMs: 1_010 }, 1_016, { action: 'flush' }],
+    ['after input, too early', { lastInputMs: 1_010 }, 1_012, { action: 'wait', delayMs: 4 }],
+    ['after input, much output', { lastInputMs: 1_010, backlogBytes: 5_000 }, 1_016, { action: 'wait', delayMs: 17 }],
+    ['input a second ago', { lastInputMs: 100 }, 1_100, { action: 'flush' }],
+    ['input more than a second ago', { lastInputMs: 100 }, 1_101, { action: 'wait', delayMs: 149 }],
+    ['too much', { backlogBytes: LIVE_BACKLOG_MAX_BYTES + 1 }, 1_001, { action: 'overflow' }],
+  ] as const)('%s', (_, change, nowMs, expected) => {
+    expect(decideFlush({ ...base, ...change }, nowMs)).toEqual(expected);
+  });
+
+  const pacer = () => {
+    const { clock, move } = manualClock();
+    const flushed: string[][] = [];
+    let overflows = 0;
+    const paced = outputPacer({
+      clock,
+      onFlush: (pieces) => flushed.push(pieces.map(({ text }) => text)),
+      onSnapshotNeeded: () => {
+        overflows += 1;
+      },
+    });
+    return { paced, flushed, move, overflows: () => overflows };
+  };
+
+  test('gathers, joins what belongs together, and never over a resize', () => {
+    const { paced, flushed, move } = pacer();
+    paced.setWatched(true);
+    paced.push(piece(0, 'a'));
+    paced.push(piece(1, 'b'));
+    paced.push(piece(2, 'c'));
+    paced.push(piece(3, 'd', 1));
+    move(249);
+    expect(flushed).toEqual([['a']]);
+    move(1);
+    expect(flushed).toEqual([['a'], ['bc', 'd']]);
+  });
+  test('input makes it quick', () => {
+    const { paced, flushed, move } = pacer();
+    paced.setWatched(true);
+    paced.push(piece(0, 'a'));
+    paced.push(piece(1, 'b'));
+    move(20);
+    paced.noteInput();
+    expect(flushed).toEqual([['a'], ['b']]);
+  });
+  test('unwatched output goes nowhere, and too much asks for a snapshot', () => {
+    const { paced, flushed, move, overflows } = pacer();
+    paced.push(piece(0, 'unseen'));
+    paced.setWatched(true);
+    paced.push(piece(6, 'a'));
+    const big = 'x'.repeat(LIVE_BACKLOG_MAX_BYTES + 1);
+    paced.push(piece(7, big));
+    expect(overflows()).toBe(1);
+    move(1_000);
+    expect(flushed).toEqual([['a']]);
+  });
+});
+
+describe('transcript chunks', () => {
+  test.each([
+    [0, 1e9, true, 'keep'],
+    [65_535, 29_999, true, 'keep'],
+    [65_536, 0, true, 'close'],
+    [1, 30_000, true, 'close'],
+    [1_048_575, 299_999, false, 'keep'],
+    [1_048_576, 0, false, 'close'],
+    [1, 300_000, false, 'close'],
+  ] as const)('%i bytes after %i ms, watched %s: %s', (sizeBytes, ageMs, isWatched, expected) => {
+    expect(decideChunk(sizeBytes, ageMs, isWatched)).toBe(expected);
+  });
+
+  test('each starts with a keyframe where the one before ended', async () => {
+    const { clock, move } = manualClock();
+    const chunks: TranscriptChunk[] = [];
+    const key = (offset: number) => ({ epoch: 1, offset, sizeRev: 0, cols: 80, rows: 24, data: `key at ${offset}` });
+    let next: SnapshotResult = { kind: 'not_at_ground' };
+    const taken: (() => void)[] = [];
+    const chunker = transcriptChunker({
+      clock,
+      start: key(0),
+      number: 7,
+      snapshot: () => {
+        taken.shift()?.();
+        return Promise.resolve(next);
+      },
+      onChunk: (chunk) => chunks.push(chunk),
+    });
+    chunker.setWatched(true);
+    chunker.push(piece(0, 'abä'));
+    chunker.push(piece(4, 'de', 1));
+    // The screen still holds two bytes of an unfinished sequence: the keyframe lies inside a piece.
+    next = { kind: 'snapshot', snapshot: { ...key(5), sizeRev: 1 } };
+    move(30_000);
+    await new Promise(setImmediate);
+    chunker.push(piece(6, 'f', 1));
+    await chunker.end();
+    const bodies = chunks.map(({ body }) =>
+      gunzipSync(body)
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    );
+    expect(chunks.map(({ number, firstOffset, endOffset }) => [number, firstOffset, endOffset])).toEqual([
+      [7, 0, 5],
+      [8, 5, 7],
+    ]);
+    expect(bodies[0]?.map(({ kind, offset, data }) => [kind, offset, data])).toEqual([
+      ['key', 0, 'key at 0'],
+      ['output', 0, 'abä'],
+      ['size', 4, undefined],
+      ['output', 4, 'd'],
+    ]);
+    expect(bodies[1]?.map(({ kind, offset, data }) => [kind, offset, data])).toEqual([
+      ['key', 5, 'key at 5'],
+      ['output', 5, 'e'],
+      ['output', 6, 'f'],
+    ]);
+    for (const { body, sizeBytes, sha256Base64 } of chunks) {
+      expect(sizeBytes).toBe(body.length);
+      expect(sha256Base64).toBe(createHash('sha256').update(body).digest('base64'));
+    }
+  });
+});
