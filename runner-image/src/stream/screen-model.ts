@@ -3,8 +3,9 @@ import serializePackage from '@xterm/addon-serialize';
 import unicodePackage from '@xterm/addon-unicode11';
 import headless from '@xterm/headless';
 import { SCROLLBACK_LINES } from '../../../shared/limits.ts';
+import { planSkip } from './bulk-skip.ts';
 import { groundGate } from './ground-gate.ts';
-import { serializeTerminal } from './snapshot.ts';
+import { isWholeScreenScrolling, serializeTerminal } from './snapshot.ts';
 
 export interface ScreenModelOptions {
   readonly cols: number;
@@ -48,7 +49,14 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
     get heldBytes() {
       return Buffer.byteLength(gate.held);
     },
-    write: (text) => write(gate.push(text)),
+    async write(text) {
+      const through = gate.push(text);
+      const plan = gate.isAtGround ? planSkip(through, scrollbackLines + 2 * terminal.rows) : undefined;
+      if (plan === undefined) return write(through);
+      await write(plan.head);
+      // A scroll region keeps lines outside of it that the skipped text may have touched.
+      await write((isWholeScreenScrolling(terminal) ? plan.colors : plan.skipped) + plan.tail);
+    },
     async resize(nextCols, nextRows) {
       await write('');
       terminal.resize(nextCols, nextRows);

@@ -156,6 +156,12 @@ const coloredBlanks = (terminal: Terminal): string => {
   return painted;
 };
 
+/** Whether no scroll region is set. */
+export const isWholeScreenScrolling = (terminal: Terminal): boolean => {
+  const { scrollTop, scrollBottom } = readInternals(terminal).active;
+  return scrollTop === 0 && scrollBottom === terminal.rows - 1;
+};
+
 /** The text that makes a terminal of the same size show and continue the same; only valid while the parser is at ground. */
 export const serializeTerminal = (
   terminal: Terminal,
@@ -168,7 +174,6 @@ export const serializeTerminal = (
   const normal = addon.serialize({ scrollback, excludeModes: true, excludeAltBuffer: true });
   const alternate = isAlternate ? addon.serialize({ scrollback, excludeModes: true }).slice(normal.length) : '';
   const { active } = state;
-  const isWholeScreen = active.scrollTop === 0 && active.scrollBottom === terminal.rows - 1;
   return [
     '\x1bc',
     normal,
@@ -177,7 +182,7 @@ export const serializeTerminal = (
     repairedWraps(terminal),
     coloredBlanks(terminal),
     tabStops(active.tabs, terminal.cols),
-    isWholeScreen ? '' : `${CSI}${active.scrollTop + 1};${active.scrollBottom + 1}r`,
+    isWholeScreenScrolling(terminal) ? '' : `${CSI}${active.scrollTop + 1};${active.scrollBottom + 1}r`,
     savedCursor(active),
     title === '' ? '' : `\x1b]2;${title}\x07`,
     terminal.modes.originMode ? `${CSI}?6h` : '',

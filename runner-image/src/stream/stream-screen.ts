@@ -33,7 +33,7 @@ export type ScreenTask =
 type Task = ScreenTask | { readonly kind: 'snapshot'; readonly done: (result: SnapshotResult) => void };
 
 /** Neighbouring pieces are parsed together up to this many characters: each write costs a turn of the loop. */
-const BATCH_CHARS = 128 * 1024;
+const BATCH_CHARS = 2 * 1024 * 1024;
 
 export interface StreamScreenOptions {
   readonly model: ScreenModel;
