@@ -143,6 +143,8 @@ export const HOOK_CLIENTS_MAX = 64;
 /** How long the CLI lets a hook run, and the shorter time after which the client itself answers. */
 export const HOOK_TIMEOUT_MS = 600_000;
 export const HOOK_CLIENT_DEADLINE_MS = 570_000;
+/** Prompts that wait for the end of a turn, as the adapter remembers them; the oldest is forgotten first. */
+export const QUEUED_PROMPTS_MAX = 100;
 /** `--version` of a CLI (Gemini takes 1.4 s). */
 export const CLI_VERSION_TIMEOUT_MS = 5_000;
 /** New transcript bytes read per look; the rest waits for the next. */

@@ -172,6 +172,51 @@ describe('the real Claude Code on a scripted model', () => {
     expect(ofType(at, 'PROVIDER_MESSAGE').map(({ text }) => text)).toEqual(['Second.']);
   });
 
+  it('plays every step when prompts come while it works, and is idle only after the last', async () => {
+    const at = await start({
+      turns: [
+        {
+          steps: [
+            { run: 'while [ ! -e go ]; do sleep 0.1; done' },
+            { run: 'touch one' },
+            { say: 'Wait.' },
+            { waitMs: 4_000 },
+          ],
+        },
+        { steps: [{ run: 'touch two' }] },
+        { steps: [{ run: 'touch three' }] },
+      ],
+    });
+    await at.session.ready;
+    await at.session.sendInput('first');
+    await vi.waitFor(() => expect(at.types()).toContain('TOOL_STARTED'), WAIT);
+    expect(await at.session.sendInput('second')).toEqual({ kind: 'sent', confirmed: false });
+    await vi.waitFor(() => expect(ofType(at, 'PROVIDER_MESSAGE').map(({ text }) => text)).toEqual(['second']), WAIT);
+    writeFileSync(join(at.workspace, 'go'), '');
+    await vi.waitFor(() => expect(at.terminal.screenText()).toContain('Wait.'), WAIT);
+    await at.session.sendInput('third');
+    await idle(at, 1);
+    expect(['one', 'two', 'three'].map((name) => existsSync(join(at.workspace, name)))).toEqual([true, true, true]);
+    expect(at.model.progress().exhausted).toBe(true);
+    expect(at.types().at(-1)).toBe('PROVIDER_IDLE');
+  });
+
+  it('works through the proxy, and sees only the dummy key', async () => {
+    const at = await start({
+      turns: [
+        { steps: [{ run: 'env > seen.txt; tr "\\0" "\\n" < /proc/$PPID/environ >> seen.txt' }, { say: 'Through.' }] },
+      ],
+      throughProxy: true,
+    });
+    await at.session.ready;
+    await at.session.sendInput('go');
+    await idle(at, 1);
+    expect(ofType(at, 'PROVIDER_MESSAGE').map(({ text }) => text)).toEqual(['Through.']);
+    const seen = readFileSync(join(at.workspace, 'seen.txt'), 'utf8');
+    expect(seen).toContain('ANTHROPIC_API_KEY=dummy-key-of-the-proxy');
+    expect(seen).not.toMatch(/0123456789abcdef|VITEST/);
+  });
+
   it.each([
     ['removed', undefined],
     ['no program', 'this is no program\n'],

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { installCli } from '../../local/builds/install-cli.ts';
 import { startClaudeSession } from '../../runner-image/src/adapters/claude-code/session.ts';
 import type { ProviderEvent, ProviderSession } from '../../runner-image/src/adapters/contract.ts';
+import { startModelProxy } from '../../runner-image/src/brokers/model-proxy/model-proxy.ts';
 import {
   type ScriptedModel,
   startScriptedModel,
@@ -50,6 +51,8 @@ export interface ClaudeRunOptions {
   readonly turns: Scenario['turns'];
   readonly clock?: Clock;
   readonly hook?: { readonly clientFile: string };
+  /** The CLI reaches the model through the proxy that swaps its key. */
+  readonly throughProxy?: boolean;
   /** Runs in the fresh workspace before the CLI starts. */
   readonly prepare?: (workspace: string) => void;
 }
@@ -67,6 +70,11 @@ export async function runClaude(options: ClaudeRunOptions): Promise<ClaudeRun> {
   const events: ProviderEvent[] = [];
   const terminal = testTerminal(privateDir);
   const model = await startScriptedModel({ scenario: { turns: options.turns }, workspace, key: MODEL_KEY, clock });
+  const proxyKey = 'dummy-key-of-the-proxy-0123456789';
+  const proxy =
+    options.throughProxy === true
+      ? await startModelProxy({ upstream: model.url, realKey: async () => MODEL_KEY, dummyKey: proxyKey })
+      : undefined;
   const session = await startClaudeSession({
     config: {
       file: options.file,
@@ -76,7 +84,8 @@ export async function runClaude(options: ClaudeRunOptions): Promise<ClaudeRun> {
       path: `${dirname(process.execPath)}:/usr/bin:/bin`,
       cliInstanceId: crypto.randomUUID(),
     },
-    model: { baseUrl: model.url, dummyKey: MODEL_KEY },
+    model:
+      proxy === undefined ? { baseUrl: model.url, dummyKey: MODEL_KEY } : { baseUrl: proxy.url, dummyKey: proxyKey },
     ports: {
       pty: terminal.pty,
       clock,
@@ -96,6 +105,7 @@ export async function runClaude(options: ClaudeRunOptions): Promise<ClaudeRun> {
     types: () => events.map((event) => event.type),
     async cleanUp() {
       await session.stop({ graceMs: 2_000 });
+      await proxy?.stop();
       await model.stop();
       rmSync(root, { recursive: true, force: true });
       if (processesWith(privateDir).length > 0) throw new Error('a process outlived its session');

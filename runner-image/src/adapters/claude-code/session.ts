@@ -63,7 +63,7 @@ function hookHandler(options: ClaudeSessionOptions, gate: GateProof) {
     switch (hook.hook_event_name) {
       case 'UserPromptSubmit':
         await transcript.read();
-        turns.start(hook.prompt);
+        turns.submit(hook.prompt);
         for (const seen of promptSeen) seen();
         return NO_ANSWER;
       case 'PreToolUse':

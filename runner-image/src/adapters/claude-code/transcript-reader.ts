@@ -35,6 +35,7 @@ export function transcriptReader({ clock, turns, emit, home }: ReaderOptions): T
       const fact = factOf(line);
       if (fact?.kind === 'usage') usage.add(fact.usage);
       else if (fact?.kind === 'interrupted') turns.finish('interrupted', fact.atMs);
+      else if (fact?.kind === 'left_queue') turns.leftQueue(fact.prompt);
     }
     if (!turns.isOpen) usage.flush();
   };

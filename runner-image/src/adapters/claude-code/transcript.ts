@@ -1,4 +1,4 @@
-/** Reads Claude Code's own transcript as it grows: tokens, and the one thing no hook tells, that a turn was interrupted. */
+/** Reads Claude Code's own transcript as it grows: tokens, and what no hook tells: interruptions and waiting prompts. */
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CLI_TRANSCRIPT_READ_MAX_BYTES } from '../../../../shared/limits.ts';
@@ -24,6 +24,12 @@ const UserLine = z.looseObject({
   message: z.looseObject({ content: z.union([z.string(), z.array(z.looseObject({ text: z.string().optional() }))]) }),
 });
 
+const QueueLine = z.looseObject({
+  type: z.literal('queue-operation'),
+  operation: z.string(),
+  content: z.string().optional(),
+});
+
 export interface MessageUsage {
   readonly messageId: string;
   readonly model: string;
@@ -31,6 +37,8 @@ export interface MessageUsage {
 }
 
 export type TranscriptFact =
+  /** A waiting prompt joined the running turn or was taken back; without `prompt` all of them. */
+  | { readonly kind: 'left_queue'; readonly prompt?: string }
   | { readonly kind: 'usage'; readonly usage: MessageUsage }
   | { readonly kind: 'interrupted' /** When the CLI wrote it down. */; readonly atMs?: number };
 
@@ -54,6 +62,13 @@ export function factOf(line: string): TranscriptFact | undefined {
       reasoningTokens: 0,
     };
     return { kind: 'usage', usage: { messageId: id, model, tokens: counts } };
+  }
+  const queue = QueueLine.safeParse(json);
+  if (queue.success) {
+    const { operation, content } = queue.data;
+    // Taking a prompt out to play it is known from the turn's end; only its text could say which one it was.
+    if (operation === 'enqueue' || (operation === 'dequeue' && content === undefined)) return undefined;
+    return { kind: 'left_queue', ...(content === undefined ? {} : { prompt: content }) };
   }
   const user = UserLine.safeParse(json);
   if (!user.success) return undefined;

@@ -37,9 +37,11 @@ export interface FinishedCall {
 }
 
 export interface Position {
-  /** Prompts seen so far, minus one: the index of the turn to play; -1 without any prompt. */
+  /** The index of the turn to play; -1 without any prompt. */
   readonly turn: number;
-  /** Calls finished since that prompt, oldest first. */
+  /** Turns to play in one go: a prompt that came while the CLI worked adds its own to the one that runs. */
+  readonly turns: number;
+  /** Calls finished since that turn's prompt, oldest first. */
   readonly calls: readonly FinishedCall[];
 }
 
@@ -47,13 +49,8 @@ const REMINDER_OPEN = '<system-reminder>';
 const REMINDER_CLOSE = '</system-reminder>';
 
 /** Text that CLIs put into the user's role although no person wrote it. */
-const NOT_A_PROMPT = [
-  '[Request interrupted by user',
-  '<local-command-',
-  '<command-name>',
-  '<command-message>',
-  '<task-notification>',
-];
+const INTERRUPTED = '[Request interrupted by user';
+const NOT_A_PROMPT = [INTERRUPTED, '<local-command-', '<command-name>', '<command-message>', '<task-notification>'];
 
 function withoutReminders(text: string): string {
   let kept = '';
@@ -82,33 +79,46 @@ function resultText(block: Block): string {
   return parts.success ? parts.data.map((part) => part.text ?? '').join('\n') : '';
 }
 
+interface Walk {
+  turn: number;
+  turns: number;
+  calls: FinishedCall[];
+  /** What stands behind the last answer so far. */
+  after: 'answer' | 'results' | 'interruption' | 'prompt';
+}
+
+function seePrompt(walk: Walk): void {
+  if (walk.after === 'prompt') return;
+  if (walk.after === 'results') {
+    walk.turns += 1;
+    return;
+  }
+  walk.turn += walk.turns;
+  walk.turns = 1;
+  walk.calls = [];
+  walk.after = 'prompt';
+}
+
 /**
- * Where the script stands. Reminders follow the prompt, in the user's role or the system's, and an interrupted turn puts its marks before the
- * next prompt: so every block after the last assistant message is looked at, and at most one prompt is counted there.
+ * Where the script stands. Reminders follow the prompt, in the user's role or the system's: so every block after the last answer is looked at. A
+ * prompt behind tool results joins the running turn, unless that was interrupted; elsewhere at most one is counted behind each answer.
  */
 export function positionOf(messages: readonly Message[]): Position {
   const names = new Map<string, string>();
-  let turn = -1;
-  let calls: FinishedCall[] = [];
-  let promptCounted = false;
+  const walk: Walk = { turn: -1, turns: 1, calls: [], after: 'answer' };
   for (const message of messages) {
     if (message.role === 'system') continue;
+    if (message.role === 'assistant') walk.after = 'answer';
     for (const block of blocksOf(message)) {
       if (message.role === 'assistant') {
-        promptCounted = false;
         if (block.type === 'tool_use' && block.id !== undefined) names.set(block.id, block.name ?? '');
       } else if (block.type === 'tool_result') {
-        calls.push({
-          name: names.get(block.tool_use_id ?? '') ?? '',
-          isError: block.is_error === true,
-          resultText: resultText(block),
-        });
-      } else if (block.type === 'text' && !promptCounted && isPrompt(block.text ?? '')) {
-        promptCounted = true;
-        turn += 1;
-        calls = [];
-      }
+        const name = names.get(block.tool_use_id ?? '') ?? '';
+        walk.calls.push({ name, isError: block.is_error === true, resultText: resultText(block) });
+        walk.after = 'results';
+      } else if (block.type === 'text' && block.text?.startsWith(INTERRUPTED)) walk.after = 'interruption';
+      else if (block.type === 'text' && isPrompt(block.text ?? '')) seePrompt(walk);
     }
   }
-  return { turn, calls };
+  return { turn: walk.turn, turns: walk.turns, calls: walk.calls };
 }

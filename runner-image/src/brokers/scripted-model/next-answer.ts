@@ -77,13 +77,14 @@ function cursorOf(calls: readonly FinishedCall[]): Cursor {
 
 /** The next answer of the script. Paths become absolute under `workspace`; the same position always gives the same answer. */
 export function nextAnswer(scenario: Scenario, workspace: string, position: Position): Answer {
-  const turn = scenario.turns[position.turn];
-  if (turn === undefined) return { parts: [{ kind: 'text', text: PAST_THE_END_TEXT }], finishesTurn: undefined };
-  const answers = answersOfTurn(turn.steps, workspace);
+  const running = position.turn < 0 ? [] : scenario.turns.slice(position.turn, position.turn + position.turns);
+  if (running.length === 0) return { parts: [{ kind: 'text', text: PAST_THE_END_TEXT }], finishesTurn: undefined };
+  const steps = running.flatMap((turn) => turn.steps);
+  const answers = answersOfTurn(steps, workspace);
   const cursor = cursorOf(position.calls);
   const index = Math.min(cursor.answer, answers.length - 1);
   const parts = answers[index] ?? [];
-  const finishesTurn = index === answers.length - 1 ? position.turn : undefined;
+  const finishesTurn = index === answers.length - 1 ? position.turn + running.length - 1 : undefined;
   if (cursor.redo === 'none') return { parts, finishesTurn };
   const again = parts.filter((part) => part.kind === 'tool');
   const filePath = again[0]?.input.file_path;

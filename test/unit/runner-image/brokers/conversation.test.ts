@@ -20,14 +20,15 @@ const REMINDER = '<system-reminder>\nnot a person\n</system-reminder>';
 
 describe('positionOf', () => {
   it('finds the prompt between reminders, in a block of its own or not', () => {
-    expect(positionOf([user(REMINDER, 'hello')])).toEqual({ turn: 0, calls: [] });
-    expect(positionOf([user(`${REMINDER}hello${REMINDER}`)])).toEqual({ turn: 0, calls: [] });
+    expect(positionOf([user(REMINDER, 'hello')])).toEqual({ turn: 0, turns: 1, calls: [] });
+    expect(positionOf([user(`${REMINDER}hello${REMINDER}`)])).toEqual({ turn: 0, turns: 1, calls: [] });
     expect(positionOf([user('hello'), { role: 'system', content: 'about the machine' }])).toEqual({
       turn: 0,
+      turns: 1,
       calls: [],
     });
-    expect(positionOf([user(REMINDER)])).toEqual({ turn: -1, calls: [] });
-    expect(positionOf([user('<system-reminder>never closed, hello')])).toEqual({ turn: -1, calls: [] });
+    expect(positionOf([user(REMINDER)])).toEqual({ turn: -1, turns: 1, calls: [] });
+    expect(positionOf([user('<system-reminder>never closed, hello')])).toEqual({ turn: -1, turns: 1, calls: [] });
   });
 
   it('counts the results since the last prompt, with name and error', () => {
@@ -40,12 +41,17 @@ describe('positionOf', () => {
     ];
     expect(positionOf(messages)).toEqual({
       turn: 0,
+      turns: 1,
       calls: [
         { name: 'Write', isError: false, resultText: 'written' },
         { name: 'Bash', isError: true, resultText: 'no' },
       ],
     });
-    expect(positionOf([...messages, said('done'), { role: 'user', content: 'two' }])).toEqual({ turn: 1, calls: [] });
+    expect(positionOf([...messages, said('done'), { role: 'user', content: 'two' }])).toEqual({
+      turn: 1,
+      turns: 1,
+      calls: [],
+    });
   });
 
   it('counts one prompt after an interrupted turn', () => {
@@ -54,7 +60,13 @@ describe('positionOf', () => {
       called('a', 'Bash'),
       user(result('a', 'interrupted', true), '[Request interrupted by user for tool use]', 'two'),
     ];
-    expect(positionOf(messages)).toEqual({ turn: 1, calls: [] });
+    expect(positionOf(messages)).toEqual({ turn: 1, turns: 1, calls: [] });
+  });
+
+  it('adds a prompt that came while tools ran to the running turn, and counts on from there', () => {
+    const messages = [user('one'), called('a', 'Bash'), user(result('a', 'ok'), REMINDER, 'two', 'three')];
+    expect(positionOf(messages)).toMatchObject({ turn: 0, turns: 3, calls: [{ name: 'Bash' }] });
+    expect(positionOf([...messages, said('done'), user('four')])).toEqual({ turn: 3, turns: 1, calls: [] });
   });
 
   it('reads a result that comes in parts', () => {

@@ -20,7 +20,7 @@ const scenario: Scenario = {
   ],
 };
 const call = (name: string, isError = false, resultText = 'ok'): FinishedCall => ({ name, isError, resultText });
-const at = (turn: number, ...calls: FinishedCall[]) => nextAnswer(scenario, '/work/space', { turn, calls });
+const at = (turn: number, ...calls: FinishedCall[]) => nextAnswer(scenario, '/work/space', { turn, turns: 1, calls });
 const write = { kind: 'tool', name: 'Write', input: { file_path: '/work/space/src/a.ts', content: 'a' } };
 
 describe('nextAnswer', () => {
@@ -39,6 +39,17 @@ describe('nextAnswer', () => {
   it('ends a turn without last words in words of its own', () => {
     expect(at(1, call('Bash'))).toEqual({ parts: [{ kind: 'text', text: 'Done.' }], finishesTurn: 1 });
     expect(at(2)).toEqual({ parts: [{ kind: 'text', text: 'Done.' }], finishesTurn: 2 });
+  });
+
+  it('plays joined turns one after the other and ends them together', () => {
+    const joined = (...calls: FinishedCall[]) => nextAnswer(scenario, '/work/space', { turn: 0, turns: 2, calls });
+    const third = joined(call('Write'), call('Bash'));
+    expect(third).toMatchObject({
+      parts: [{ text: 'All done.' }, { input: { command: 'ls' } }],
+      finishesTurn: undefined,
+    });
+    expect(joined(call('Write'), call('Bash'), call('Bash')).finishesTurn).toBe(1);
+    expect(nextAnswer(scenario, '/w', { turn: 2, turns: 5, calls: [] }).finishesTurn).toBe(2);
   });
 
   it('says so past the last turn', () => {
@@ -73,7 +84,7 @@ describe('nextAnswer', () => {
         const played: string[] = [];
         const calls: FinishedCall[] = [];
         for (;;) {
-          const answer = nextAnswer({ turns: [{ steps }] }, '/w', { turn: 0, calls });
+          const answer = nextAnswer({ turns: [{ steps }] }, '/w', { turn: 0, turns: 1, calls });
           const tool = answer.parts.find((part) => part.kind === 'tool');
           if (tool === undefined) {
             expect(answer.finishesTurn).toBe(0);
