@@ -1,4 +1,5 @@
 /** Feeds the screen model in stream order behind the spool, and knows for which offset its picture is true. */
+import type { Clock } from '../../../shared/clock.ts';
 import { SCREEN_BACKLOG_MAX_BYTES } from './caps.ts';
 import type { ScreenModel } from './screen-model.ts';
 
@@ -32,6 +33,9 @@ export type ScreenTask =
   | { readonly kind: 'resize'; readonly size: Size };
 type Task = ScreenTask | { readonly kind: 'snapshot'; readonly done: (result: SnapshotResult) => void };
 
+/** A batch of this size is a flood; the next one gathers for so long. */
+const FLOOD_CHARS = 32 * 1024;
+const GATHER_MS = 40;
 /** Neighbouring pieces are parsed together up to this many characters: each write costs a turn of the loop. */
 const BATCH_CHARS = 2 * 1024 * 1024;
 
@@ -44,17 +48,19 @@ export interface StreamScreenOptions {
   readonly size: Size;
   /** What comes first, taken as it is needed; `onReplayed` follows its last task. */
   readonly before: { readonly tasks: Iterator<ScreenTask>; readonly onReplayed: () => void };
+  readonly clock: Clock;
   readonly onProgress: () => void;
 }
 
 /** A screen that first catches up with `before`; its tasks run strictly in order. */
 export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
-  const { model, epoch, startOffset, headOffset, size, before, onProgress } = options;
+  const { model, epoch, startOffset, headOffset, size, before, clock, onProgress } = options;
   const tasks: Task[] = [];
   let isRunning = false;
   let writtenOffset = headOffset;
   let parsedOffset = startOffset;
   let current = size;
+  let wake = (): void => {};
 
   const takeText = (): string => {
     let text = '';
@@ -86,12 +92,23 @@ export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
     }
     before.onReplayed();
   };
+  /** In a flood most of what gathers scrolls away undrawn; whoever asks for the picture ends the wait. */
+  const gather = (): Promise<void> =>
+    new Promise((resolve) => {
+      const cancel = clock.after(GATHER_MS, resolve);
+      wake = () => {
+        cancel();
+        resolve();
+      };
+    });
   const run = async (): Promise<void> => {
     isRunning = true;
     for (let task = tasks[0]; task !== undefined; task = tasks[0]) {
       if (task.kind === 'write') {
-        await model.write(takeText());
+        const text = takeText();
+        await model.write(text);
         onProgress();
+        if (text.length >= FLOOD_CHARS && tasks.every(({ kind }) => kind === 'write')) await gather();
         continue;
       }
       tasks.shift();
@@ -105,6 +122,8 @@ export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
   void replay().then(run);
   const add = (task: Task): void => {
     tasks.push(task);
+    const isUrgent = task.kind !== 'write' || writtenOffset - parsedOffset > SCREEN_BACKLOG_MAX_BYTES / 2;
+    if (isUrgent) wake();
     if (!isRunning) void run();
   };
   return {

@@ -96,7 +96,10 @@ const openScreen = (options: TerminalStreamOptions, onProgress: () => void) => {
   };
   const before = { tasks: replay(spool, first), onReplayed };
   const offsets = { startOffset: spool.baseOffset, headOffset: spool.headOffset };
-  return { model, screen: streamScreen({ model, epoch, ...offsets, size: first, before, onProgress }) };
+  return {
+    model,
+    screen: streamScreen({ model, epoch, ...offsets, size: first, before, clock: options.clock, onProgress }),
+  };
 };
 
 /** Opens the stream of one epoch over its spool, new or from before a crash of this process. */
