@@ -4,6 +4,7 @@ import { CliError, EXIT } from './cli-error.ts';
 import { addAttachSession } from './commands/attach-session.ts';
 import { addBuilds } from './commands/builds.ts';
 import { addDoctor } from './commands/doctor.ts';
+import { addOpen } from './commands/open.ts';
 import { addReadSessions } from './commands/read-sessions.ts';
 import { addSessionLogs } from './commands/session-logs.ts';
 import { addStart } from './commands/start.ts';
@@ -23,6 +24,7 @@ const buildProgram = (env: NodeJS.ProcessEnv, setExitCode: (code: number) => voi
   const run = createRun(env, setExitCode);
   addStart(program, run);
   addDoctor(program, run);
+  addOpen(program, run);
   const sessions = program.command('sessions').description('start, watch and steer sessions');
   for (const add of [
     addStartSession,

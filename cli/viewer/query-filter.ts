@@ -3,12 +3,25 @@
  * session, where the runner's screen model has answered already (protocol.md, Terminal).
  */
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are made of them.
-const QUERY =
-  /\x1b\[[?>=]?[0-9;]*c|\x1b\[\??[0-9;]*n|\x1b\[>[0-9;]*q|\x1b\[\?u|\x1b\[\??[0-9;]*\$p|\x1b\[(?:1[1345689]|2[01])t|\x1bP[$+]q[^\x1b]*\x1b\\|\x1b\][0-9;]*(?:;[^\x07\x1b]*)?\?(?:\x07|\x1b\\)/g;
+const ESC = '\x1b';
+const BELL = '\x07';
+const CSI = String.raw`${ESC}\[`;
+const STRING_END = String.raw`(?:${BELL}|${ESC}\\)`;
+const QUERIES = [
+  // Device attributes, status and cursor reports, version, keyboard protocol, mode reports, window reports.
+  `${CSI}[?>=]?[0-9;]*c`,
+  String.raw`${CSI}\??[0-9;]*n`,
+  `${CSI}>[0-9;]*q`,
+  String.raw`${CSI}\?u`,
+  String.raw`${CSI}\??[0-9;]*\$p`,
+  `${CSI}(?:1[1345689]|2[01])t`,
+  // DECRQSS and XTGETTCAP; colours (OSC 4, 10, 11, 12…) and clipboard (52) when asked with "?".
+  String.raw`${ESC}P[$+]q[^${ESC}]*${ESC}\\`,
+  String.raw`${ESC}\][0-9;]*(?:;[^${BELL}${ESC}]*)?\?${STRING_END}`,
+];
+const QUERY = new RegExp(QUERIES.join('|'), 'g');
 /** A sequence that is not complete yet, at the end of the text. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences are made of them.
-const OPEN_END = /\x1b(?:\[[0-9;?>=$]*|[P\]][^\x07\x1b]*\x1b?)?$/;
+const OPEN_END = new RegExp(String.raw`${ESC}(?:\[[0-9;?>=$]*|[P\]][^${BELL}${ESC}]*${ESC}?)?$`);
 /** An unfinished sequence longer than this is passed on as it is. */
 const HELD_MAX_CHARS = 4_096;
 

@@ -46,7 +46,7 @@ export class TerminalStream {
 
   /** Whether (epoch, offset) exists but was not seen yet. */
   isBehind(head: Address): boolean {
-    if (this.#position === undefined) return true;
+    if (this.#position === undefined) return head.offset > 0;
     const { epoch, offset } = this.#position;
     return head.epoch > epoch || (head.epoch === epoch && head.offset > offset);
   }

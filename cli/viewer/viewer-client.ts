@@ -41,6 +41,7 @@ export interface ViewerClientOptions {
 }
 
 const VIEWER_ID_BYTES = 12;
+const CATCH_UP_DOUBLINGS_MAX = 4;
 const GatewayMessage = z.looseObject({ message: z.string(), connectionId: z.string().optional() });
 /** Errors after which attaching again is of no use. */
 const FATAL_CODES: ReadonlySet<string> = new Set([
@@ -69,6 +70,7 @@ export class ViewerClient {
   #size: Size;
   #resizeRev = 0;
   #failures = 0;
+  #catchUps = 0;
   #heardRunner = false;
   #isClosed = false;
 
@@ -93,7 +95,7 @@ export class ViewerClient {
   }
   /** Whether the runner was heard since the last attach and nothing it told us of is missing. */
   get isCaughtUp(): boolean {
-    return this.#heardRunner && !this.#stream.isHolding && !this.#stream.isBehind(this.#head);
+    return this.#heardRunner && !this.#isMissing();
   }
   get isController(): boolean {
     return this.#controllerId === this.viewerId;
@@ -210,13 +212,24 @@ export class ViewerClient {
     this.#after('ping', PING_INTERVAL_MS, () => this.#ping());
   }
 
-  /** Bytes may still be on their way; what did not come after a while only a new attach brings. */
+  /** Bytes may still be on their way; what did not come after a while only a new attach brings, and each one may take longer. */
   #catchUpLater(): void {
-    if (!this.#stream.isHolding && !this.#stream.isBehind(this.#head)) return;
-    if (this.#timers.has('catchUp')) return;
-    this.#after('catchUp', VIEWER_HOLD_MS, () => {
-      if (this.#stream.isHolding || this.#stream.isBehind(this.#head)) this.#attach();
+    if (!this.#isMissing()) {
+      this.#catchUps = 0;
+      return;
+    }
+    // Without a runner nobody can answer: its screen comes when it is back.
+    const isAnswered = this.#attached?.live !== false || this.#heardRunner;
+    if (!isAnswered || this.#timers.has('catchUp')) return;
+    this.#after('catchUp', VIEWER_HOLD_MS * 2 ** Math.min(this.#catchUps, CATCH_UP_DOUBLINGS_MAX), () => {
+      if (!this.#isMissing()) return;
+      this.#catchUps += 1;
+      this.#attach();
     });
+  }
+
+  #isMissing(): boolean {
+    return this.#stream.isHolding || this.#stream.isBehind(this.#head);
   }
 
   #sawHead(head: Address): void {
