@@ -185,3 +185,57 @@ export const WATCH_BATCH_MAX_PATHS = 2_000;
 export const WATCH_MAX_FOLDERS = 8_000;
 /** A workspace whose lease was not renewed for this long and whose session is not live is an orphan. */
 export const WORKSPACE_LEASE_MS = 5 * 60_000;
+
+// pty-host.
+/** Output kept per process until acknowledged; beyond it the PTY is not read and the program blocks. */
+export const PTY_UNACKED_MAX_BYTES = 1 * MIB;
+/** Bytes of output that leave in one frame at most. */
+export const PTY_OUTPUT_PIECE_MAX_BYTES = 64 * KIB;
+/** Output that follows other output within this time is gathered for as long. */
+export const PTY_COALESCE_MS = 2;
+/** Largest frame on the socket; a larger one ends the connection. */
+export const PTY_FRAME_MAX_BYTES = 2 * MIB;
+/** Input a program has not read yet; beyond it a write is refused. */
+export const PTY_INPUT_QUEUE_MAX_BYTES = 256 * KIB;
+/** Processes held at once, ended and unacknowledged ones included; beyond it a spawn is refused. */
+export const PTY_PROCESSES_MAX = 64;
+/** Runner connections at once; the oldest is closed for the next. */
+export const PTY_CONNECTIONS_MAX = 4;
+/** After the exit of the program: silence that means its terminal is read empty, and bytes a survivor may still add. */
+export const PTY_DRAIN_QUIET_MS = 20;
+export const PTY_DRAIN_MAX_BYTES = 512 * KIB;
+/** Between SIGTERM and SIGKILL for the processes of a session. */
+export const PTY_KILL_GRACE_MS = 2_000;
+/** After this much killing, what is left is reported as a failure. */
+export const PTY_KILL_MAX_MS = 10_000;
+export const PTY_SCAN_INTERVAL_MS = 25;
+/** Runner restarts: first and longest delay, and the crashes within a window after which pty-host gives up. */
+export const RUNNER_RESTART_FIRST_MS = 100;
+export const RUNNER_RESTART_MAX_MS = 5_000;
+export const RUNNER_CRASHES_MAX = 5;
+export const RUNNER_CRASH_WINDOW_MS = 60_000;
+
+// Terminal stream.
+/** An unfinished control sequence held back; a longer one is dropped (CSI, clipboard) or let through unfinished (strings). */
+export const CONTROL_HELD_MAX_CHARS = 4 * KIB;
+/** Known secrets of a session, and their length; shorter ones would mask half of every text, more or longer ones are refused. */
+export const SECRETS_MAX = 256;
+export const SECRET_MIN_CHARS = 6;
+export const SECRET_MAX_CHARS = 8 * KIB;
+/** Silence after which a held-back beginning of a secret is decided: shorter than the limit shown, otherwise masked. */
+export const REDACTOR_HOLD_MS = 50;
+export const REDACTOR_SHOWN_PREFIX_MAX_CHARS = 8;
+/** Spool files: a segment that is full is followed by the next; over the total the oldest is dropped and declared. */
+export const SPOOL_SEGMENT_BYTES = 16 * MIB;
+/** Resize marks and checkpoints are rewritten without the outdated ones beyond this. */
+export const SPOOL_MARKS_MAX_BYTES = 256 * KIB;
+/** Bytes the screen model may lag behind the spool; beyond it the PTY waits (not acknowledged). */
+export const SCREEN_BACKLOG_MAX_BYTES = 4 * MIB;
+/** Live output kept for watchers; beyond it the backlog is dropped and a snapshot is due. */
+export const LIVE_BACKLOG_MAX_BYTES = 256 * KIB;
+/** Flush rules of protocol.md, Terminal. */
+export const FLUSH_INTERACTIVE_WINDOW_MS = 1_000;
+export const FLUSH_INTERACTIVE_MS = 16;
+export const FLUSH_INTERACTIVE_BUSY_MS = 33;
+export const FLUSH_INTERACTIVE_BUSY_BYTES = 4 * KIB;
+export const FLUSH_IDLE_MS = 250;

@@ -1,7 +1,7 @@
 /** One program under a PTY: what starts it, feeds it, and stops reading it while its output is not acknowledged. */
 import nodePty, { type Pty } from 'node-pty';
 import type { Clock, Random } from '../../../shared/clock.ts';
-import { PTY_INPUT_QUEUE_MAX_BYTES, PTY_UNACKED_MAX_BYTES } from './caps.ts';
+import { PTY_INPUT_QUEUE_MAX_BYTES, PTY_UNACKED_MAX_BYTES } from '../../../shared/limits.ts';
 import { type ListedProcess, PtyError, type SpawnSpec } from './messages.ts';
 import { type ExitReport, type OutputPump, type OutputSink, outputPump } from './output-pump.ts';
 import { SESSION_MARK_VARIABLE, type SessionRoot, sessionRoot } from './session-processes.ts';

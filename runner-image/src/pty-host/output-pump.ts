@@ -1,6 +1,6 @@
 /** Moves one program's output to the runner that reads it: from any offset still held, gathered when there is much. */
 import type { Clock } from '../../../shared/clock.ts';
-import { PTY_COALESCE_MS, PTY_OUTPUT_PIECE_MAX_BYTES } from './caps.ts';
+import { PTY_COALESCE_MS, PTY_OUTPUT_PIECE_MAX_BYTES } from '../../../shared/limits.ts';
 import { PtyError } from './messages.ts';
 import { type OutputBuffer, outputBuffer } from './output-buffer.ts';
 

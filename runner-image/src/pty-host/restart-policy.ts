@@ -1,5 +1,10 @@
 /** When a crashed runner is started again: soon at first, ever later, and not at all when it keeps crashing. */
-import { RUNNER_CRASH_WINDOW_MS, RUNNER_CRASHES_MAX, RUNNER_RESTART_FIRST_MS, RUNNER_RESTART_MAX_MS } from './caps.ts';
+import {
+  RUNNER_CRASH_WINDOW_MS,
+  RUNNER_CRASHES_MAX,
+  RUNNER_RESTART_FIRST_MS,
+  RUNNER_RESTART_MAX_MS,
+} from '../../../shared/limits.ts';
 
 export type RestartDecision = { readonly action: 'restart'; readonly delayMs: number } | { readonly action: 'give_up' };
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Clock, Random } from '../../../shared/clock.ts';
-import { PTY_CONNECTIONS_MAX, PTY_PROCESSES_MAX } from './caps.ts';
+import { PTY_CONNECTIONS_MAX, PTY_PROCESSES_MAX } from '../../../shared/limits.ts';
 import { type HostedProcess, hostProcess } from './hosted-process.ts';
 import { type HostMessage, type ListedProcess, PtyError, Request } from './messages.ts';
 import type { OutputSink } from './output-pump.ts';

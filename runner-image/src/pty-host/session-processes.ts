@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Clock, sleep } from '../../../shared/clock.ts';
-import { PTY_KILL_GRACE_MS, PTY_KILL_MAX_MS, PTY_SCAN_INTERVAL_MS } from './caps.ts';
+import { PTY_KILL_GRACE_MS, PTY_KILL_MAX_MS, PTY_SCAN_INTERVAL_MS } from '../../../shared/limits.ts';
 
 export const SESSION_MARK_VARIABLE = 'VILLAGE_SESSION_MARK';
 

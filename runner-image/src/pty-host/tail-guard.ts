@@ -6,7 +6,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import type { Pty } from 'node-pty';
 import type { Clock } from '../../../shared/clock.ts';
-import { PTY_DRAIN_MAX_BYTES, PTY_DRAIN_QUIET_MS } from './caps.ts';
+import { PTY_DRAIN_MAX_BYTES, PTY_DRAIN_QUIET_MS } from '../../../shared/limits.ts';
 
 export interface TailGuard {
   /** To be called for each piece of output. */

@@ -1,5 +1,5 @@
 /** The framing between runner and pty-host: length-prefixed binary, because terminal bytes must not pay for JSON. */
-import { PTY_FRAME_MAX_BYTES } from './caps.ts';
+import { PTY_FRAME_MAX_BYTES } from '../../../shared/limits.ts';
 
 /** First byte of a frame's body. `control` carries JSON; the others a handle, a number and raw bytes. */
 export const FRAME = { control: 1, write: 2, output: 3, ack: 4 } as const;

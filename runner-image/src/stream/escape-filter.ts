@@ -2,7 +2,7 @@
  * Drops what a program must not do to its watchers' terminals: write or read the clipboard (OSC 52), or make the terminal
  * type its title back (CSI 20 t, CSI 21 t). Sequences are held back until they are whole, so cuts hide nothing.
  */
-import { CONTROL_HELD_MAX_CHARS } from './caps.ts';
+import { CONTROL_HELD_MAX_CHARS } from '../../../shared/limits.ts';
 import { endOfOpen, groundEnd, type OpenKind, openAtEnd } from './control-sequences.ts';
 
 // biome-ignore-start lint/suspicious/noControlCharactersInRegex: control characters are what this module is about.

@@ -1,5 +1,5 @@
 /** Lets the stream through to a parser so that it is at ground after each piece: only there a snapshot is true. */
-import { CONTROL_HELD_MAX_CHARS } from './caps.ts';
+import { CONTROL_HELD_MAX_CHARS } from '../../../shared/limits.ts';
 import { endOfOpen, groundEnd, isIntroducer, type OpenKind, openAtEnd } from './control-sequences.ts';
 
 export interface GroundGate {

@@ -7,7 +7,7 @@ import {
   FLUSH_INTERACTIVE_MS,
   FLUSH_INTERACTIVE_WINDOW_MS,
   LIVE_BACKLOG_MAX_BYTES,
-} from './caps.ts';
+} from '../../../shared/limits.ts';
 import type { OutputPiece } from './terminal-stream.ts';
 
 export interface PacerState {

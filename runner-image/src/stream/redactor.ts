@@ -1,5 +1,10 @@
 /** The first redactor: the session's own known secrets never leave it, wherever the stream is cut. */
-import { REDACTOR_SHOWN_PREFIX_MAX_CHARS, SECRET_MAX_CHARS, SECRET_MIN_CHARS, SECRETS_MAX } from './caps.ts';
+import {
+  REDACTOR_SHOWN_PREFIX_MAX_CHARS,
+  SECRET_MAX_CHARS,
+  SECRET_MIN_CHARS,
+  SECRETS_MAX,
+} from '../../../shared/limits.ts';
 import { cellWidth } from './cell-width.ts';
 
 export interface Redacted {

@@ -11,8 +11,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { SPOOL_MAX_BYTES } from '../../../shared/limits.ts';
-import { SPOOL_MARKS_MAX_BYTES, SPOOL_SEGMENT_BYTES } from './caps.ts';
+import { SPOOL_MARKS_MAX_BYTES, SPOOL_MAX_BYTES, SPOOL_SEGMENT_BYTES } from '../../../shared/limits.ts';
 import { readMarks } from './spool-marks.ts';
 
 export interface ResizeMark {

@@ -1,6 +1,6 @@
 /** Feeds the screen model in stream order behind the spool, and knows for which offset its picture is true. */
 import type { Clock } from '../../../shared/clock.ts';
-import { SCREEN_BACKLOG_MAX_BYTES } from './caps.ts';
+import { SCREEN_BACKLOG_MAX_BYTES } from '../../../shared/limits.ts';
 import type { ScreenModel } from './screen-model.ts';
 
 export interface Size {

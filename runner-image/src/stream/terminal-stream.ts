@@ -3,7 +3,7 @@
  * acknowledged to pty-host only once their redacted form is on disk, so a crash anywhere loses and doubles nothing.
  */
 import type { Clock } from '../../../shared/clock.ts';
-import { REDACTOR_HOLD_MS } from './caps.ts';
+import { REDACTOR_HOLD_MS } from '../../../shared/limits.ts';
 import type { Redacted } from './redactor.ts';
 import { screenModel } from './screen-model.ts';
 import type { Spool } from './spool.ts';

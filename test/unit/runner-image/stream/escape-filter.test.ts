@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { CONTROL_HELD_MAX_CHARS } from '../../../../runner-image/src/stream/caps.ts';
 import { escapeFilter } from '../../../../runner-image/src/stream/escape-filter.ts';
+import { CONTROL_HELD_MAX_CHARS } from '../../../../shared/limits.ts';
 import { cut, cuts } from './cuts.ts';
 
 const run = (pieces: readonly string[]) => {

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LIVE_BACKLOG_MAX_BYTES } from '../../../../runner-image/src/stream/caps.ts';
 import { splitForFrames } from '../../../../runner-image/src/stream/frame-splitter.ts';
 import { decideFlush, outputPacer, type PacerState } from '../../../../runner-image/src/stream/output-pacer.ts';
 import type { SnapshotResult } from '../../../../runner-image/src/stream/stream-screen.ts';
@@ -12,6 +11,7 @@ import {
   type TranscriptChunk,
   transcriptChunker,
 } from '../../../../runner-image/src/stream/transcript-chunker.ts';
+import { LIVE_BACKLOG_MAX_BYTES } from '../../../../shared/limits.ts';
 import { manualClock } from './manual-clock.ts';
 
 const piece = (offset: number, text: string, sizeRev = 0): OutputPiece => ({
