@@ -5,6 +5,7 @@ import type { HttpRoute } from '../../infra/topology.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../../shared/clock.ts';
 import { type Chaos, createChaos } from '../chaos.ts';
 import type { LambdaInvoker, PlatformLog } from '../lambda/types.ts';
+import { withDeadline } from './deadline.ts';
 import { gatewayAnswer, writeAnswer } from './http-answer.ts';
 import { createHttpApi } from './http-api.ts';
 import { createManagement, managementPath } from './management.ts';
@@ -120,7 +121,7 @@ function acceptUpgrades(front: Server, apis: ReadonlyMap<string, WebSocketApi>, 
   front.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const api = byPath.get(targetOf(request).path);
     if (api === undefined) return refuseUpgrade(socket, 404, '{"message":"Not Found"}');
-    void upgrader.upgrade(api, request, socket, head);
+    upgrader.upgrade(api, request, socket, head);
   });
 }
 
@@ -154,7 +155,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     port,
     managementEndpoints: Object.fromEntries([...apis.keys()].map((name) => [name, endpoint(name)])),
     stop: async () => {
-      upgrader.stop();
+      await withDeadline(clock, quotas.stopGraceMs, upgrader.stop());
       // Posts stay possible while functions run their last $disconnect.
       await Promise.all([...apis.values()].map((api) => api.stop()));
       await Promise.all([close(front), close(management)]);

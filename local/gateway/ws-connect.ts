@@ -63,7 +63,7 @@ export class Upgrader {
   readonly #server: WebSocketServer;
   readonly #subprotocols = new WeakMap<IncomingMessage, string>();
   /** Sockets whose upgrade is not decided yet. */
-  readonly #pending = new Set<Duplex>();
+  readonly #pending = new Map<Duplex, Promise<void>>();
   readonly #connects: TokenBucket;
 
   constructor(connects: TokenBucket, messageMaxBytes: number) {
@@ -79,17 +79,20 @@ export class Upgrader {
     });
   }
 
-  /** Decides one upgrade of `api`; never rejects. */
-  async upgrade(api: WebSocketApi, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  /** Decides one upgrade of `api`, in its own time. */
+  upgrade(api: WebSocketApi, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const deciding = this.#decide(api, request, socket, head).finally(() => this.#pending.delete(socket));
+    this.#pending.set(socket, deciding);
+  }
+
+  async #decide(api: WebSocketApi, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // Nothing else listens until the hand-over: without this a reset would end the process.
     const onError = () => socket.destroy();
     socket.on('error', onError);
-    this.#pending.add(socket);
     const verdict = await this.#judge(api, request).catch((error: unknown): Verdict => {
       api.ports.log('upgrade failed', { api: api.spec.name, error });
       return { open: false, status: 500, body: '{"message":"Internal server error"}' };
     });
-    this.#pending.delete(socket);
     socket.off('error', onError);
     if (!verdict.open) return refuseUpgrade(socket, verdict.status, verdict.body);
     this.#open(api, verdict, { request, socket, head });
@@ -173,8 +176,10 @@ export class Upgrader {
     if (connection === null) api.endedUnopened(info);
   }
 
-  stop(): void {
-    for (const socket of this.#pending) socket.destroy();
+  /** Breaks what is undecided off; resolves when its functions are done, so that their $disconnect can follow. */
+  async stop(): Promise<void> {
     this.#server.close();
+    for (const socket of this.#pending.keys()) socket.destroy();
+    await Promise.all(this.#pending.values());
   }
 }

@@ -1,5 +1,6 @@
 /** facts/aws.md "WebSocket API behaviour", row by row: how connections begin and end; rows that AWS does not document are named as assumptions. */
 import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WEBSOCKET_APIS } from '../../infra/topology.ts';
 import { QUOTAS } from '../../local/gateway/quotas.ts';
@@ -183,6 +184,17 @@ describe('row "$connect"', () => {
     expect((await refused(running.dial({ path: '/ws/nowhere' }))).status).toBe(404);
     const plain = await fetch(`${running.gateway.url}/ws/viewer`);
     expect(plain.status).toBe(404);
+    const keyless = httpRequest(`${running.gateway.url}/ws/viewer`, {
+      headers: {
+        connection: 'upgrade',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-protocol': 'a',
+      },
+    });
+    const [answer] = await once(keyless.end(), 'response');
+    expect(answer.statusCode).toBe(400);
+    answer.resume();
     expect(running.events.connect).toEqual([]);
   });
 });
@@ -293,6 +305,21 @@ describe('row "$disconnect": best effort', () => {
     socket.terminate();
     gate.resolve({ statusCode: 200 });
     await until(() => running.events.disconnect.length === 1, '$disconnect');
+  });
+
+  it('also follows when the gateway stops while $connect runs', async () => {
+    const gate = signal<unknown>();
+    const running = await start({
+      'viewer-connection': ({ requestContext }) =>
+        requestContext.routeKey === '$connect' ? gate.promise : { statusCode: 200 },
+    });
+    const end = expect(closed(running.dial())).rejects.toThrow('hang up');
+    await until(() => running.events.connect.length === 1, '$connect');
+    const stopping = running.gateway.stop();
+    gate.resolve({ statusCode: 200 });
+    await stopping;
+    await end;
+    expect(running.events.disconnect).toHaveLength(1);
   });
 
   it('closes with 1001 and runs $disconnect when the gateway stops', async () => {

@@ -159,6 +159,19 @@ describe('SDK v3 on the wire', () => {
     await expect(client.send(new GetConnectionCommand({ ConnectionId: id }))).rejects.toBeInstanceOf(GoneException);
   });
 
+  it('DELETE also ends a connection that is not read from, because its messages are still being handled', async () => {
+    const gate = signal<unknown>();
+    const running = await start({ 'viewer-frames': () => gate.promise }, { quotas: { messagesInFlightMax: 1 } });
+    const { socket, id } = await running.open();
+    socket.send('a');
+    await until(() => running.events.message.length === 1, 'message');
+    const end = closed(socket);
+    await running.client().send(new DeleteConnectionCommand({ ConnectionId: id }));
+    expect((await end).code).toBe(1000);
+    await until(() => running.events.disconnect.length === 1, '$disconnect');
+    gate.resolve({ statusCode: 200, body: 'too late' });
+  });
+
   it('survives callers that vanish in the middle of a post', async () => {
     const running = await start();
     const { socket, id } = await running.open();

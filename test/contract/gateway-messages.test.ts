@@ -208,6 +208,38 @@ describe('row "order": none promised', () => {
     expect(most).toBe(3);
     expect(new Set(answers).size).toBe(200);
   });
+
+  it('leaves what is beyond the cap in the client: the gateway stops reading and holds no queue', async () => {
+    const gate = signal();
+    const running = await start(
+      {
+        'viewer-frames': async () => {
+          await gate.promise;
+          return { statusCode: 200, body: 'done' };
+        },
+      },
+      { quotas: { messagesInFlightMax: 2 } },
+    );
+    const { socket } = await running.open();
+    let answers = 0;
+    socket.on('message', () => {
+      answers += 1;
+    });
+    // More than the kernel takes between the two.
+    const asked = 1_000;
+    for (let n = 0; n < asked; n += 1) socket.send('x'.repeat(30_000));
+    let bufferedBytes = -1;
+    let steadyFor = 0;
+    await until(() => {
+      steadyFor = socket.bufferedAmount === bufferedBytes ? steadyFor + 1 : 0;
+      bufferedBytes = socket.bufferedAmount;
+      return steadyFor === 40;
+    }, 'the client stops sending');
+    expect(bufferedBytes).toBeGreaterThan(5_000_000);
+    expect(running.events.message).toHaveLength(2);
+    gate.resolve();
+    await until(() => answers === asked, 'every answer');
+  });
 });
 
 describe('row "keep-alive"', () => {
