@@ -92,7 +92,9 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<v
 /** A server whose handler may fail: logged, answered with 500, never the end of the process. */
 function serverOf(handle: Handler, random: Random, log: PlatformLog): Server {
   return createServer({ keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true }, (request, response) => {
-    handle(request, response).catch((error: unknown) => {
+    // Also a handler that throws before it returns its promise ends up below.
+    const answering = async () => handle(request, response);
+    answering().catch((error: unknown) => {
       log('request failed in the gateway', { path: targetOf(request).path, error });
       if (response.headersSent) response.destroy();
       else writeAnswer(response, gatewayAnswer(500, 'Internal Server Error'), gatewayId(random));

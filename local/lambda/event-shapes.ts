@@ -1,4 +1,4 @@
-/** Events as EventBridge, its schedules and DynamoDB streams hand them to Lambda, so that handlers cannot tell who sent them. */
+/** Events as EventBridge and its schedules hand them to Lambda, so that handlers cannot tell who sent them. */
 import type { Clock, Random } from '../../shared/clock.ts';
 import { ACCOUNT_ID, REGION, uuidOf } from './identity.ts';
 
@@ -46,29 +46,3 @@ export const scheduledEvent = (ports: Ports, ruleName: string): EventBridgeEvent
     detail: {},
     resources: [`arn:aws:events:${REGION}:${ACCOUNT_ID}:rule/${ruleName}`],
   });
-
-/** One record of GetRecords (DynamoDB Streams API): dates already as the numbers of the Lambda event. */
-export interface StreamRecord {
-  readonly eventID: string;
-  readonly eventName: 'INSERT' | 'MODIFY' | 'REMOVE';
-  /** Keys, NewImage and OldImage in DynamoDB's attribute form, e.g. {"S":"a"}. */
-  readonly dynamodb: Readonly<Record<string, unknown>>;
-  readonly userIdentity?: unknown;
-}
-
-export const streamArn = (physicalTable: string): string =>
-  `arn:aws:dynamodb:${REGION}:${ACCOUNT_ID}:table/${physicalTable}/stream/2026-01-01T00:00:00.000`;
-
-/** The batch a stream's event source mapping sends. */
-export const dynamoStreamEvent = (
-  records: readonly StreamRecord[],
-  eventSourceARN: string,
-): { Records: unknown[] } => ({
-  Records: records.map((record) => ({
-    eventVersion: '1.1',
-    eventSource: 'aws:dynamodb',
-    awsRegion: REGION,
-    eventSourceARN,
-    ...record,
-  })),
-});

@@ -279,6 +279,30 @@ describe('the page', () => {
 });
 
 describe('startGateway', () => {
+  it('asks the routes of the platform first, and outlives one that fails', async () => {
+    const running = await start(
+      { api: () => ({ statusCode: 200, body: 'api' }) },
+      {
+        platformRoutes: (_request, response, path) => {
+          if (path === '/local/sync') throw new Error('sync');
+          if (path === '/local/async') return Promise.reject(new Error('async'));
+          if (path !== '/local/fine') return undefined;
+          response.end('platform');
+          return Promise.resolve();
+        },
+      },
+    );
+    const of = async (path: string) => {
+      const answer = await fetch(`${running.gateway.url}${path}`);
+      return [answer.status, await answer.text()];
+    };
+    expect(await of('/local/sync')).toEqual([500, '{"message":"Internal Server Error"}']);
+    expect(await of('/local/async')).toEqual([500, '{"message":"Internal Server Error"}']);
+    expect(await of('/local/fine')).toEqual([200, 'platform']);
+    expect(await of('/api/health')).toEqual([200, 'api']);
+    expect(running.logged).toEqual(['request failed in the gateway', 'request failed in the gateway']);
+  });
+
   it('throws PortTakenError when a port is taken, and leaves nothing listening', async () => {
     const running = await start();
     const options = { httpRoutes: [], webSocketApis: [], lambda: running.lambda };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dynamoStreamEvent, eventBridgeEvent } from '../../../../local/lambda/event-shapes.ts';
+import { eventBridgeEvent } from '../../../../local/lambda/event-shapes.ts';
 import { runSchedules } from '../../../../local/lambda/schedules.ts';
 import type { InvokeResult, LambdaInvoker } from '../../../../local/lambda/types.ts';
 import { systemRandom } from '../../../../shared/clock.ts';
@@ -61,21 +61,13 @@ describe('runSchedules', () => {
   });
 });
 
-describe('event shapes', () => {
-  it('are those of EventBridge and DynamoDB streams', () => {
+describe('event shape', () => {
+  it('is that of EventBridge', () => {
     const clock = new ManualClock(0);
     const event = eventBridgeEvent(
       { clock, random: systemRandom },
       { source: 'aws.ecs', detailType: 'ECS Task State Change', detail: { lastStatus: 'STOPPED' } },
     );
     expect(event).toMatchObject({ source: 'aws.ecs', region: 'us-east-1', time: '1970-01-01T00:00:00Z' });
-    const record = { eventID: 'e', eventName: 'INSERT', dynamodb: { NewImage: { pk: { S: 'a' } } } } as const;
-    expect(dynamoStreamEvent([record], 'arn:x').Records[0]).toEqual({
-      eventVersion: '1.1',
-      eventSource: 'aws:dynamodb',
-      awsRegion: 'us-east-1',
-      eventSourceARN: 'arn:x',
-      ...record,
-    });
   });
 });
