@@ -51,6 +51,9 @@ const tabStops = (tabs: Readonly<Record<string, boolean>>, cols: number): string
   return `${CSI}3g${columns.flatMap((column) => (isSet(column) ? [`${moveTo(0, column)}\x1bH`] : [])).join('')}`;
 };
 
+const scrollRegion = ({ scrollTop, scrollBottom }: BufferInternals, rows: number): string =>
+  scrollTop === 0 && scrollBottom === rows - 1 ? '' : `${CSI}${scrollTop + 1};${scrollBottom + 1}r`;
+
 /** Which set was designated, told by a character that only it maps; others than these are rare and shown as ASCII. */
 const designation = (charset: Readonly<Record<string, string>> | undefined): string => {
   if (charset === undefined) return 'B';
@@ -178,11 +181,13 @@ export const serializeTerminal = (
     '\x1bc',
     normal,
     // addon-serialize enters the alternate screen with 1049, which would save the cursor anew: 47 does not.
-    isAlternate ? `${savedCursor(state.normal)}${CSI}m${alternate.replace(`${CSI}?1049h`, `${CSI}?47h`)}` : '',
+    isAlternate
+      ? `${scrollRegion(state.normal, terminal.rows)}${savedCursor(state.normal)}${CSI}m${alternate.replace(`${CSI}?1049h`, `${CSI}?47h`)}`
+      : '',
     repairedWraps(terminal),
     coloredBlanks(terminal),
     tabStops(active.tabs, terminal.cols),
-    isWholeScreenScrolling(terminal) ? '' : `${CSI}${active.scrollTop + 1};${active.scrollBottom + 1}r`,
+    scrollRegion(active, terminal.rows),
     savedCursor(active),
     title === '' ? '' : `\x1b]2;${title}\x07`,
     terminal.modes.originMode ? `${CSI}?6h` : '',
