@@ -2,10 +2,10 @@
  * A terminal's state as a text that rebuilds it. addon-serialize gives content, colours and the plain modes; this adds
  * what it leaves out: tab stops, scroll region, saved cursor, character sets, cursor shape and visibility, mouse
  * encoding, pending wrap. Not covered: hyperlinks, the character that REP would repeat, colour table changes,
- * synchronized output, a saved cursor at pending wrap, and coloured blanks of the hidden normal screen.
+ * synchronized output, a saved cursor or a change of screens at pending wrap.
  */
 import type { SerializeAddon } from '@xterm/addon-serialize';
-import type { IBufferLine, Terminal } from '@xterm/headless';
+import type { IBuffer, IBufferLine, Terminal } from '@xterm/headless';
 import { type Attributes, type BufferInternals, readInternals, type TerminalInternals } from './terminal-internals.ts';
 
 const CSI = '\x1b[';
@@ -124,11 +124,10 @@ const paintRow = (line: IBufferLine, row: number, cols: number): string => {
 };
 
 /** addon-serialize leaves a stray dash where a line is marked as wrapped although the one before it is not full. */
-const repairedWraps = (terminal: Terminal): string => {
-  const { active } = terminal.buffer;
+const repairedWraps = (terminal: Terminal, buffer: IBuffer): string => {
   let painted = '';
   for (let row = 0; row + 1 < terminal.rows; row += 1) {
-    const [line, next] = [active.getLine(active.baseY + row), active.getLine(active.baseY + row + 1)];
+    const [line, next] = [buffer.getLine(buffer.baseY + row), buffer.getLine(buffer.baseY + row + 1)];
     if (line === undefined || next === undefined || !next.isWrapped) continue;
     if (line.getCell(terminal.cols - 1)?.getChars() !== '' && next.getCell(0)?.getChars() !== '') continue;
     painted += paintRow(line, row, terminal.cols) + paintRow(next, row + 1, terminal.cols);
@@ -137,11 +136,10 @@ const repairedWraps = (terminal: Terminal): string => {
 };
 
 /** Coloured blanks at the ends of lines: addon-serialize stops at the last written character of the screen. */
-const coloredBlanks = (terminal: Terminal): string => {
-  const { active } = terminal.buffer;
+const coloredBlanks = (terminal: Terminal, buffer: IBuffer): string => {
   let painted = '';
   for (let row = 0; row < terminal.rows; row += 1) {
-    const line = active.getLine(active.baseY + row);
+    const line = buffer.getLine(buffer.baseY + row);
     for (let end = terminal.cols; line !== undefined && end > 0; ) {
       const last = line.getCell(end - 1);
       if (last === undefined || last.getChars() !== '' || last.getWidth() === 0 || last.isBgDefault()) break;
@@ -158,6 +156,9 @@ const coloredBlanks = (terminal: Terminal): string => {
   }
   return painted;
 };
+
+const repairs = (terminal: Terminal, buffer: IBuffer): string =>
+  repairedWraps(terminal, buffer) + coloredBlanks(terminal, buffer);
 
 /** Whether no scroll region is set. */
 export const isWholeScreenScrolling = (terminal: Terminal): boolean => {
@@ -182,10 +183,9 @@ export const serializeTerminal = (
     normal,
     // addon-serialize enters the alternate screen with 1049, which would save the cursor anew: 47 does not.
     isAlternate
-      ? `${scrollRegion(state.normal, terminal.rows)}${savedCursor(state.normal)}${CSI}m${alternate.replace(`${CSI}?1049h`, `${CSI}?47h`)}`
+      ? `${repairs(terminal, terminal.buffer.normal)}${scrollRegion(state.normal, terminal.rows)}${savedCursor(state.normal)}${CSI}m${alternate.replace(`${CSI}?1049h`, `${CSI}?47h`)}`
       : '',
-    repairedWraps(terminal),
-    coloredBlanks(terminal),
+    repairs(terminal, terminal.buffer.active),
     tabStops(active.tabs, terminal.cols),
     scrollRegion(active, terminal.rows),
     savedCursor(active),
