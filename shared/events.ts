@@ -1,6 +1,17 @@
 /** The durable events: append-only, immutable, the same for every provider. The runner numbers them `rseq`, the store gives `seq`. */
 import { z } from 'zod';
-import { ApprovalId, Epoch, OffsetBytes, RunnerId, SessionId, TenantId, TimestampMs, UserId, ViewerId } from './ids.ts';
+import {
+  ApprovalId,
+  BuildId,
+  Epoch,
+  OffsetBytes,
+  RunnerId,
+  SessionId,
+  TenantId,
+  TimestampMs,
+  UserId,
+  ViewerId,
+} from './ids.ts';
 import { EVENT_FILES_MAX } from './limits.ts';
 import { ApprovalCategory, ApprovalDecision, ApprovalRequest } from './policy.ts';
 import { GateProof, ProviderId } from './providers.ts';
@@ -29,7 +40,7 @@ export const DiffFileSchema = DiffFile;
 
 /** Body of each event type, without the envelope. */
 export const EVENT_BODIES = {
-  session_created: { provider: ProviderId, buildId: text(120), createdBy: UserId, title: text(200) },
+  session_created: { provider: ProviderId, buildId: BuildId, createdBy: UserId, title: text(200) },
   session_queued: { position: count },
   session_assigned: { runnerId: RunnerId, runnerVersion: text(80), dial: count },
   session_state_changed: { fromState: SessionState, toState: SessionState, reason: StateReason.nullable() },
@@ -130,7 +141,7 @@ export const EVENT_BODIES = {
   budget_exceeded: { spentMicros: count, budgetMicros: count },
 
   alert_raised: { code: text(80), message: text(1_000) },
-  desired_changed: { desired: DesiredState, rev: count, by: text(60) },
+  desired_changed: { desired: DesiredState, rev: count, by: UserId },
   runner_registered: { runnerId: RunnerId, runnerVersion: text(80) },
   runner_disconnected: { dial: count, why: text(200) },
   runner_reconnected: { dial: count, goneMs: ms },

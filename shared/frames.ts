@@ -5,6 +5,7 @@ import { AgentId, BuildId, Epoch, OffsetBytes, Rev, RunnerId, SessionId, Timesta
 import {
   BATCH_MAX_EVENTS,
   INPUT_MAX_BYTES,
+  INPUT_SERIALISED_MAX_BYTES,
   SNAPSHOT_MAX_PARTS,
   UPLOAD_GRANTS_AHEAD,
   VIEWERS_PER_SESSION_MAX,
@@ -38,6 +39,15 @@ const inSession = { sessionId: SessionId, epoch: Epoch };
 const fromRunner = { capability, ...inSession };
 const size = { sizeRev: Rev, cols: TerminalSize.shape.cols, rows: TerminalSize.shape.rows };
 const inputSeq = z.int().min(1);
+/** What is typed in one frame. The frame is what is bounded, and a control character takes six bytes of it as JSON. */
+export const InputData = z
+  .string()
+  .min(1)
+  .max(INPUT_MAX_BYTES)
+  .refine(
+    (data) => new TextEncoder().encode(JSON.stringify(data)).length - 2 <= INPUT_SERIALISED_MAX_BYTES,
+    `must be at most ${INPUT_SERIALISED_MAX_BYTES} bytes as JSON`,
+  );
 const controlTerm = z.int().min(0);
 
 /** An object the runner wants to store; length and checksum are signed into the grant, so they must be known first. */
@@ -277,7 +287,7 @@ export const ViewerFrame = z.discriminatedUnion('type', [
     view,
     controlTerm,
     inputSeq,
-    data: z.string().min(1).max(INPUT_MAX_BYTES),
+    data: InputData,
   }),
   z.strictObject({
     type: z.literal('resize'),

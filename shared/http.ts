@@ -1,8 +1,9 @@
 /** Bodies of the HTTP API. Unknown fields are refused, so that a typing error never passes as a default. */
 import { z } from 'zod';
 import { DiffFileSchema, SessionEventSchema } from './events.ts';
+import { InputData } from './frames.ts';
 import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, UserId } from './ids.ts';
-import { INPUT_MAX_BYTES, PAGE_DEFAULT, PAGE_MAX, PROMPT_MAX_CHARS, TERMINAL_DEFAULT } from './limits.ts';
+import { PAGE_DEFAULT, PAGE_MAX, PROMPT_MAX_CHARS, TERMINAL_DEFAULT } from './limits.ts';
 import { ProviderId, ProviderInfo } from './providers.ts';
 import { Build, BuildSpec } from './releases.ts';
 import { Scenario } from './scenario.ts';
@@ -138,7 +139,7 @@ export const TranscriptChunk = z.strictObject({
 export type TranscriptChunk = z.infer<typeof TranscriptChunk>;
 
 export const InputBody = z.strictObject({
-  data: z.string().min(1).max(INPUT_MAX_BYTES),
+  data: InputData,
   /** Types it and presses Enter, in the way the CLI takes a prompt. */
   submit: z.boolean().default(false),
 });

@@ -33,6 +33,8 @@ export const LINGER_UNWATCHED_MS = 30_000;
 export const INPUT_HOLE_MS = 1_000;
 export const INPUT_MAX_HELD_FRAMES = 256;
 export const INPUT_MAX_BYTES = 8 * KIB;
+/** The same data as JSON, inside a frame that also carries a signed view of up to 1,000 characters. */
+export const INPUT_SERIALISED_MAX_BYTES = FRAME_MAX_BYTES - 2 * FRAME_ENVELOPE_BYTES;
 export const HEAD_REPEAT_MS: readonly number[] = [500, 5_000];
 export const PING_INTERVAL_MS = 5 * 60_000;
 /** A viewer row without a ping for this long counts as gone. */

@@ -56,7 +56,10 @@ export const TaskSpec = z.strictObject({
 });
 export type TaskSpec = z.infer<typeof TaskSpec>;
 
-/** `https://…`, `ssh://…`, `git@host:path`, `file:///…` or an absolute path; what else git would take is refused. */
+/**
+ * `https://…`, `ssh://…`, `git@host:path`, `file:///…` or an absolute path; what else git would take is refused, as is a user or host
+ * that begins with `-`, which ssh would read as an option.
+ */
 export const RepositoryAddress = z
   .string()
   .min(1)
@@ -64,10 +67,10 @@ export const RepositoryAddress = z
   .refine(
     (value) =>
       !/[\0\n\r]/.test(value) &&
-      (/^(https?|ssh):\/\/[^\s-][^\s]*$/.test(value) ||
+      (/^(https?|ssh):\/\/([^\s/@-][^\s/@]*@)?[^\s/@-][^\s/@]*([/?#]\S*)?$/.test(value) ||
         /^file:\/\/\//.test(value) ||
         /^\/[^\0]*$/.test(value) ||
-        /^[\w.-]+@[\w.-]+:[^-\s][^\s]*$/.test(value)),
+        /^[\w.][\w.-]*@[\w.][\w.-]*:[^-\s][^\s]*$/.test(value)),
     'must be an https or ssh address, git@host:path, or an absolute path',
   );
 
