@@ -74,6 +74,23 @@ describe('the fake agent under the real Claude Code adapter', () => {
       0, 3,
     ]);
     expect(at.events.at(-1)).toMatchObject({ type: 'PROVIDER_EXITED', expected: true });
+    expect(at.types().filter((type) => type === 'MODEL_USAGE')).toHaveLength(3);
+  });
+
+  it('reports a prompt that has to wait, and plays it afterwards', async () => {
+    const at = await start([
+      { steps: [{ run: 'while [ ! -e go ]; do sleep 0.05; done' }] },
+      { steps: [{ run: 'touch two' }] },
+    ]);
+    await at.session.ready;
+    await at.session.sendInput('one');
+    await vi.waitFor(() => expect(at.types()).toContain('TOOL_STARTED'), { timeout: 20_000, interval: 20 });
+    await at.session.sendInput('two');
+    await vi.waitFor(() => expect(at.types()).toContain('PROVIDER_MESSAGE'), { timeout: 20_000, interval: 20 });
+    writeFileSync(join(at.workspace, 'go'), '');
+    await idle(at, 1);
+    expect(existsSync(join(at.workspace, 'two'))).toBe(true);
+    expect(at.types().filter((type) => type === 'TURN_FINISHED')).toHaveLength(2);
   });
 
   it('stops a turn on Esc and takes the next prompt', async () => {
@@ -89,8 +106,9 @@ describe('the fake agent under the real Claude Code adapter', () => {
       timeout: 20_000,
       interval: 20,
     });
-    await at.session.sendInput('two');
     await idle(at, 1);
+    await at.session.sendInput('two');
+    await idle(at, 2);
     expect(existsSync(join(at.workspace, 'never'))).toBe(false);
     expect(at.events.flatMap((event) => (event.type === 'TURN_FINISHED' ? [event.outcome] : []))).toEqual([
       'interrupted',

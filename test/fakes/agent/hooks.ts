@@ -37,12 +37,13 @@ function run(command: string, stdin: string): Promise<{ exitCode: number | null;
 }
 
 /** Without settings no hook is called. Like the real CLI it goes on when a hook fails in any way but exit code 2. */
-export function hookCaller(settings: string | undefined, sessionId: string): CallHook {
+export function hookCaller(settings: string | undefined, sessionId: string, transcriptPath: string): CallHook {
   const { hooks } = Settings.parse(JSON.parse(settings ?? '{}'));
+  const common = { session_id: sessionId, transcript_path: transcriptPath };
   return async (name, fields) => {
     const commands = (hooks[name] ?? []).flatMap((group) => group.hooks.map(({ command }) => command));
     for (const command of commands) {
-      const ended = await run(command, JSON.stringify({ session_id: sessionId, hook_event_name: name, ...fields }));
+      const ended = await run(command, JSON.stringify({ ...common, hook_event_name: name, ...fields }));
       if (ended.exitCode === 2) return { kind: 'blocked', reason: ended.stderr.trim() };
       if (ended.exitCode !== 0 || ended.stdout === '') continue;
       const answer = Answer.parse(JSON.parse(ended.stdout)).hookSpecificOutput;

@@ -10,6 +10,7 @@ import { hookCaller } from './hooks.ts';
 import { type Key, readKeys } from './keys.ts';
 import { playTurn } from './play-turn.ts';
 import { drawBanner, drawInput, drawLine } from './screen.ts';
+import { openTranscript } from './transcript.ts';
 
 const FAKE_VERSION = '0.0.1';
 
@@ -30,7 +31,9 @@ async function main(): Promise<void> {
     return;
   }
   const scenario = Scenario.parse(JSON.parse(readFileSync(text(values.scenario) ?? '', 'utf8')));
-  const callHook = hookCaller(text(values.settings), text(values['session-id']) ?? '');
+  const sessionId = text(values['session-id']) ?? '';
+  const transcript = openTranscript(process.env.HOME ?? '', sessionId);
+  const callHook = hookCaller(text(values.settings), sessionId, transcript.file);
   await callHook('SessionStart', { source: 'startup' });
   drawBanner(FAKE_VERSION);
   drawInput('');
@@ -39,21 +42,32 @@ async function main(): Promise<void> {
   let running: AbortController | undefined;
   const queued: string[] = [];
 
-  const submit = async (prompt: string): Promise<void> => {
-    running = new AbortController();
+  const play = async (prompt: string): Promise<void> => {
+    running ??= new AbortController();
     drawLine(`❯ ${prompt}`);
-    await callHook('UserPromptSubmit', { prompt });
     const said = await playTurn(scenario.turns[nextTurn], {
       callHook,
       signal: running.signal,
       workspace: process.cwd(),
     });
     nextTurn += 1;
-    if (!running.signal.aborted) await callHook('Stop', { last_assistant_message: said });
+    if (running.signal.aborted) transcript.interrupted();
+    else {
+      transcript.answered(said);
+      await callHook('Stop', { last_assistant_message: said });
+    }
     running = undefined;
     drawInput(box);
     const next = queued.shift();
-    if (next !== undefined) await submit(next);
+    if (next !== undefined) await play(next);
+  };
+  const submit = async (prompt: string): Promise<void> => {
+    // Like the real CLI: a prompt is reported when Enter is pressed, also when it has to wait.
+    const hasToWait = running !== undefined;
+    if (hasToWait) queued.push(prompt);
+    else running = new AbortController();
+    await callHook('UserPromptSubmit', { prompt });
+    if (!hasToWait) await play(prompt);
   };
   const leave = async (): Promise<void> => {
     running?.abort();
@@ -71,8 +85,7 @@ async function main(): Promise<void> {
       box = '';
       if (prompt === '/exit') return await leave();
       if (prompt === '') return;
-      if (running !== undefined) queued.push(prompt);
-      else return await submit(prompt);
+      return await submit(prompt);
     }
     if (running === undefined) drawInput(box);
   };

@@ -2,6 +2,7 @@
 import { PROVIDERS } from '../../../../shared/providers.ts';
 import type { Adapter } from '../contract.ts';
 import { detectVersion } from '../detect.ts';
+import { startedOrRefused } from '../started-or-refused.ts';
 import { startClaudeSession } from './session.ts';
 
 const VERSION = /^(\d+\.\d+\.\d+\S*) \(Claude Code\)/m;
@@ -19,6 +20,6 @@ export const claudeCodeAdapter: Adapter = {
         hint: 'Start with --model scripted, or set ANTHROPIC_API_KEY.',
       };
     }
-    return { kind: 'started', session: await startClaudeSession({ config, model, ports }) };
+    return startedOrRefused(() => startClaudeSession({ config, model, ports }));
   },
 };

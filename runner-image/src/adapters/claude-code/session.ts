@@ -44,6 +44,7 @@ function hookHandler(options: ClaudeSessionOptions, gate: GateProof) {
   const tools = toolGate({ policy: ports.policy, emit, nowMs });
   const transcript = transcriptReader({ clock: ports.clock, turns, emit, home: homeOf(config) });
   const promptSeen = new Set<() => void>();
+  let hasSaidGoodbye = false;
 
   const onStop = async (text: string | undefined): Promise<void> => {
     if (text) emit({ type: 'PROVIDER_MESSAGE', role: 'assistant', text: text.slice(0, MESSAGE_MAX_CHARS) });
@@ -81,19 +82,25 @@ function hookHandler(options: ClaudeSessionOptions, gate: GateProof) {
         turns.finish('failed');
         return NO_ANSWER;
       case 'SessionEnd':
+        hasSaidGoodbye = true;
         return NO_ANSWER;
     }
   };
 
-  const end = async (exit: AgentExit, expected: boolean): Promise<void> => {
+  const close = async (): Promise<void> => {
     await transcript.close();
     turns.abandon();
+  };
+  const end = async (exit: AgentExit, isStopping: boolean): Promise<void> => {
+    await close();
     const { exitCode, signal } = exit.kind === 'exited' ? exit : { exitCode: null, signal: null };
+    // A person at the terminal may leave as well; a CLI that is ended by a signal says goodbye too, but not with 0.
+    const expected = isStopping || (hasSaidGoodbye && exitCode === 0 && signal === null);
     emit({ type: 'PROVIDER_EXITED', exitCode, signal, expected });
     gate.ended(exit);
   };
 
-  return { answer, turns, promptSeen, end };
+  return { answer, turns, promptSeen, close, end };
 }
 
 async function leave(pty: AgentPty, options: ClaudeSessionOptions, isBusy: boolean, graceMs: number): Promise<void> {
@@ -131,7 +138,8 @@ export async function startClaudeSession(options: ClaudeSessionOptions): Promise
     pty = await ports.pty.spawn(launchOf(config, model, home, hook));
   } catch (error) {
     await server?.stop();
-    await core.end({ kind: 'lost' }, false);
+    await core.close();
+    gate.ended({ kind: 'lost' });
     throw error;
   }
   const running = pty;

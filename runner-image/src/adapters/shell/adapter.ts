@@ -5,6 +5,7 @@ import { sleep } from '../../../../shared/clock.ts';
 import { PROVIDERS } from '../../../../shared/providers.ts';
 import type { Adapter, AdapterPorts, AgentSpawn, ProviderSession, StartConfig } from '../contract.ts';
 import { detectVersion } from '../detect.ts';
+import { startedOrRefused } from '../started-or-refused.ts';
 import { asPlainText } from '../type-prompt.ts';
 import { commandMarks, PROMPT_COMMAND } from './command-marks.ts';
 
@@ -84,5 +85,5 @@ export const shellAdapter: Adapter = {
   provider: 'shell',
   capabilities: PROVIDERS.shell.capabilities,
   detect: (file) => detectVersion(file, VERSION),
-  startSession: async (config, ports) => ({ kind: 'started', session: await startShell(config, ports) }),
+  startSession: (config, ports) => startedOrRefused(() => startShell(config, ports)),
 };

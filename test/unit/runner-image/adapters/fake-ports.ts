@@ -15,7 +15,7 @@ export interface ManualClock extends Clock {
 }
 
 /** Lets everything that waits for a promise or the event loop go on. */
-export const settle = async (): Promise<void> => {
+const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 };
 

@@ -2,11 +2,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { claudeCodeAdapter } from '../../../../../runner-image/src/adapters/claude-code/adapter.ts';
 import { startClaudeSession } from '../../../../../runner-image/src/adapters/claude-code/session.ts';
 import type { ProviderSession } from '../../../../../runner-image/src/adapters/contract.ts';
 import type { ToolPolicy } from '../../../../../runner-image/src/policy/contract.ts';
-import { type FakePorts, fakePorts, settle } from '../fake-ports.ts';
+import { type FakePorts, fakePorts } from '../fake-ports.ts';
 
 const ID = '11111111-2222-4333-8444-555555555555';
 let folder: string;
@@ -215,9 +216,7 @@ describe('a Claude Code session', () => {
     expect(types()).not.toContain('TURN_FINISHED');
     transcript(...lines, { ...interrupted, timestamp: at(5) }, assistant('a', 9));
     await ports.clock.advance(1_000);
-    await settle();
-    await hook('SessionEnd');
-    await ports.clock.advance(1_000);
+    await vi.waitFor(() => expect(types()).toContain('TURN_FINISHED'));
     const usage = ports.events.flatMap((event) =>
       event.type === 'MODEL_USAGE' ? [[event.messageId, event.tokens.outputTokens]] : [],
     );
@@ -237,7 +236,8 @@ describe('a Claude Code session', () => {
     writeFileSync(foreign, `${JSON.stringify(assistant('x', 1))}\n`);
     await hook('SessionStart', { transcript_path: foreign });
     await hook('SessionStart', { transcript_path: join(folder, 'home/../foreign.jsonl') });
-    await ports.clock.advance(2_000);
+    ports.exit({ kind: 'exited', exitCode: 0, signal: null });
+    await session.exited;
     expect(types()).not.toContain('MODEL_USAGE');
   });
 
@@ -267,6 +267,35 @@ describe('a Claude Code session', () => {
     ports.exit({ kind: 'exited', exitCode: 1, signal: null });
     expect(await session.ready).toEqual({ kind: 'exited', exitCode: 1, lastScreen: 'cannot reach the API' });
     expect(ports.events.at(-1)).toMatchObject({ type: 'PROVIDER_EXITED', exitCode: 1, expected: false });
+  });
+
+  it('counts a goodbye of the CLI itself as expected, unless it did not end well', async () => {
+    for (const [exitCode, signal, expected] of [
+      [0, null, true],
+      [143, null, false],
+      [0, 9, false],
+    ] as const) {
+      await start();
+      await becomeReady();
+      await hook('SessionEnd', { reason: 'prompt_input_exit' });
+      ports.exit({ kind: 'exited', exitCode, signal });
+      await session.exited;
+      expect(ports.events.at(-1)).toEqual({ type: 'PROVIDER_EXITED', exitCode, signal, expected });
+    }
+  });
+
+  it('refuses when the CLI cannot be spawned, and leaves nothing open', async () => {
+    await start();
+    ports.exit({ kind: 'exited', exitCode: 0, signal: null });
+    await session.exited;
+    ports = fakePorts();
+    const pty = { spawn: () => Promise.reject(new Error('no such program')) };
+    const config = { file: '/cli', cliVersion: '1', workspace: '/ws', privateDir: folder, path: '', cliInstanceId: ID };
+    const model = { baseUrl: 'http://127.0.0.1:1', dummyKey: 'k' };
+    const result = await claudeCodeAdapter.startSession({ ...config, model }, { ...ports, pty });
+    expect(result).toMatchObject({ kind: 'refused', reason: expect.stringContaining('no such program') });
+    expect([ports.events, ports.clock.pending]).toEqual([[], 0]);
+    expect(await hook('SessionStart')).toBeUndefined();
   });
 
   it('leaves no timer and no socket behind', async () => {
