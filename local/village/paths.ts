@@ -18,7 +18,7 @@ export const pathsOf = (dataDir: string) => ({
   tasks: join(dataDir, 'tasks'),
   streams: join(dataDir, 'streams'),
   builds: join(dataDir, 'builds'),
-  workspaces: join(dataDir, 'workspaces'),
+  runner: join(dataDir, 'runner'),
 });
 export type Paths = ReturnType<typeof pathsOf>;
 

@@ -259,7 +259,7 @@ const startBuilds = async (parts: Parts, ecsEndpoint: string, url: string, token
   const client = new ECSClient({ endpoint: ecsEndpoint, region: REGION, credentials });
   const builds = new Builds({
     dir: paths.builds,
-    workspaceRoot: paths.workspaces,
+    workspaceRoot: paths.runner,
     runnerVersion: villageVersion(),
     ecs: client,
     api: apiOf(url, token),
@@ -326,7 +326,7 @@ const prepare = async (context: VillageContext): Promise<Parts> => {
   if (options.port !== 0) await requireFreePort(options.port);
   const paths = pathsOf(options.dataDir);
   removeEndpointFile(paths.endpoint);
-  mkdirSync(paths.workspaces, { recursive: true, mode: 0o700 });
+  mkdirSync(paths.runner, { recursive: true, mode: 0o700 });
   const random = systemRandom;
   for (const name of ['AWS_PROFILE', 'AWS_SESSION_TOKEN']) delete context.env[name];
   Object.assign(context.env, loadEnvironment(context.env.LOG_LEVEL ?? 'WARN'));
