@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import type { Clock } from '../../../shared/clock.ts';
+import type { TranscriptChunk } from '../../../shared/http.ts';
 import {
   TRANSCRIPT_CHUNK_UNWATCHED_BYTES,
   TRANSCRIPT_CHUNK_UNWATCHED_MS,
@@ -11,22 +12,8 @@ import {
 import type { Snapshot, SnapshotResult } from './stream-screen.ts';
 import type { OutputPiece } from './terminal-stream.ts';
 
-/** Lines of a chunk's body (NDJSON, gzip): one `key` first, then `output` and `size` in stream order. */
-export type TranscriptLine =
-  | {
-      kind: 'key';
-      epoch: number;
-      number: number;
-      offset: number;
-      sizeRev: number;
-      cols: number;
-      rows: number;
-      data: string;
-    }
-  | { kind: 'output'; offset: number; atMs: number; data: string }
-  | { kind: 'size'; offset: number; sizeRev: number; cols: number; rows: number };
-
-export interface TranscriptChunk {
+/** A closed chunk on its way to storage; its body is the gzipped JSON of shared/http.ts `TranscriptChunk`. */
+export interface ClosedChunk {
   readonly epoch: number;
   /** Counts from 0 in each epoch. */
   readonly number: number;
@@ -55,13 +42,14 @@ export interface TranscriptChunker {
 }
 
 export interface TranscriptChunkerOptions {
+  readonly sessionId: string;
   readonly clock: Clock;
   /** The keyframe the first chunk starts with, and its number (chunks before it are stored already). */
   readonly start: Snapshot;
   readonly number: number;
   readonly snapshot: () => Promise<SnapshotResult>;
   /** In order; the next chunk is not closed before this one was taken. */
-  readonly onChunk: (chunk: TranscriptChunk) => void;
+  readonly onChunk: (chunk: ClosedChunk) => void;
 }
 
 /** The pieces below `offset` (a piece across it is cut there) and the others. */
@@ -82,29 +70,39 @@ const cutAt = (pieces: readonly OutputPiece[], offset: number): { before: Output
 };
 
 const makeChunk = (
+  sessionId: string,
   key: Snapshot,
   number: number,
   pieces: readonly OutputPiece[],
   endOffset: number,
-): TranscriptChunk => {
+): ClosedChunk => {
   const { epoch, offset, sizeRev, cols, rows, data } = key;
-  const lines: TranscriptLine[] = [{ kind: 'key', epoch, number, offset, sizeRev, cols, rows, data }];
+  const parts: TranscriptChunk['parts'] = [];
   let rev = sizeRev;
   for (const piece of pieces) {
     // A keyframe may be of a later size than bytes the parser still held when it was taken.
     if (piece.sizeRev > rev)
-      lines.push({ kind: 'size', offset: piece.offset, sizeRev: piece.sizeRev, cols: piece.cols, rows: piece.rows });
+      parts.push({
+        k: 'r',
+        ts: piece.atMs,
+        offset: piece.offset,
+        sizeRev: piece.sizeRev,
+        cols: piece.cols,
+        rows: piece.rows,
+      });
     rev = Math.max(rev, piece.sizeRev);
-    lines.push({ kind: 'output', offset: piece.offset, atMs: piece.atMs, data: piece.text });
+    parts.push({ k: 'o', ts: piece.atMs, offset: piece.offset, data: piece.text });
   }
-  const body = gzipSync(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const keyframe = { cols, rows, sizeRev, data };
+  const content: TranscriptChunk = { v: 1, sessionId, epoch, number, firstOffset: offset, endOffset, keyframe, parts };
+  const body = gzipSync(JSON.stringify(content));
   const sha256Base64 = createHash('sha256').update(body).digest('base64');
   return { epoch, number, firstOffset: offset, endOffset, body, sizeBytes: body.length, sha256Base64 };
 };
 
 /** A chunker for one epoch; pieces must follow the start keyframe without a gap. */
 export const transcriptChunker = (options: TranscriptChunkerOptions): TranscriptChunker => {
-  const { clock, snapshot, onChunk } = options;
+  const { sessionId, clock, snapshot, onChunk } = options;
   let key = options.start;
   let number = options.number;
   let pieces: OutputPiece[] = [];
@@ -117,7 +115,7 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
   const hand = (next: Snapshot): void => {
     const { before, after } = cutAt(pieces, next.offset);
     if (next.offset <= key.offset) return;
-    onChunk(makeChunk(key, number, before, next.offset));
+    onChunk(makeChunk(sessionId, key, number, before, next.offset));
     number += 1;
     key = next;
     pieces = after;
@@ -157,7 +155,7 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
       await closing;
       if (size() === 0) return;
       const endOffset = key.offset + size();
-      onChunk(makeChunk(key, number, pieces, endOffset));
+      onChunk(makeChunk(sessionId, key, number, pieces, endOffset));
       pieces = [];
       key = { ...key, offset: endOffset };
     },

@@ -7,10 +7,11 @@ import { decideFlush, outputPacer, type PacerState } from '../../../../runner-im
 import type { SnapshotResult } from '../../../../runner-image/src/stream/stream-screen.ts';
 import type { OutputPiece } from '../../../../runner-image/src/stream/terminal-stream.ts';
 import {
+  type ClosedChunk,
   decideChunk,
-  type TranscriptChunk,
   transcriptChunker,
 } from '../../../../runner-image/src/stream/transcript-chunker.ts';
+import { TranscriptChunk } from '../../../../shared/http.ts';
 import { LIVE_BACKLOG_MAX_BYTES } from '../../../../shared/limits.ts';
 import { manualClock } from './manual-clock.ts';
 
@@ -127,11 +128,12 @@ describe('transcript chunks', () => {
 
   test('each starts with a keyframe where the one before ended', async () => {
     const { clock, move } = manualClock();
-    const chunks: TranscriptChunk[] = [];
+    const chunks: ClosedChunk[] = [];
     const key = (offset: number) => ({ epoch: 1, offset, sizeRev: 0, cols: 80, rows: 24, data: `key at ${offset}` });
     let next: SnapshotResult = { kind: 'not_at_ground' };
     const taken: (() => void)[] = [];
     const chunker = transcriptChunker({
+      sessionId: 'ses_01M818DT2M4AAKW8PWHM6KKR6T',
       clock,
       start: key(0),
       number: 7,
@@ -150,27 +152,27 @@ describe('transcript chunks', () => {
     await new Promise(setImmediate);
     chunker.push(piece(6, 'f', 1));
     await chunker.end();
-    const bodies = chunks.map(({ body }) =>
-      gunzipSync(body)
-        .toString()
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-    );
+    const bodies = chunks.map(({ body }) => TranscriptChunk.parse(JSON.parse(gunzipSync(body).toString())));
     expect(chunks.map(({ number, firstOffset, endOffset }) => [number, firstOffset, endOffset])).toEqual([
       [7, 0, 5],
       [8, 5, 7],
     ]);
-    expect(bodies[0]?.map(({ kind, offset, data }) => [kind, offset, data])).toEqual([
-      ['key', 0, 'key at 0'],
-      ['output', 0, 'abä'],
-      ['size', 4, undefined],
-      ['output', 4, 'd'],
+    expect(bodies.map(({ keyframe }) => keyframe)).toEqual([
+      { cols: 80, rows: 24, sizeRev: 0, data: 'key at 0' },
+      { cols: 80, rows: 24, sizeRev: 1, data: 'key at 5' },
     ]);
-    expect(bodies[1]?.map(({ kind, offset, data }) => [kind, offset, data])).toEqual([
-      ['key', 5, 'key at 5'],
-      ['output', 5, 'e'],
-      ['output', 6, 'f'],
+    expect(
+      bodies.map(({ parts }) => parts.map((part) => [part.k, part.offset, part.k === 'o' ? part.data : part.sizeRev])),
+    ).toEqual([
+      [
+        ['o', 0, 'abä'],
+        ['r', 4, 1],
+        ['o', 4, 'd'],
+      ],
+      [
+        ['o', 5, 'e'],
+        ['o', 6, 'f'],
+      ],
     ]);
     for (const { body, sizeBytes, sha256Base64 } of chunks) {
       expect(sizeBytes).toBe(body.length);
