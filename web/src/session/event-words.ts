@@ -1,6 +1,6 @@
 /** Each durable event as one line for people, and which of them matter at a glance. */
 import type { EventType, SessionEvent } from '../../../shared/events.ts';
-import { durationWords, plural, providerName, STATE_WORDS, STEP_WORDS, sizeWords } from '../ui/words.ts';
+import { durationWords, elapsedWords, plural, providerName, STATE_WORDS, STEP_WORDS, sizeWords } from '../ui/words.ts';
 
 export type EventTone = 'plain' | 'good' | 'warn' | 'bad';
 export interface EventWords {
@@ -50,7 +50,7 @@ const sessionWords = (event: SessionEvent): EventWords | null => {
     case 'workspace_ready':
       return words(
         'Workspace ready',
-        `${event.branch ?? 'detached'} at ${event.headCommit.slice(0, 10)}, ${durationWords(event.tookMs)}`,
+        `${event.branch ?? 'detached'} at ${event.headCommit.slice(0, 10)}, ${elapsedWords(event.tookMs)}`,
       );
     case 'control_taken':
       return words('Somebody took the keyboard', event.userId);
@@ -82,7 +82,7 @@ const agentWords = (event: SessionEvent): EventWords | null => {
     case 'provider_ready':
       return words(
         'Agent ready',
-        event.degraded ? 'degraded' : durationWords(event.tookMs),
+        event.degraded ? 'degraded' : elapsedWords(event.tookMs),
         event.degraded ? 'warn' : 'good',
       );
     case 'provider_message':
@@ -94,7 +94,7 @@ const agentWords = (event: SessionEvent): EventWords | null => {
     case 'turn_started':
       return words(`Turn ${event.turn}`, event.prompt);
     case 'turn_finished':
-      return words(`Turn ${event.turn} done`, durationWords(event.tookMs), 'good');
+      return words(`Turn ${event.turn} done`, elapsedWords(event.tookMs), 'good');
     case 'gate_proven':
       return words('Approval gate proven', spoken(event.proof), 'good');
     case 'gate_lost':
@@ -105,7 +105,7 @@ const agentWords = (event: SessionEvent): EventWords | null => {
     case 'tool_finished':
       return words(
         `${event.toolName} ${event.ok ? 'done' : 'failed'}`,
-        durationWords(event.tookMs),
+        elapsedWords(event.tookMs),
         event.ok ? 'plain' : 'warn',
       );
     case 'tool_denied':

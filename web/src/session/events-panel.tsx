@@ -73,11 +73,11 @@ export const EventsPanel = ({ log }: { log: SessionEvents }) => {
             </Button>
           </li>
         ) : null}
+        {shown.length === 0 ? <li className="text-sm text-muted">Nothing happened yet.</li> : null}
         {shown.map((event) => (
           <Row key={event.seq} event={event} />
         ))}
       </ol>
-      {shown.length === 0 ? <p className="flex-1 px-4 text-sm text-muted">Nothing happened yet.</p> : null}
     </div>
   );
 };

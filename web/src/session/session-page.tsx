@@ -83,10 +83,12 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
   const side = tab === 'terminal' ? 'events' : tab;
   return (
     <div className="flex h-[calc(100dvh-3.25rem-1px)] min-h-0 flex-col">
-      <Header session={session} stale={stale} />
-      <SessionTabs tab={tab} onTab={setTab} />
-      <div className="flex min-h-0 flex-1">
-        <div className={`min-h-0 min-w-0 flex-1 flex-col ${tab === 'terminal' ? 'flex' : 'hidden lg:flex'}`}>
+      <Header session={session} stale={stale} tellsReason={!booting} />
+      <div className="flex min-h-0 flex-1 flex-col lg:grid lg:grid-cols-[minmax(0,1fr)_26rem] lg:grid-rows-[auto_minmax(0,1fr)] xl:grid-cols-[minmax(0,1fr)_30rem]">
+        <SessionTabs tab={tab} onTab={setTab} />
+        <div
+          className={`min-h-0 min-w-0 flex-1 flex-col lg:col-start-1 lg:row-span-2 lg:row-start-1 ${tab === 'terminal' ? 'flex' : 'hidden lg:flex'}`}
+        >
           {booting ? (
             <div className={`overflow-y-auto ${hasTerminal ? 'max-h-[55%] shrink-0 border-b border-line' : 'flex-1'}`}>
               <BootPanel session={session} events={log.events} />
@@ -100,7 +102,7 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
         </div>
         <aside
           aria-label="Details"
-          className={`min-h-0 w-full flex-col border-line bg-surface lg:flex lg:w-[26rem] lg:border-l xl:w-[30rem] ${tab === 'terminal' ? 'hidden' : 'flex'}`}
+          className={`min-h-0 w-full flex-1 flex-col border-line bg-surface lg:col-start-2 lg:row-start-2 lg:flex lg:border-l ${tab === 'terminal' ? 'hidden' : 'flex'}`}
         >
           {side === 'events' ? <EventsPanel log={log} /> : null}
           {side === 'files' ? <FilesPanel sessionId={session.sessionId} live={!isFinal(session.state)} /> : null}
@@ -111,7 +113,14 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
   );
 };
 
-const Header = ({ session, stale }: { session: SessionView; stale: Error | null }) => {
+interface HeaderProps {
+  readonly session: SessionView;
+  readonly stale: Error | null;
+  /** The boot panel says why a start failed; otherwise the header does. */
+  readonly tellsReason: boolean;
+}
+
+const Header = ({ session, stale, tellsReason }: HeaderProps) => {
   const nowMs = useNow(1_000);
   return (
     <div className="flex flex-wrap items-center gap-x-4 gap-y-2 border-b border-line bg-surface px-3 py-2.5 sm:px-5">
@@ -122,7 +131,7 @@ const Header = ({ session, stale }: { session: SessionView; stale: Error | null 
       >
         <Icon name="back" />
       </Link>
-      <div className="min-w-0 flex-1">
+      <div className="min-w-0 flex-1 basis-[calc(100%-4rem)] sm:basis-0">
         <h1 className="truncate font-semibold">{session.title}</h1>
         <p className="truncate text-[13px] text-muted">
           {providerName(session.provider)} · {repositoryName(session.repository.url)} ·{' '}
@@ -130,9 +139,11 @@ const Header = ({ session, stale }: { session: SessionView; stale: Error | null 
           {stale === null ? null : <span className="text-warn"> · not fresh: {stale.message}</span>}
         </p>
       </div>
-      <StateBadge state={session.state} />
-      <SessionActions session={session} />
-      {isFinal(session.state) && session.state === 'failed' && session.reason !== null ? (
+      <div className="flex flex-1 items-center justify-between gap-4 sm:flex-none">
+        <StateBadge state={session.state} />
+        <SessionActions session={session} />
+      </div>
+      {tellsReason && session.state === 'failed' && session.reason !== null ? (
         <p className="w-full text-[13px] text-danger" role="alert" data-testid="reason">
           {session.reason.message} {session.reason.hint}
         </p>

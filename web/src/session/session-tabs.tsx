@@ -9,7 +9,10 @@ const TABS: readonly (readonly [SessionTab, string])[] = [
 ];
 
 export const SessionTabs = ({ tab, onTab }: { tab: SessionTab; onTab: (tab: SessionTab) => void }) => (
-  <nav aria-label="Panels" className="flex gap-1 border-b border-line bg-surface px-2 lg:justify-end lg:pr-3">
+  <nav
+    aria-label="Panels"
+    className="flex gap-1 border-b border-line bg-surface px-2 lg:col-start-2 lg:row-start-1 lg:border-l"
+  >
     {TABS.map(([name, label]) => {
       const current = tab === name || (name === 'events' && tab === 'terminal' ? 'wide' : false);
       return (

@@ -85,9 +85,9 @@ const Row = ({ session, nowMs }: { session: SessionView; nowMs: number }) => (
     <Link
       to="/sessions/$sessionId"
       params={{ sessionId: session.sessionId }}
-      className="grid grid-cols-[1fr_auto] items-center gap-x-4 gap-y-1 px-4 py-3.5 sm:grid-cols-[1fr_11rem_5.5rem]"
+      className="grid grid-cols-[auto_1fr] items-center gap-x-4 gap-y-1 px-4 py-3.5 sm:grid-cols-[1fr_11rem_5.5rem]"
     >
-      <span className="min-w-0">
+      <span className="col-span-2 min-w-0 sm:col-span-1">
         <span className="block truncate font-medium">{session.title}</span>
         <span className="block truncate text-[13px] text-muted">
           {providerName(session.provider)} · {repositoryName(session.repository.url)}
@@ -97,13 +97,13 @@ const Row = ({ session, nowMs }: { session: SessionView; nowMs: number }) => (
           <span className="mt-0.5 block truncate text-[13px] text-danger">{session.reason.message}</span>
         ) : null}
       </span>
-      <span className="justify-self-end sm:justify-self-start">
+      <span>
         <StateBadge state={session.state} />
       </span>
       <time
         dateTime={session.lastEventAt}
         title={`Last event ${new Date(session.lastEventAt).toLocaleString()}`}
-        className="tabular col-start-2 row-start-2 justify-self-end text-[13px] text-muted sm:col-start-3 sm:row-start-1"
+        className="tabular text-[13px] text-muted sm:justify-self-end"
       >
         <span className="sr-only">last event </span>
         {agoWords(nowMs - Date.parse(session.lastEventAt))}

@@ -1,5 +1,6 @@
 /** A labelled field whose help and error are tied to it for screen readers. */
 import type { ReactNode } from 'react';
+import { sentence } from '../ui/words.ts';
 
 export interface FieldProps {
   readonly id: string;
@@ -22,7 +23,7 @@ export const Field = ({ id, label, hint, error, optional = false, children }: Fi
     <div id={`${id}-about`} className="mt-1 text-[13px]">
       {error === undefined ? null : (
         <p className="font-medium text-danger" data-testid={`error-${id}`}>
-          {error}
+          {sentence(error)}
         </p>
       )}
       {hint === undefined ? null : <p className="text-muted">{hint}</p>}

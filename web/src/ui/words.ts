@@ -66,3 +66,5 @@ export const repositoryName = (url: string): string => {
 };
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+/** Schemas and adapters speak in halves of sentences; alone in a line they begin with a capital. */
+export const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

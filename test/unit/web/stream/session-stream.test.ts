@@ -1,0 +1,238 @@
+/** One viewer of one session against a played control plane: attach, input, control, re-attach, slow terminals. */
+import { describe, expect, it } from 'vitest';
+import { VIEWER_HOLD_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../../shared/limits.ts';
+import type { InputLoss } from '../../../../web/src/stream/input-sender.ts';
+import { SessionStream, type SessionStreamPorts } from '../../../../web/src/stream/session-stream.ts';
+import type { TerminalAction } from '../../../../web/src/stream/terminal-assembler.ts';
+import { mockSession } from '../../../e2e/mock/mock-data.ts';
+import { FakeSocket, fixedRandom, HandClock, settle } from './fake-socket.ts';
+
+const session = mockSession(1);
+const { sessionId } = session;
+const VIEWER = 'viewer-1';
+
+const setup = async (over: Partial<SessionStreamPorts> = {}) => {
+  const clock = new HandClock();
+  const sockets: FakeSocket[] = [];
+  const actions: TerminalAction[] = [];
+  const losses: InputLoss[] = [];
+  let replays = 0;
+  let pendingChars = 0;
+  const stream = new SessionStream(
+    { sessionId, viewerId: VIEWER, mode: 'control', size: { cols: 90, rows: 30 }, from: { epoch: 1, offset: 0 } },
+    {
+      clock,
+      random: fixedRandom(0),
+      ticket: async () => ({ kind: 'ticket', ticket: 't' }),
+      dial: (protocols) => {
+        const socket = new FakeSocket(protocols);
+        sockets.push(socket);
+        return socket;
+      },
+      queue: {
+        apply: (more) => actions.push(...more),
+        clear: () => actions.splice(0),
+        pendingChars: () => pendingChars,
+      },
+      onView: () => {},
+      onSession: () => {},
+      onStateChange: () => {},
+      onEvent: () => {},
+      onInputLoss: (loss) => losses.push(loss),
+      onNotLive: () => {
+        replays += 1;
+      },
+      ...over,
+    },
+  );
+  stream.start();
+  await settle();
+  const line = () => {
+    const socket = sockets.at(-1);
+    if (socket === undefined) throw new Error('nothing was dialled');
+    return socket;
+  };
+  const sent = (type: string) => sockets.flatMap((socket) => socket.sent).filter((frame) => frame.type === type);
+  const slow = (chars: number) => {
+    pendingChars = chars;
+  };
+  line().onopen?.();
+  return { clock, stream, sockets, actions, losses, line, sent, slow, replays: () => replays };
+};
+
+const attached = (over: Record<string, unknown> = {}) => ({
+  type: 'attached',
+  sessionId,
+  viewerId: VIEWER,
+  session,
+  live: true,
+  head: { epoch: 1, offset: 0, seq: 0 },
+  mode: 'control',
+  view: 'signed',
+  viewers: [],
+  controllerId: VIEWER,
+  controlTerm: 1,
+  ...over,
+});
+const output = (offset: number, data: string) => ({
+  type: 'terminal_output',
+  sessionId,
+  epoch: 1,
+  agentId: session.agentId,
+  stream: 'stdout',
+  offset,
+  sizeRev: 1,
+  cols: 90,
+  rows: 30,
+  seq: 0,
+  ts: 0,
+  data,
+});
+const textOf = (actions: readonly TerminalAction[]) =>
+  actions.flatMap((action) => (action.kind === 'write' ? [action.data] : [])).join('');
+
+describe('attaching', () => {
+  it('asks from the stream’s first byte, then from where the terminal stands', async () => {
+    const { clock, actions, line, sent } = await setup();
+    expect(sent('attach')).toMatchObject([{ from: { epoch: 1, offset: 0 }, mode: 'control', cols: 90, rows: 30 }]);
+    line().receive(attached());
+    line().receive(output(0, 'héllo'));
+    line().drop();
+    await clock.advance(0);
+    line().onopen?.();
+    expect(sent('attach').at(-1)).toMatchObject({ from: { epoch: 1, offset: 6 } });
+    line().receive(output(0, 'héllo wörld'));
+    expect(textOf(actions)).toBe('héllo wörld');
+  });
+
+  it('repeats an attach that got no answer', async () => {
+    const { clock, sent } = await setup();
+    await clock.advance(5_200);
+    expect(sent('attach')).toHaveLength(2);
+  });
+
+  it('asks again when the head shows that bytes are missing', async () => {
+    const { clock, line, sent } = await setup();
+    line().receive(attached({ head: { epoch: 1, offset: 3, seq: 0 } }));
+    await clock.advance(VIEWER_HOLD_MS + 200);
+    expect(sent('attach')).toHaveLength(2);
+  });
+
+  it('replays what is stored when no runner is there, and keeps asking until one is', async () => {
+    const { clock, stream, line, sent, replays } = await setup();
+    line().receive(attached({ live: false, head: { epoch: 1, offset: 9, seq: 0 } }));
+    expect(replays()).toBe(1);
+    stream.replayed({ epoch: 1, offset: 9 });
+    await clock.advance(5_200);
+    expect(sent('attach').at(-1)).toMatchObject({ from: { epoch: 1, offset: 9 } });
+  });
+
+  it('leaves an ended session alone once it shows everything', async () => {
+    const { clock, line, sent, replays } = await setup();
+    line().receive(attached({ live: false, session: { ...session, state: 'completed' } }));
+    await clock.advance(60_000);
+    expect(sent('attach')).toHaveLength(1);
+    expect(replays()).toBe(0);
+  });
+
+  it('ignores frames of other sessions and of other viewers', async () => {
+    const { actions, line } = await setup();
+    line().receive(attached());
+    line().receive({ ...output(0, 'x'), sessionId: mockSession(2).sessionId });
+    const snapshot = {
+      snapshotId: 's',
+      part: 0,
+      parts: 1,
+      epoch: 1,
+      offset: 9,
+      sizeRev: 1,
+      cols: 90,
+      rows: 30,
+      data: 'y',
+    };
+    line().receive({ type: 'terminal_snapshot', sessionId, viewerId: 'someone', ...snapshot });
+    expect(actions).toEqual([]);
+  });
+});
+
+describe('typing', () => {
+  it('sends numbered input with the view and term it was given', async () => {
+    const { stream, line, sent } = await setup();
+    line().receive(attached({ controlTerm: 4 }));
+    stream.type('ls\r');
+    expect(sent('input')).toEqual([
+      { type: 'input', sessionId, viewerId: VIEWER, view: 'signed', controlTerm: 4, inputSeq: 1, data: 'ls\r' },
+    ]);
+  });
+
+  it('resends after a cut within the same term, and only then', async () => {
+    const { clock, stream, line, losses } = await setup();
+    line().receive(attached());
+    stream.type('a');
+    line().drop();
+    await clock.advance(0);
+    line().onopen?.();
+    line().receive(attached());
+    expect(line().sent.filter((frame) => frame.type === 'input')).toMatchObject([{ inputSeq: 1, data: 'a' }]);
+    line().drop();
+    await clock.advance(250);
+    line().onopen?.();
+    line().receive(attached({ controllerId: 'someone', controlTerm: 2, mode: 'watch' }));
+    expect(line().sent.filter((frame) => frame.type === 'input')).toEqual([]);
+    expect(losses).toEqual([{ characters: 1, reason: 'control_moved' }]);
+  });
+
+  it('tells the person what an input_reset cost', async () => {
+    const { stream, line, losses } = await setup();
+    line().receive(attached());
+    stream.type('abc');
+    line().receive({
+      type: 'input_reset',
+      sessionId,
+      epoch: 1,
+      viewerId: VIEWER,
+      controlTerm: 1,
+      expected: 1,
+      reason: 'hole',
+    });
+    expect(losses).toEqual([{ characters: 3, reason: 'hole' }]);
+  });
+
+  it('watches instead of fighting when somebody took over', async () => {
+    const { clock, stream, line, sent } = await setup();
+    line().receive(attached());
+    line().receive({ type: 'presence', sessionId, viewers: [], controllerId: 'someone', controlTerm: 2 });
+    stream.type('x');
+    expect(sent('input')).toEqual([]);
+    line().drop();
+    await clock.advance(0);
+    line().onopen?.();
+    expect(sent('attach').at(-1)).toMatchObject({ mode: 'watch', takeOver: false });
+    stream.takeControl();
+    expect(sent('attach').at(-1)).toMatchObject({ mode: 'control', takeOver: true });
+  });
+});
+
+describe('sizes', () => {
+  it('sends the controller’s with rising revisions, a watcher’s never', async () => {
+    const { stream, line, sent } = await setup();
+    stream.resize({ cols: 100, rows: 30 });
+    expect(sent('resize')).toEqual([]);
+    line().receive(attached());
+    stream.resize({ cols: 101, rows: 30 });
+    stream.resize({ cols: 101, rows: 30 });
+    const resizes = sent('resize');
+    expect(resizes.map(({ cols }) => cols)).toEqual([100, 101]);
+    expect(Number(resizes[1]?.rev)).toBeGreaterThan(Number(resizes[0]?.rev));
+  });
+});
+
+describe('a terminal that cannot keep up', () => {
+  it('drops what waits and asks for the screen as it is now', async () => {
+    const { line, sent, slow } = await setup();
+    line().receive(attached());
+    slow(VIEWER_WRITE_QUEUE_MAX_CHARS + 1);
+    line().receive(output(0, 'x'));
+    expect(sent('attach').at(-1)).not.toHaveProperty('from');
+  });
+});
