@@ -255,6 +255,9 @@ export const HTTP_ROUTES = [
   signedIn('POST', '/api/sessions/{id}/resume'),
 ] as const satisfies readonly HttpRoute[];
 
+/** Of the HTTP API as a whole: sign-in guesses and polling stay below what the WebSockets need of the account's rate. */
+export const HTTP_API_THROTTLE = { ratePerSecond: 1_000, burst: 500 } as const;
+
 export type WebSocketApiName = 'viewer' | 'runner';
 export interface WebSocketRoute {
   readonly key: '$connect' | '$disconnect' | '$default';
