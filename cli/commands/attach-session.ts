@@ -1,4 +1,5 @@
 /** `village sessions attach`: this terminal becomes the session's, and is given back as it was on every way out. */
+import { spawnSync } from 'node:child_process';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { TERMINAL_DEFAULT } from '../../shared/limits.ts';
@@ -39,7 +40,12 @@ const takeTerminal = (): LocalTerminal => {
     stdin.pause();
   };
   process.once('exit', restore);
-  if (isRaw) stdin.setRawMode(true);
+  if (isRaw) {
+    stdin.setRawMode(true);
+    // Node's raw mode still turns a line feed into a new line, which breaks programs that draw with bare line feeds. Without
+    // stty it stays so; setRawMode(false) gives back what was before in either case.
+    spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
+  }
   stdin.setEncoding('utf8').resume();
   return {
     size: () =>

@@ -29,6 +29,8 @@ export class InputQueue {
   #term = 0;
   #nextSeq = 1;
   #unacked: InputFrame[] = [];
+  /** Where the last reset of this term told us to go on: its repeats must not void what was typed since. */
+  #resumedAt = 0;
 
   get term(): number {
     return this.#term;
@@ -53,6 +55,7 @@ export class InputQueue {
     this.#term = controlTerm;
     this.#unacked = [];
     this.#nextSeq = 1;
+    this.#resumedAt = 0;
     return { resend: [], lost };
   }
 
@@ -63,7 +66,8 @@ export class InputQueue {
 
   /** The runner discarded input: numbering goes on at `expected`. Returns how many frames were lost. */
   reset(controlTerm: number, expected: number): number {
-    if (controlTerm !== this.#term) return 0;
+    if (controlTerm !== this.#term || expected <= this.#resumedAt) return 0;
+    this.#resumedAt = expected;
     const lost = this.#unacked.length;
     this.#unacked = [];
     this.#nextSeq = expected;

@@ -40,7 +40,11 @@ export interface ViewerClientOptions {
   readonly random?: Random;
 }
 
+type TimerName = 'retry' | 'catchUp' | 'ping' | 'size';
+
 const VIEWER_ID_BYTES = 12;
+/** A size that did not arrive (no runner yet, a frame lost) is asked for again this long after it shows. */
+const SIZE_RETRY_MS = 500;
 const CATCH_UP_DOUBLINGS_MAX = 4;
 const GatewayMessage = z.looseObject({ message: z.string(), connectionId: z.string().optional() });
 /** Errors after which attaching again is of no use. */
@@ -62,12 +66,13 @@ export class ViewerClient {
   readonly #stream: TerminalStream;
   readonly #input = new InputQueue();
   readonly #finished = Promise.withResolvers<void>();
-  readonly #timers = new Map<'retry' | 'catchUp' | 'ping', () => void>();
+  readonly #timers = new Map<TimerName, () => void>();
   #socket: ViewerSocket | undefined;
   #attached: Attached | undefined;
   #controllerId: string | null = null;
   #head: Address = { epoch: 0, offset: 0 };
   #size: Size;
+  #shownSize: Size | undefined;
   #resizeRev = 0;
   #failures = 0;
   #catchUps = 0;
@@ -136,7 +141,7 @@ export class ViewerClient {
     this.#finished.reject(error);
   }
 
-  #after(name: 'retry' | 'catchUp' | 'ping', delayMs: number, run: () => void): void {
+  #after(name: TimerName, delayMs: number, run: () => void): void {
     this.#timers.get(name)?.();
     const cancel = this.#clock.after(delayMs, () => {
       this.#timers.delete(name);
@@ -288,6 +293,7 @@ export class ViewerClient {
 
   #onTerminal(frame: FrameOf<ControlToViewerFrame, 'terminal_output' | 'terminal_snapshot' | 'head' | 'pong'>): void {
     this.#heardRunner = true;
+    if ('cols' in frame) this.#sawSize(frame);
     if (frame.type === 'terminal_output') {
       this.#stream.output(frame);
       this.#sawHead({ epoch: frame.epoch, offset: frame.offset + Buffer.byteLength(frame.data) });
@@ -296,6 +302,15 @@ export class ViewerClient {
       this.#sawHead(frame);
     } else if (frame.type === 'head') this.#sawHead(frame);
     else for (const head of frame.heads) if (head.sessionId === this.#options.sessionId) this.#sawHead(head);
+  }
+
+  #sawSize({ cols, rows }: Size): void {
+    this.#shownSize = { cols, rows };
+    const isOurs = (): boolean => this.#shownSize?.cols === this.#size.cols && this.#shownSize.rows === this.#size.rows;
+    if (isOurs() || !this.isController || this.#timers.has('size')) return;
+    this.#after('size', SIZE_RETRY_MS, () => {
+      if (!isOurs()) this.resize(this.#size);
+    });
   }
 
   #onAttached(frame: Attached): void {

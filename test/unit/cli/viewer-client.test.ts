@@ -176,6 +176,20 @@ it('asks again when bytes do not come: a hole, or a head above what is shown', a
   viewer.close();
 });
 
+it('asks for its size again where the terminal shows another one', async () => {
+  const { viewer, socket, attached, move } = setUp({ size: { cols: 100, rows: 30 } });
+  const first = await socket(0);
+  first.receive(attached());
+  first.receive(output(0, 'in 80 columns'));
+  move(500);
+  expect(first.sent.at(-1)).toMatchObject({ type: 'resize', cols: 100, rows: 30, rev: 1, view: 'signed' });
+  first.receive({ ...output(13, 'in 100'), cols: 100, rows: 30, sizeRev: 1 });
+  const before = first.sent.length;
+  move(10_000);
+  expect(first.sent).toHaveLength(before);
+  viewer.close();
+});
+
 it('keeps its connection alive and tells when it leaves', async () => {
   const { viewer, socket, attached, move } = setUp();
   const first = await socket(0);

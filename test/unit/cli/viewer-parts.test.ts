@@ -115,6 +115,8 @@ describe('InputQueue', () => {
     queue.push('b');
     expect(queue.reset(0, 7)).toBe(2);
     expect(queue.push('c')[0]?.inputSeq).toBe(7);
+    expect(queue.reset(0, 7)).toBe(0);
+    expect(queue.attached(0).resend).toHaveLength(1);
   });
 
   it('takes nothing when too much waits', () => {
