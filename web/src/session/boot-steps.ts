@@ -31,16 +31,22 @@ const entered = (event: SessionEvent, state: SessionState): boolean =>
 const isReady = (event: SessionEvent): boolean =>
   event.type === 'provider_ready' || event.type === 'gate_proven' || entered(event, 'running');
 
+/** Before there is an agent to see. */
+export const BOOT_STATES: ReadonlySet<SessionState> = new Set(['created', 'preparing_workspace', 'starting_provider']);
+
 const ended = (session: SessionView): boolean => session.state === 'failed' || session.state === 'completed';
 
 /** Whether the start is still under way, or is what failed. */
 export const isBooting = (session: SessionView, events: readonly SessionEvent[]): boolean => {
   if (events.some((event) => entered(event, 'running'))) return false;
   if (session.state === 'failed') return session.startedAt === null || session.reason?.step !== undefined;
-  return ['created', 'preparing_workspace', 'starting_provider'].includes(session.state);
+  return BOOT_STATES.has(session.state);
 };
 
-/** Steps of the current epoch in order; `events` may hold older epochs. */
+/**
+ * Steps of the current epoch in order; `events` may hold older epochs. A known task means that the launch was accepted;
+ * as nobody wrote down when, the time until the runner spoke counts as connecting.
+ */
 export const bootSteps = (session: SessionView, events: readonly SessionEvent[], nowMs: number): BootStepView[] => {
   const current = events.filter((event) => event.epoch === session.epoch);
   const steps = BootStep.options.filter(
@@ -53,6 +59,8 @@ export const bootSteps = (session: SessionView, events: readonly SessionEvent[],
   const starts = steps.map((step) =>
     step === 'launching' ? (startOf(step) ?? Date.parse(session.createdAt)) : startOf(step),
   );
+  const launchedAtUnknown = starts[1] === null && session.taskArn !== null;
+  if (launchedAtUnknown) starts[1] = starts[0] ?? null;
   const readyAtMs = current.find(isReady)?.ts ?? null;
   const failedStep = session.state === 'failed' ? session.reason?.step : undefined;
   const reached = reachedIndex(steps, starts, session, failedStep);
@@ -63,7 +71,8 @@ export const bootSteps = (session: SessionView, events: readonly SessionEvent[],
     const over = readyAtMs !== null || index < reached;
     const state = over ? 'done' : index > reached ? 'pending' : ended(session) ? 'failed' : 'active';
     const untilMs = over ? (nextMs ?? null) : index === reached ? endMs : null;
-    const elapsedMs = startMs === null || untilMs === null ? null : Math.max(0, untilMs - startMs);
+    const timed = startMs !== null && untilMs !== null && !(index === 0 && launchedAtUnknown);
+    const elapsedMs = timed ? Math.max(0, untilMs - startMs) : null;
     return { step, state, elapsedMs, limitMs: BOOT_LIMITS_MS[step] };
   });
 };

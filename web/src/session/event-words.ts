@@ -20,6 +20,7 @@ export const QUIET_EVENTS: ReadonlySet<EventType> = new Set([
   'workspace_checkpointed',
   'desired_changed',
   'tool_started',
+  'input_received',
   'model_usage',
 ]);
 

@@ -1,21 +1,33 @@
 /** Who has the keyboard, who watches, and how to take it over. */
+
+import { isFinal, type SessionState } from '../../../shared/session.ts';
+import { BOOT_STATES } from '../session/boot-steps.ts';
 import type { StreamView } from '../stream/session-stream.ts';
 import { Icon } from '../ui/icon.tsx';
 import { plural } from '../ui/words.ts';
 import { ToolButton } from './tool-button.tsx';
 
 interface ControlBarProps {
+  readonly state: SessionState;
   readonly view: StreamView | null;
   readonly onTake: () => void;
   readonly onRelease: () => void;
 }
 
-export const ControlBar = ({ view, onTake, onRelease }: ControlBarProps) => {
+const restingWords = (state: SessionState, view: StreamView): string => {
+  if (isFinal(state)) return 'Ended';
+  if (view.live === null) return 'Connecting…';
+  return BOOT_STATES.has(state)
+    ? 'The terminal opens when the agent starts'
+    : 'The runner is away; the terminal goes on when it is back';
+};
+
+export const ControlBar = ({ state, view, onTake, onRelease }: ControlBarProps) => {
   if (view === null) return <span className="px-1 text-[13px] text-[#9aa3aa]">Transcript</span>;
   if (view.live !== true) {
     return (
       <span className="px-1 text-[13px] text-[#9aa3aa]" data-testid="not-live">
-        {view.live === null ? 'Connecting…' : 'No live terminal right now'}
+        {restingWords(state, view)}
       </span>
     );
   }

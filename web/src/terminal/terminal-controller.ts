@@ -26,7 +26,7 @@ export interface TerminalReports {
 
 const RESIZE_SETTLE_MS = 120;
 /** xterm's own scrollbar stands beside the last column. */
-const SCROLLBAR_PX = 16;
+const SCROLLBAR_PX = 14;
 /** What serialize writes between the letters: styles and cursor moves. */
 const ESCAPE_SEQUENCES = new RegExp(`${String.fromCharCode(27)}\\[[0-9;?]*[A-Za-z]`, 'g');
 const VIEWER_ID_BYTES = 10;

@@ -16,7 +16,6 @@ import { TerminalTools } from './terminal-tools.tsx';
 import { TouchKeys } from './touch-keys.tsx';
 
 export interface TerminalPaneProps {
-  /** As it was when the page opened it: a terminal belongs to one session for its life. */
   readonly session: SessionView;
   readonly onEvent: (event: SessionEvent) => void;
   readonly onSession: (session: SessionView) => void;
@@ -95,6 +94,7 @@ export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: Ter
     >
       <div className="flex min-h-11 flex-wrap items-center gap-x-2 gap-y-1 border-b border-white/10 px-2 py-1 sm:px-3">
         <ControlBar
+          state={session.state}
           view={view}
           onTake={() => controller.current?.takeControl()}
           onRelease={() => controller.current?.watchOnly()}

@@ -14,7 +14,13 @@ const started = { type: 'provider_started', provider: 'claude_code', cliVersion:
 const proven = { type: 'gate_proven', proof: 'session_start_hook', cliInstanceId: 'c' };
 const running = { type: 'session_state_changed', fromState: 'starting_provider', toState: 'running', reason: null };
 const session = (over: Partial<SessionView> = {}) =>
-  mockSession(1, { state: 'created', startedAt: null, createdAt: new Date(END_MS).toISOString(), ...over });
+  mockSession(1, {
+    taskArn: null,
+    state: 'created',
+    startedAt: null,
+    createdAt: new Date(END_MS).toISOString(),
+    ...over,
+  });
 const states = (view: SessionView, drafts: (Record<string, unknown> & { type: string })[], nowMs = END_MS) =>
   bootSteps(view, mockEvents(view, drafts, END_MS), nowMs).map(({ step, state }) => `${step}: ${state}`);
 
@@ -33,6 +39,15 @@ describe('bootSteps', () => {
     const steps = bootSteps(view, mockEvents(view, [created, registered, preparing], END_MS), END_MS + 700);
     expect(steps.map(({ elapsedMs }) => elapsedMs)).toEqual([1_000, 1_000, 700, null, null]);
     expect(steps[2]).toMatchObject({ state: 'active', limitMs: BOOT_LIMITS_MS.preparing_workspace });
+  });
+
+  it('counts as connecting once the task is known', () => {
+    const view = session({ taskArn: 'arn:task' });
+    const steps = bootSteps(view, mockEvents(view, [created], END_MS), END_MS + 900);
+    expect(steps.slice(0, 2)).toMatchObject([
+      { state: 'done', elapsedMs: null },
+      { state: 'active', elapsedMs: 900 },
+    ]);
   });
 
   it('reads the state where events are missing', () => {
