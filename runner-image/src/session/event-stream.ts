@@ -49,13 +49,15 @@ export class EventStream {
     return this.#outbox.nextRseq;
   }
 
-  /** Records an event for good: once this returns, a crash of the runner does not lose it. */
-  record(draft: EventDraft): void {
+  /** Records events for good: once this returns, a crash of the runner does not lose them. Those that fit leave in one batch. */
+  record(...drafts: readonly EventDraft[]): void {
     const { identity, clock, offset, bootMs, log } = this.#options;
-    const place = { rseq: this.#outbox.nextRseq, ts: clock.nowMs(), offset: offset() };
-    const event = envelopeOf(identity, place, draft);
-    if (event.type !== draft.type) log.warn('an event did not fit and was replaced', { type: draft.type });
-    this.#outbox.add(event, bootMs());
+    for (const draft of drafts) {
+      const place = { rseq: this.#outbox.nextRseq, ts: clock.nowMs(), offset: offset() };
+      const event = envelopeOf(identity, place, draft);
+      if (event.type !== draft.type) log.warn('an event did not fit and was replaced', { type: draft.type });
+      this.#outbox.add(event, bootMs());
+    }
     this.#checkRoom();
     this.#pump();
   }

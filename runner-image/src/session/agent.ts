@@ -1,0 +1,193 @@
+/** The CLI and what surrounds it while it runs: terminal, stream, live view, transcript, files, model broker. */
+import { join } from 'node:path';
+import type { Assign } from '../../../shared/frames.ts';
+import type { TerminalSize } from '../../../shared/session.ts';
+import type { AdapterPorts, ProviderEvent, ProviderSession } from '../adapters/contract.ts';
+import type { RunnerConfig } from '../config.ts';
+import { workspacePolicy } from '../policy/decide-tool.ts';
+import { redactor } from '../stream/redactor.ts';
+import { openSpool, type Spool } from '../stream/spool.ts';
+import { openTerminalStream, type TerminalStream } from '../stream/terminal-stream.ts';
+import { summariseDiff } from '../workspace/diff-summary.ts';
+import { watchWorkspace } from '../workspace/file-watcher.ts';
+import { sessionPaths } from '../workspace/layout.ts';
+import { AgentTerminal } from './agent-terminal.ts';
+import { LiveView } from './live-view.ts';
+import type { ModelBroker } from './model-access.ts';
+import type { RuntimePorts } from './ports.ts';
+import type { SessionCore } from './session-core.ts';
+import { TranscriptStore } from './transcript-store.ts';
+import { WorkFiles } from './work-files.ts';
+
+export interface AgentOptions {
+  readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
+  readonly ports: RuntimePorts;
+  readonly config: RunnerConfig;
+  readonly onEvent: (event: ProviderEvent) => void;
+  readonly onOutput: () => void;
+  readonly onExit: (exit: { exitCode: number | null; signal: number | null }) => void;
+  readonly onBroken: (error: unknown) => void;
+}
+
+export class Agent {
+  readonly terminal: AgentTerminal;
+  readonly #options: AgentOptions;
+  #stream: TerminalStream | null = null;
+  #spool: Spool | null = null;
+  #live: LiveView | null = null;
+  #transcript: TranscriptStore | null = null;
+  #files: WorkFiles | null = null;
+  #broker: ModelBroker | null = null;
+  #provider: ProviderSession | null = null;
+  #size: TerminalSize;
+  #isWatched = false;
+  #secrets: readonly string[] = [];
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    const { sessionId, epoch, config } = options.assign;
+    this.#size = config.terminal;
+    this.terminal = new AgentTerminal({
+      host: options.ports.host,
+      ptyId: `${sessionId}#${epoch}`,
+      log: options.ports.log,
+      onStarted: () => {},
+      onBroken: options.onBroken,
+    });
+  }
+
+  get headOffset(): number {
+    return this.#stream?.headOffset ?? 0;
+  }
+  get live(): LiveView | null {
+    return this.#live;
+  }
+  get files(): WorkFiles | null {
+    return this.#files;
+  }
+  get transcript(): TranscriptStore | null {
+    return this.#transcript;
+  }
+  get provider(): ProviderSession | null {
+    return this.#provider;
+  }
+
+  readonly screenText = (): string => this.#stream?.screenText() ?? '';
+
+  isScriptPlayed(): boolean | null {
+    return this.#broker?.isScriptPlayed() ?? null;
+  }
+
+  setWatched(isWatched: boolean): void {
+    this.#isWatched = isWatched;
+    this.#transcript?.setWatched(isWatched);
+  }
+
+  setBroker(broker: ModelBroker): void {
+    this.#broker = broker;
+  }
+
+  async stopBroker(): Promise<void> {
+    await this.#broker?.stop();
+  }
+
+  setProvider(provider: ProviderSession): void {
+    this.#provider = provider;
+    void provider.exited.then((exit) => {
+      const { exitCode, signal } = exit.kind === 'exited' ? exit : { exitCode: null, signal: null };
+      this.#options.onExit({ exitCode, signal });
+    });
+  }
+
+  /** Opens spool, screen and live view; before the CLI starts, so that its first byte finds them. */
+  async openStream(core: SessionCore, secrets: readonly string[]): Promise<LiveView> {
+    const { assign, ports } = this.#options;
+    const { sessionId, epoch, capability, config } = assign;
+    const { clock, log } = ports;
+    this.#secrets = secrets;
+    const spool = openSpool({
+      folder: join(ports.stateDir, 'spool'),
+      epoch,
+      onDropped: (fromOffset, toOffset) =>
+        log.warn('the spool is full and drops its beginning', { fromOffset, toOffset }),
+    });
+    const stream = openTerminalStream({
+      ...{ epoch, spool, clock, secrets, ...this.#size },
+      ack: this.terminal.ack,
+      onAnswer: this.terminal.answer,
+      onRedactions: (count) => core.record({ type: 'secret_redacted', count, where: 'terminal' }),
+    });
+    this.terminal.setStream(stream);
+    this.#spool = spool;
+    this.#stream = stream;
+    const { send, bufferedBytes } = ports;
+    this.#live = new LiveView({
+      ...{ sessionId, epoch, capability, agentId: config.agentId, stream, spool, clock, bufferedBytes },
+      send: (frame) => void send(frame),
+    });
+    stream.subscribe(this.#options.onOutput);
+    this.#transcript = new TranscriptStore({
+      ...{ stream, clock, log },
+      sessionId: core.assign.sessionId,
+      firstNumber: core.nextChunk,
+      store: (number, body, isUrgent) => core.uploads.store('transcript', number, body, isUrgent),
+      record: (draft) => core.record(draft),
+      onNumber: (next) => core.setNextChunk(next),
+    });
+    this.#transcript.setWatched(this.#isWatched);
+    await this.#transcript.start();
+    return this.#live;
+  }
+
+  /** Watches the clone and makes its diffs. */
+  openFiles(core: SessionCore, workspace: string): void {
+    const { ports, config, assign } = this.#options;
+    const { clock, log, gitEnvironment: inherited } = ports;
+    const { scratch } = sessionPaths(config.WORKSPACE_ROOT, assign.sessionId);
+    const repository = { workspace, scratch, baseCommit: core.baseCommit, inherited };
+    this.#files = new WorkFiles({
+      clock,
+      log,
+      diff: () => summariseDiff(repository),
+      watch: (onReport) => watchWorkspace({ ...repository, clock, onReport }),
+      record: (draft) => core.record(draft),
+      redact: (text) => this.#redact(text),
+      // Numbers of events never repeat in an epoch, so neither do the diffs'.
+      store: (body, isUrgent) => core.uploads.store('diff', core.events.nextRseq, body, isUrgent),
+      onTouched: (paths) => core.countTouched(paths),
+    });
+    void this.#files.start();
+  }
+
+  adapterPorts(workspace: string): AdapterPorts {
+    const { ports, onEvent } = this.#options;
+    const { screenText, terminal } = this;
+    return { pty: terminal.port, clock: ports.clock, screenText, policy: workspacePolicy({ workspace }), onEvent };
+  }
+
+  /** The leader's size; `null` when nothing changes. Before the start it is the size the CLI starts with. */
+  resize(size: TerminalSize): (TerminalSize & { sizeRev: number }) | null {
+    const current = this.#stream?.size ?? this.#size;
+    if (current.cols === size.cols && current.rows === size.rows) return null;
+    this.#size = { cols: size.cols, rows: size.rows };
+    if (!this.#stream) return null;
+    this.#live?.flushNow();
+    const next = this.#stream.resize(size.cols, size.rows);
+    // A program that has ended meanwhile has no size.
+    this.terminal
+      .resize(size.cols, size.rows)
+      .catch((error: unknown) => this.#options.ports.log.warn('the terminal could not be resized', { error }));
+    return { cols: next.cols, rows: next.rows, sizeRev: next.sizeRev };
+  }
+
+  dispose(): void {
+    this.#live?.dispose();
+    this.#stream?.dispose();
+    this.#spool?.close();
+  }
+
+  #redact(text: string): string {
+    const masks = redactor(this.#secrets);
+    return masks.push(text).text + masks.flush().text;
+  }
+}

@@ -1,0 +1,119 @@
+/** Ends a session by itself: when all is done, when nothing happens for too long, when it has run for too long. */
+import type { Clock } from '../../../shared/clock.ts';
+import type { SessionConfig } from '../../../shared/session.ts';
+import { decideDone, decideTime, type Progress } from './done-rule.ts';
+
+export interface LifetimeOptions {
+  readonly clock: Clock;
+  readonly session: Pick<SessionConfig, 'maxDurationMs' | 'idleMs' | 'endWhenDone'>;
+  /** How long the session has run before this process. */
+  readonly ranMs: number;
+  readonly isScriptPlayed: () => boolean | null;
+  readonly isLed: () => boolean;
+  readonly onDone: () => void;
+  readonly onWarn: (why: 'idle' | 'max_duration', leftMs: number) => void;
+  readonly onStop: (why: 'idle' | 'max_duration') => void;
+}
+
+const LOOK_MAX_MS = 60_000;
+
+export class Lifetime {
+  readonly #options: LifetimeOptions;
+  readonly #startedMs: number;
+  readonly #warned = new Set<'idle' | 'max_duration'>();
+  #lastActivityMs: number;
+  #lastProgressMs: number;
+  #prompts = 0;
+  #turnsDone = 0;
+  #isWorking = false;
+  #cancelTime: () => void = () => {};
+  #cancelDone: () => void = () => {};
+
+  constructor(options: LifetimeOptions) {
+    this.#options = options;
+    const nowMs = options.clock.monotonicMs();
+    this.#startedMs = nowMs - options.ranMs;
+    this.#lastActivityMs = nowMs;
+    this.#lastProgressMs = nowMs;
+    this.#lookAtTime();
+  }
+
+  /** Output, input, events: the session is not idle. */
+  active(): void {
+    this.#lastActivityMs = this.#options.clock.monotonicMs();
+    this.#warned.delete('idle');
+  }
+
+  prompted(): void {
+    this.#prompts += 1;
+    this.#progressed();
+  }
+
+  turnStarted(): void {
+    this.#isWorking = true;
+    this.#progressed();
+  }
+
+  turnFinished(): void {
+    this.#isWorking = false;
+    this.#turnsDone += 1;
+    this.#progressed();
+  }
+
+  /** Something happened that shows that it is not over yet, or who leads has changed. */
+  progressed(): void {
+    this.#progressed();
+  }
+
+  stop(): void {
+    this.#cancelTime();
+    this.#cancelDone();
+  }
+
+  #progressed(): void {
+    this.active();
+    this.#lastProgressMs = this.#lastActivityMs;
+    this.#lookAtDone();
+  }
+
+  #progress(): Progress {
+    const { session, isScriptPlayed, isLed } = this.#options;
+    return {
+      endWhenDone: session.endWhenDone,
+      prompts: this.#prompts,
+      turnsDone: this.#turnsDone,
+      isWorking: this.#isWorking,
+      isScriptPlayed: isScriptPlayed(),
+      isLed: isLed(),
+      lastActivityMs: this.#lastProgressMs,
+    };
+  }
+
+  #lookAtDone(): void {
+    this.#cancelDone();
+    const { clock, onDone } = this.#options;
+    const decision = decideDone(this.#progress(), clock.monotonicMs());
+    if (decision.kind === 'done') onDone();
+    else if (decision.kind === 'wait')
+      this.#cancelDone = clock.after(Math.max(1, decision.atMs - clock.monotonicMs()), () => this.#lookAtDone());
+  }
+
+  #lookAtTime(): void {
+    this.#cancelTime();
+    const { clock, session, onWarn, onStop } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const { maxDurationMs, idleMs } = session;
+    const bounds = { startedMs: this.#startedMs, lastActivityMs: this.#lastActivityMs, maxDurationMs, idleMs };
+    const decision = decideTime({ ...bounds, warned: this.#warned }, nowMs);
+    if (decision.kind === 'stop') {
+      onStop(decision.why);
+      return;
+    }
+    if (decision.kind === 'warn') {
+      this.#warned.add(decision.why);
+      onWarn(decision.why, decision.atMs - nowMs);
+    }
+    const waitMs = Math.min(LOOK_MAX_MS, Math.max(1, decision.atMs - nowMs));
+    this.#cancelTime = clock.after(waitMs, () => this.#lookAtTime());
+  }
+}

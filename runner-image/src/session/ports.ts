@@ -1,0 +1,34 @@
+/** What a session needs of the world; main.ts fulfils it, tests put their own in place. */
+import type { Clock, Random } from '../../../shared/clock.ts';
+import type { ProviderId } from '../../../shared/providers.ts';
+import type { Adapter } from '../adapters/contract.ts';
+import type { Log } from '../log.ts';
+import type { PtyHost } from '../pty-host/client.ts';
+import type { FetchCredentials } from './credentials.ts';
+import type { PutObject } from './uploads.ts';
+
+export interface RuntimePorts {
+  readonly clock: Clock;
+  /** Milliseconds on a clock that goes on while the machine sleeps. */
+  readonly bootMs: () => number;
+  readonly random: Random;
+  readonly log: Log;
+  /** Private to the runner; the session's folders are made in it. */
+  readonly stateDir: string;
+  readonly host: PtyHost;
+  /** `false` while there is no connection. */
+  readonly send: (frame: string) => boolean;
+  readonly bufferedBytes: () => number;
+  readonly fetchCredentials: FetchCredentials;
+  readonly put: PutObject;
+  readonly adapters: Readonly<Record<ProviderId, Adapter>>;
+  /** The part of the environment that git may see. */
+  readonly gitEnvironment: Readonly<Record<string, string>>;
+  /** PATH of the agent. */
+  readonly agentPath: string;
+  /** Repositories on this machine's disk: only where the control plane is on it too. */
+  readonly allowsLocalRepositories: boolean;
+  readonly isolation: 'own_uid' | 'shared_uid';
+  /** Called with each usage tick: leases on folders are renewed. */
+  readonly onTick: () => void;
+}

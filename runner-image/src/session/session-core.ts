@@ -1,0 +1,265 @@
+/** The durable side of a session: its state, its events, its counters and its lease, whatever the CLI does. */
+
+import { join } from 'node:path';
+import type { EventDraft } from '../../../shared/events.ts';
+import type { Assign } from '../../../shared/frames.ts';
+import type { SessionState, StateReason } from '../../../shared/session.ts';
+import { isFinal } from '../../../shared/session.ts';
+import { type UsageCounters, ZERO_USAGE } from '../../../shared/usage.ts';
+import type { RunnerConfig } from '../config.ts';
+import { UsageMeter } from '../metering/usage-meter.ts';
+import { type Desired, newerDesired } from './convergence.ts';
+import { EventStream } from './event-stream.ts';
+import { type FreezeReason, Freezer } from './freezer.ts';
+import { LeaseKeeper } from './lease-keeper.ts';
+import { type MachineEvent, nextState } from './machine.ts';
+import type { RuntimePorts } from './ports.ts';
+import { type SavedSession, saveSession } from './saved-session.ts';
+import { Uploads } from './uploads.ts';
+
+export interface CoreOptions {
+  readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
+  readonly ports: RuntimePorts;
+  readonly config: RunnerConfig;
+  readonly saved: SavedSession | null;
+  /** Offset after the last byte of the terminal stream. */
+  readonly headOffset: () => number;
+  /** The epoch or the lease is lost for good: everything must be killed at once. */
+  readonly onAbort: (why: string) => void;
+}
+
+const DETAILS_OF_FREEZE: Readonly<Record<Exclude<FreezeReason, 'pause'>, string>> = {
+  lease_lost: 'the control plane has not answered for the length of the lease',
+  journal_full: 'too many events wait to be taken by the control plane',
+  stream_broken: 'control plane and runner disagree about the events',
+};
+
+export class SessionCore {
+  readonly assign: CoreOptions['assign'];
+  readonly events: EventStream;
+  readonly uploads: Uploads;
+  readonly freezer: Freezer;
+  readonly #options: CoreOptions;
+  readonly #lease: LeaseKeeper;
+  readonly #meter: UsageMeter;
+  #state: SessionState;
+  #desired: Desired;
+  #lastCounters: UsageCounters | null = null;
+  #cliVersion: string;
+  #baseCommit: string;
+  #nextChunk: number;
+  #startedAtMs: number;
+  #isOver = false;
+  #cancelTick: () => void = () => {};
+
+  constructor(options: CoreOptions) {
+    const { assign, ports, saved } = options;
+    const { clock, log, random: _random, bootMs } = ports;
+    const { sessionId, epoch, config } = assign;
+    this.#options = options;
+    this.assign = assign;
+    this.#state = saved?.state ?? 'created';
+    this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
+    this.#cliVersion = saved?.cliVersion ?? '';
+    this.#baseCommit = saved?.baseCommit ?? '';
+    this.#nextChunk = saved?.nextChunk ?? 0;
+    this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs();
+    this.#meter = new UsageMeter(saved?.counters ?? ZERO_USAGE, clock.monotonicMs());
+    this.freezer = new Freezer(log);
+    this.events = new EventStream({
+      identity: { sessionId, tenantId: config.tenantId, epoch },
+      capability: assign.capability,
+      journalPath: join(ports.stateDir, 'journal'),
+      clock,
+      bootMs,
+      log,
+      send: ports.send,
+      offset: options.headOffset,
+      onProven: (sentAtMs) => this.#lease.prove(sentAtMs),
+      onOver: (reason) => options.onAbort(reason),
+      onBroken: (why) => {
+        log.error('the event stream is broken', { why });
+        void this.freezer.set('stream_broken', true);
+      },
+      onFull: (isFull) => this.#hold('journal_full', isFull),
+    });
+    this.uploads = new Uploads({
+      clock,
+      log,
+      put: ports.put,
+      wish: (wish, isUrgent) => this.events.wish(wish, isUrgent),
+    });
+    this.#lease = new LeaseKeeper({
+      clock,
+      bootMs,
+      onLost: () => this.#hold('lease_lost', true),
+      onHeld: () => this.#hold('lease_lost', false),
+      onKill: () => options.onAbort('lease_lost'),
+    });
+    this.#meter.enter(this.#state, false, clock.monotonicMs());
+    this.#armTick();
+    this.save();
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get desired(): Desired {
+    return this.#desired;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  get baseCommit(): string {
+    return this.#baseCommit;
+  }
+
+  get nextChunk(): number {
+    return this.#nextChunk;
+  }
+
+  get ranMs(): number {
+    return Math.max(0, this.#options.ports.clock.nowMs() - this.#startedAtMs);
+  }
+
+  record(draft: EventDraft): void {
+    this.events.record(draft);
+  }
+
+  /** @returns whether that changed anything */
+  ask(told: Desired): boolean {
+    const before = this.#desired;
+    this.#desired = newerDesired(before, told);
+    return this.#desired.desired !== before.desired;
+  }
+
+  /** @returns false when the state does not allow it (any more) */
+  move(event: MachineEvent): boolean {
+    const fromState = this.#state;
+    const toState = nextState(fromState, event);
+    if (toState === null) return false;
+    if (!isFinal(toState)) this.#tick(false, true);
+    this.#state = toState;
+    this.#enter();
+    const reason: StateReason | null = 'reason' in event ? event.reason : null;
+    const changed: EventDraft = { type: 'session_state_changed', fromState, toState, reason };
+    this.#isOver = isFinal(toState);
+    // One batch: the control plane closes the epoch with the final state, and takes nothing after it.
+    if (this.#isOver) this.events.record(changed, this.#endedEvent(toState, reason));
+    else this.record(changed);
+    this.save();
+    return true;
+  }
+
+  /** From here on no agent time passes, whatever the state still is. */
+  stopMetering(): void {
+    this.#meter.enter('stopping', false, this.#options.ports.clock.monotonicMs());
+  }
+
+  finalTick(): void {
+    this.#cancelTick();
+    this.#tick(true, false);
+  }
+
+  countCommand(): void {
+    this.#meter.command();
+  }
+
+  countTouched(paths: readonly string[]): void {
+    this.#meter.touched(paths);
+  }
+
+  setCliVersion(version: string): void {
+    this.#cliVersion = version.slice(0, 60);
+  }
+
+  setBaseCommit(commit: string): void {
+    this.#baseCommit = commit;
+    this.save();
+  }
+
+  setNextChunk(next: number): void {
+    this.#nextChunk = next;
+    this.save();
+  }
+
+  save(): void {
+    const { ports } = this.#options;
+    const { sessionId, epoch, config, capability, taskDefinition } = this.assign;
+    saveSession(join(ports.stateDir, 'session.json'), {
+      v: 1,
+      sessionId,
+      epoch,
+      config,
+      capability,
+      taskDefinition,
+      state: this.#state,
+      desired: this.#desired,
+      counters: this.#counters(),
+      startedAtMs: this.#startedAtMs,
+      cliVersion: this.#cliVersion,
+      baseCommit: this.#baseCommit,
+      nextChunk: this.#nextChunk,
+      isOver: this.#isOver,
+    });
+  }
+
+  dispose(removeJournal: boolean): void {
+    this.#cancelTick();
+    this.#lease.stop();
+    this.uploads.close('the session is over');
+    this.events.close(removeJournal);
+  }
+
+  #endedEvent(state: SessionState, reason: StateReason | null): EventDraft {
+    const { lastScreen: _lastScreen, ...short } = reason ?? { code: '', message: '' };
+    return { type: 'session_ended', state, reason: reason === null ? null : short, durationMs: this.ranMs };
+  }
+
+  #hold(reason: Exclude<FreezeReason, 'pause'>, isOn: boolean): void {
+    void this.freezer.set(reason, isOn).then(() => this.#enter());
+    if (this.#isOver) return;
+    const details = DETAILS_OF_FREEZE[reason];
+    this.record({ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` });
+    // The next acknowledgement decides: it is asked for now instead of at the next heartbeat.
+    this.events.flush(true);
+  }
+
+  #enter(): void {
+    this.#meter.enter(this.#state, this.freezer.isUnbilled, this.#options.ports.clock.monotonicMs());
+  }
+
+  #counters(): UsageCounters {
+    return this.#meter.counters(this.#options.ports.clock.monotonicMs(), this.#options.headOffset());
+  }
+
+  #tick(final: boolean, onlyChanged: boolean): void {
+    const counters = this.#counters();
+    if (onlyChanged && JSON.stringify(counters) === JSON.stringify(this.#lastCounters ?? ZERO_USAGE)) return;
+    this.#lastCounters = counters;
+    const { config } = this.#options;
+    this.record({
+      type: 'usage_tick',
+      counters,
+      final,
+      cliVersion: this.#cliVersion,
+      runnerBuild: config.RUNNER_VERSION,
+      taskDefinition: this.assign.taskDefinition || config.VILLAGE_TASK_DEFINITION,
+    });
+  }
+
+  #armTick(): void {
+    const { ports, config } = this.#options;
+    this.#cancelTick = ports.clock.after(config.USAGE_TICK_INTERVAL_MS, () => {
+      this.#tick(false, false);
+      // The tick is the heartbeat: it leaves now, with whatever lingers.
+      this.events.flush(true);
+      this.save();
+      ports.onTick();
+      this.#armTick();
+    });
+  }
+}

@@ -1,0 +1,387 @@
+/** One session's life on this runner: boot, run, follow what people ask, end in order. The rules stand in the modules it joins. */
+import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../../shared/frames.ts';
+import { PROVIDERS } from '../../../shared/providers.ts';
+import type { StateReason, TerminalSize } from '../../../shared/session.ts';
+import type { ProviderEvent } from '../adapters/contract.ts';
+import type { RunnerConfig } from '../config.ts';
+import { Agent } from './agent.ts';
+import { bootSession } from './boot.ts';
+import { screenField } from './boot-limit.ts';
+import { converge } from './convergence.ts';
+import { endSession } from './ending.ts';
+import { Lifetime } from './lifetime.ts';
+import { People } from './people.ts';
+import type { RuntimePorts } from './ports.ts';
+import { eventOf } from './provider-events.ts';
+import type { SavedSession } from './saved-session.ts';
+import { SessionCore } from './session-core.ts';
+import { Typing } from './typing.ts';
+
+export interface RuntimeOptions {
+  readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
+  readonly ports: RuntimePorts;
+  readonly config: RunnerConfig;
+  readonly saved: SavedSession | null;
+}
+
+export interface Ending {
+  readonly to: 'completed' | 'failed';
+  readonly reason: StateReason | null;
+}
+
+const LAST_EVENTS_MS = 60_000;
+const STOPPED: Ending = { to: 'completed', reason: { code: 'stopped', message: 'The session was stopped.' } };
+
+export class SessionRuntime {
+  readonly core: SessionCore;
+  readonly agent: Agent;
+  readonly people: People;
+  readonly typing: Typing;
+  readonly lifetime: Lifetime;
+  readonly #options: RuntimeOptions;
+  readonly #abort = new AbortController();
+  #booting: Promise<void> = Promise.resolve();
+  #ending: Promise<void> | null = null;
+  #isAborted = false;
+  #isConverging = false;
+  #drainMs: number | null = null;
+  readonly #ended = Promise.withResolvers<void>();
+
+  constructor(options: RuntimeOptions) {
+    const { assign, ports, config, saved } = options;
+    const { sessionId, epoch, capability } = assign;
+    const { clock, log } = ports;
+    this.#options = options;
+    const send = (frame: string): void => void ports.send(frame);
+    this.agent = new Agent({
+      ...{ assign, ports, config },
+      onEvent: (event) => this.#onProviderEvent(event),
+      onOutput: () => this.lifetime.active(),
+      onExit: (exit) => this.#onProviderExit(exit),
+      onBroken: (error) => {
+        log.error('the terminal stream is broken', { error });
+        const message = 'The terminal could not be recorded any more.';
+        void this.end({ to: 'failed', reason: { code: 'terminal_broken', message, hint: 'Is the disk full?' } });
+      },
+    });
+    this.core = new SessionCore({
+      ...{ assign, ports, config, saved },
+      headOffset: () => this.agent.headOffset,
+      onAbort: (why) => this.abort(why),
+    });
+    this.typing = new Typing({
+      ...{ sessionId, epoch, capability, clock, log, send },
+      record: (draft) => this.core.record(draft),
+      onTyped: ({ source, controlTerm }) => {
+        this.agent.live?.noteInput();
+        this.people.noteTyped(source, controlTerm);
+        this.lifetime.progressed();
+      },
+    });
+    this.people = new People({
+      typing: this.typing,
+      onWatched: (isWatched) => {
+        this.core.events.setWatched(isWatched);
+        this.agent.setWatched(isWatched);
+      },
+      onSize: (size) => this.#resize(size),
+    });
+    this.lifetime = new Lifetime({
+      clock,
+      session: assign.config,
+      ranMs: this.core.ranMs,
+      isScriptPlayed: () => this.agent.isScriptPlayed(),
+      isLed: () => this.people.isLed,
+      onDone: () => this.#onDone(),
+      onWarn: (why, leftMs) => {
+        const message = `The session will be stopped in ${Math.round(leftMs / 1_000)} s: ${BOUNDS[why]}.`;
+        this.core.record({ type: 'alert_raised', code: `${why}_soon`, message });
+      },
+      onStop: (why) => void this.stop({ to: 'completed', reason: { code: why, message: `Stopped: ${BOUNDS[why]}.` } }),
+    });
+  }
+
+  /** Settles when nothing of the session is left here but what could not be delivered. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  get workspaceRoot(): string {
+    return this.#options.config.WORKSPACE_ROOT;
+  }
+
+  get isEnding(): boolean {
+    return this.#ending !== null;
+  }
+
+  /** What `hello` says about this session. */
+  hello(): FrameOf<RunnerFrame, 'hello'>['sessions'][number] {
+    const { sessionId, epoch } = this.#options.assign;
+    return {
+      sessionId,
+      epoch,
+      nextRseq: this.core.events.nextRseq,
+      head: this.agent.headOffset,
+      desiredRev: this.core.desired.rev,
+      viewersRev: this.people.viewersRev,
+    };
+  }
+
+  /** Boots the session. Never rejects: a failure ends the session with its reason. */
+  start(): void {
+    this.#booting = bootSession(this, this.#options).catch((error: unknown) => {
+      this.#options.ports.log.error('the start failed unexpectedly', { error });
+      this.failBoot({
+        code: 'internal',
+        message: 'The session could not be started.',
+        hint: 'Look at the runner log.',
+      });
+    });
+  }
+
+  /** Called by the boot; returns at once, since the end waits for the boot to return. */
+  failBoot(reason: StateReason): void {
+    void this.end({ to: 'failed', reason });
+  }
+
+  /** The CLI takes prompts from here on. */
+  becomeRunning(): void {
+    if (!this.core.move({ type: 'READY' })) return;
+    this.#openKeyboard();
+    this.convergeNow();
+  }
+
+  /** A restarted runner reads its CLI on. */
+  resumeRunning(): void {
+    this.#openKeyboard();
+    this.convergeNow();
+  }
+
+  /** A restarted runner whose session had ended: only its last events may be missing. */
+  deliverRest(): void {
+    this.#ending ??= this.core.events.drained(LAST_EVENTS_MS).then((isDelivered) => {
+      this.core.dispose(isDelivered);
+      this.#ended.resolve();
+    });
+  }
+
+  onFrame(frame: ControlToRunnerFrame): void {
+    const { ports, assign } = this.#options;
+    if (frame.type === 'welcome') {
+      this.#onWelcome(frame);
+      return;
+    }
+    if (!('epoch' in frame)) return;
+    if (frame.sessionId !== assign.sessionId || frame.epoch !== assign.epoch) {
+      ports.log.warn('a frame of another session or epoch', { type: frame.type, sessionId: frame.sessionId });
+      return;
+    }
+    switch (frame.type) {
+      case 'ack':
+        this.core.uploads.onGrants(frame.grants);
+        this.core.events.onAck(frame);
+        return;
+      case 'nack':
+        this.core.events.onNack(frame);
+        return;
+      case 'desired':
+        this.core.ask(frame);
+        this.convergeNow();
+        return;
+      case 'approval_decision':
+        // Approvals are not built: there is none that this could decide.
+        ports.log.warn('a decision without an approval', { approvalId: frame.decision.approvalId });
+        return;
+      case 'assign':
+        return;
+      default:
+        this.people.onFrame(frame);
+        // Taking or leaving the lead decides whether the session may end by itself.
+        if (frame.type !== 'input') this.lifetime.progressed();
+    }
+  }
+
+  onDown(): void {
+    this.core.events.onDown();
+  }
+
+  /** Asked to stop: `stopping` first, then the end in order. */
+  async stop(ending: Ending = STOPPED): Promise<void> {
+    this.core.move({ type: 'STOP', reason: ending.reason });
+    await this.end(ending);
+  }
+
+  /** The host is told to go away: everything within `drainMs`. */
+  async drain(drainMs: number): Promise<void> {
+    this.#drainMs = drainMs;
+    this.core.record({ type: 'runner_draining', why: 'the task was asked to stop' });
+    if (this.core.desired.desired === 'stop') return this.stop();
+    const message = 'The runner was asked to stop before the session had ended.';
+    await this.stop({ to: 'failed', reason: { code: 'runner_stopped', message, hint: 'Start the session again.' } });
+  }
+
+  /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, tell nobody. */
+  abort(why: string): void {
+    if (this.#isAborted || this.core.isOver) return;
+    this.#isAborted = true;
+    this.#options.ports.log.warn('the session is given up', { why });
+    this.core.uploads.close(why);
+    void this.end({ to: 'failed', reason: { code: why, message: 'This life of the session is over.' } });
+  }
+
+  /** Ends once; later calls wait for the first. */
+  end(ending: Ending): Promise<void> {
+    this.#ending ??= this.#endOnce(ending);
+    return this.#ending;
+  }
+
+  convergeNow(): void {
+    if (this.#isConverging || this.isEnding) return;
+    this.#isConverging = true;
+    void this.#converge().finally(() => {
+      this.#isConverging = false;
+    });
+  }
+
+  async #endOnce(ending: Ending): Promise<void> {
+    this.#abort.abort(new Error('the session ends'));
+    this.typing.end();
+    this.lifetime.stop();
+    await endSession(this, this.#options.ports, {
+      ...ending,
+      booting: this.#booting,
+      isAborted: () => this.#isAborted,
+      drainMs: this.#drainMs,
+    });
+    this.#ended.resolve();
+  }
+
+  async #converge(): Promise<void> {
+    for (;;) {
+      const { state, desired, freezer } = this.core;
+      const action = this.isEnding ? 'none' : converge(state, desired.desired);
+      if (action === 'none') return;
+      if (action === 'stop') return this.stop();
+      if (action === 'pause') {
+        this.typing.setKeyboard(null);
+        await freezer.set('pause', true);
+        if (this.core.desired.desired === 'pause' && this.core.move({ type: 'PAUSE' })) continue;
+        await freezer.set('pause', false);
+        this.#openKeyboard();
+      } else {
+        await freezer.set('pause', false);
+        if (!this.core.move({ type: 'RESUME', isWaiting: false })) return;
+        this.#openKeyboard();
+      }
+    }
+  }
+
+  #openKeyboard(): void {
+    if (this.isEnding || this.core.state !== 'running') return;
+    this.typing.setKeyboard({
+      type: (data) => this.agent.terminal.type(data),
+      submit: (text) => this.submit(text),
+    });
+  }
+
+  /** Hands a prompt to the CLI in its own way. */
+  async submit(text: string): Promise<{ kind: 'sent' } | { kind: 'refused'; reason: string }> {
+    const provider = this.agent.provider;
+    if (!provider) return { kind: 'refused', reason: 'the CLI is not running' };
+    const result = await provider.sendInput(text);
+    if (result.kind === 'refused') return result;
+    this.lifetime.prompted();
+    return { kind: 'sent' };
+  }
+
+  #onWelcome(frame: FrameOf<ControlToRunnerFrame, 'welcome'>): void {
+    const { sessionId, epoch } = this.#options.assign;
+    const mine = frame.sessions.find((entry) => entry.sessionId === sessionId && entry.epoch === epoch);
+    if (!mine) {
+      this.abort('unknown_session');
+      return;
+    }
+    this.core.events.onWelcome(mine.ackedRseq);
+    if (!mine.open) {
+      this.abort('closed');
+      return;
+    }
+    this.core.uploads.onGrants(mine.grants);
+    this.core.ask(mine.desired);
+    this.people.setWatchers(mine.watchers);
+    this.agent.live?.onUp();
+    this.convergeNow();
+  }
+
+  #onProviderEvent(event: ProviderEvent): void {
+    const { provider } = this.#options.assign.config;
+    const { isolation } = this.#options.ports;
+    if (event.type === 'PROVIDER_STARTED') this.core.setCliVersion(event.cliVersion);
+    const draft = eventOf(event, { provider, isolation });
+    if (draft) this.core.record(draft);
+    switch (event.type) {
+      case 'TURN_STARTED':
+        this.lifetime.turnStarted();
+        return;
+      case 'TURN_FINISHED':
+        this.lifetime.turnFinished();
+        this.agent.files?.hint();
+        return;
+      case 'HINT_COMMAND_EXECUTED':
+        this.core.countCommand();
+        // A provider without a gate has no turns either: there a command is what was asked.
+        if (PROVIDERS[provider].capabilities.gate === 'not_needed') this.lifetime.turnFinished();
+        return;
+      case 'TOOL_FINISHED':
+      case 'HINT_DIFF_AVAILABLE':
+      case 'HINT_FILES_TOUCHED':
+        this.lifetime.active();
+        this.agent.files?.hint();
+        return;
+      case 'GATE_LOST': {
+        // Before it was proven the boot fails with it.
+        if (this.core.state === 'starting_provider') return;
+        const message = `The approval gate was lost: ${event.reason}`.slice(0, 2_000);
+        void this.end({ to: 'failed', reason: { code: 'gate_lost', message, ...screenField(event.lastScreen) } });
+        return;
+      }
+      default:
+        this.lifetime.active();
+    }
+  }
+
+  #onProviderExit(exit: { exitCode: number | null; signal: number | null }): void {
+    if (this.isEnding || this.core.state === 'starting_provider') return;
+    const { provider } = this.#options.assign.config;
+    const isShell = PROVIDERS[provider].capabilities.gate === 'not_needed';
+    const code = exit.exitCode ?? 'unknown';
+    if (exit.signal === null && (isShell || (this.people.isLed && exit.exitCode === 0))) {
+      void this.end({ to: 'completed', reason: { code: 'exited', message: `The program ended with code ${code}.` } });
+      return;
+    }
+    const how = exit.signal === null ? `with code ${code}` : `by signal ${exit.signal}`;
+    const reason = {
+      code: 'provider_exited',
+      message: `The CLI ended ${how} while the session was running.`,
+      hint: 'The last screen may say why.',
+      ...screenField(this.agent.screenText()),
+    };
+    void this.end({ to: 'failed', reason });
+  }
+
+  #onDone(): void {
+    if (this.isEnding || this.core.state !== 'running') return;
+    void this.end({ to: 'completed', reason: { code: 'done', message: 'Everything asked was done.' } });
+  }
+
+  #resize(size: TerminalSize): void {
+    const changed = this.agent.resize(size);
+    if (changed) this.core.record({ type: 'terminal_resized', ...changed });
+  }
+}
+
+const BOUNDS = { idle: 'nothing happened for the time set', max_duration: 'it ran for the longest time set' } as const;

@@ -1,0 +1,67 @@
+/** The boot step that ends with a folder to work in, or with a reason within its limit. */
+import { realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BOOT_LIMITS_MS } from '../../../shared/limits.ts';
+import type { SessionConfig, SessionInputs, StateReason } from '../../../shared/session.ts';
+import type { WorkspaceReady } from '../workspace/prepare-workspace.ts';
+import { prepareWorkspace } from '../workspace/prepare-workspace.ts';
+import { timeoutReason, within } from './boot-limit.ts';
+import type { RuntimePorts } from './ports.ts';
+
+export interface Workspace extends WorkspaceReady {
+  /** Real path of the folder the agent starts in: the clone, or its room. */
+  readonly agentFolder: string;
+}
+
+export type WorkspaceStep =
+  | { readonly kind: 'ready'; readonly workspace: Workspace }
+  | { readonly kind: 'failed'; readonly reason: StateReason };
+
+/** An address without the user and password that may be in it. */
+export const withoutCredentials = (url: string): string => url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/i, '$1');
+
+export const workspaceStep = async (
+  ports: RuntimePorts,
+  root: string,
+  session: SessionConfig,
+  inputs: SessionInputs,
+  token: string | null,
+  signal: AbortSignal,
+): Promise<WorkspaceStep> => {
+  const { repository, sessionId, tenantId } = session;
+  const roomPath = inputs.task?.roomPath ?? repository.roomPath;
+  const branch = inputs.task?.branch;
+  const limitMs = BOOT_LIMITS_MS.preparing_workspace;
+  const late = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
+  const isLocal = ports.allowsLocalRepositories;
+  const work = prepareWorkspace(
+    {
+      root,
+      sources: { local: isLocal, loopbackHttp: isLocal },
+      clock: ports.clock,
+      inherited: ports.gitEnvironment,
+      signal: late,
+    },
+    {
+      sessionId,
+      tenantId,
+      url: repository.url,
+      ...(repository.ref === undefined ? {} : { ref: repository.ref }),
+      ...(roomPath === undefined ? {} : { roomPath }),
+      ...(branch === undefined ? {} : { sessionBranch: branch }),
+      ...(token === null ? {} : { token }),
+    },
+  );
+  const step = 'preparing_workspace';
+  // Cancelled work needs a moment to remove what it made.
+  const limited = await within(ports.clock, limitMs + 10_000, work);
+  if (limited.kind === 'timeout') return { kind: 'failed', reason: timeoutReason(step) };
+  const result = limited.value;
+  if (result.kind === 'failed') {
+    if (result.code === 'cancelled' && !signal.aborted) return { kind: 'failed', reason: timeoutReason(step) };
+    const { code, message, hint } = result;
+    return { kind: 'failed', reason: { code, message, hint, step } };
+  }
+  const agentFolder = await realpath(join(result.path, roomPath ?? ''));
+  return { kind: 'ready', workspace: { ...result, agentFolder } };
+};

@@ -1,0 +1,137 @@
+/** The real runner under the real pty-host against a small control plane, in folders of its own that go with it. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { RunnerCredentials } from '../../shared/http.ts';
+import { SessionConfig } from '../../shared/session.ts';
+import { type FakeControlPlane, startFakeControlPlane } from '../fakes/control-plane.ts';
+
+const PTY_HOST = fileURLToPath(new URL('../../runner-image/src/pty-host/main.ts', import.meta.url));
+export const SESSION_ID = 'ses_01J0000000000000000000000A';
+export const AGENT_ID = 'agt_01J0000000000000000000000A';
+
+export interface RunningRunner {
+  readonly control: FakeControlPlane;
+  readonly root: string;
+  readonly host: ChildProcess;
+  readonly exited: Promise<number | null>;
+  /** What pty-host and runner wrote. */
+  log(): string;
+  /** Pids of live processes that carry `text` in their environment. */
+  processesWith(text: string): number[];
+  /** Folders of sessions under the workspace root. */
+  workspaces(): string[];
+  runnerPid(): number;
+}
+
+const git = (cwd: string, ...args: string[]): void => {
+  const identity = ['-c', 'user.name=t', '-c', 'user.email=t@example.invalid', '-c', 'init.defaultBranch=main'];
+  execFileSync('git', [...identity, ...args], { cwd, stdio: 'ignore', env: { PATH: process.env.PATH, HOME: cwd } });
+};
+
+const makeRepository = (folder: string): string => {
+  mkdirSync(folder, { recursive: true });
+  git(folder, 'init', '-q');
+  writeFileSync(join(folder, 'README.md'), 'hello\n');
+  git(folder, 'add', '.');
+  git(folder, 'commit', '-qm', 'first');
+  return folder;
+};
+
+const pidsWith = (text: string): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      try {
+        const isZombie = /^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+        return !isZombie && readFileSync(`/proc/${pid}/environ`, 'latin1').includes(text);
+      } catch {
+        // It ended while we looked.
+        return false;
+      }
+    })
+    .map(Number);
+
+export interface RunnerSetup {
+  readonly config?: Partial<SessionConfig>;
+  readonly credentials?: Partial<RunnerCredentials>;
+  readonly env?: Record<string, string>;
+}
+
+/** `stop` must be called, also when a test fails: it ends everything and removes every folder. */
+export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunner & { stop(): Promise<void> }> => {
+  const root = mkdtempSync(join(tmpdir(), 'runner-test-'));
+  const repository = makeRepository(join(root, 'origin'));
+  const config = SessionConfig.parse({
+    sessionId: SESSION_ID,
+    tenantId: 'local',
+    agentId: AGENT_ID,
+    provider: 'shell',
+    buildId: 'local',
+    model: 'default',
+    repository: { url: repository },
+    ...setup.config,
+  });
+  const control = await startFakeControlPlane({
+    config,
+    credentials: {
+      expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
+      model: { kind: 'none' },
+      repository: { token: null },
+      inputs: {},
+      ...setup.credentials,
+    },
+  });
+  const temporary = join(root, 'tmp');
+  const home = join(root, 'home');
+  for (const folder of [temporary, home]) mkdirSync(folder, { mode: 0o700 });
+  const host = spawn(process.execPath, [PTY_HOST], {
+    env: {
+      PATH: process.env.PATH,
+      HOME: home,
+      TMPDIR: temporary,
+      CONTROL_PLANE_URL: control.url,
+      CONTROL_PLANE_TOKEN: control.token,
+      WORKSPACE_ROOT: join(root, 'village'),
+      VILLAGE_STATE_DIR: join(root, 'state'),
+      USAGE_TICK_INTERVAL_MS: '1000',
+      LOG_LEVEL: 'debug',
+      VILLAGE_DIE_WITH_PARENT: '1',
+      ...setup.env,
+    },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const exited = new Promise<number | null>((resolve) => host.once('exit', (code) => resolve(code)));
+  let log = '';
+  for (const stream of [host.stdout, host.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      log = (log + text).slice(-200_000);
+    });
+  return {
+    control,
+    root,
+    host,
+    exited,
+    log: () => log,
+    processesWith: pidsWith,
+    workspaces: () => {
+      const folder = join(root, 'village', 'workspaces');
+      return existsSync(folder) ? readdirSync(folder) : [];
+    },
+    runnerPid: () => {
+      const pid = pidsWith(`VILLAGE_STATE_DIR=${join(root, 'state')}`).find((candidate) =>
+        readFileSync(`/proc/${candidate}/cmdline`, 'latin1').includes('runner-image/src/main.ts'),
+      );
+      if (pid === undefined) throw new Error('no runner process');
+      return pid;
+    },
+    async stop() {
+      host.stdin.destroy();
+      await exited;
+      await control.close();
+      rmSync(root, { recursive: true, force: true });
+    },
+  };
+};
