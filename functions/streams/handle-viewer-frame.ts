@@ -192,6 +192,10 @@ export const handleViewerFrame = async (
 
 /** A connection that ended takes its views with it. */
 export const viewerDisconnected = async (ports: ViewerPorts, who: ViewerConnection): Promise<void> => {
-  for (const { ref, viewerId } of await ports.watchers.attachments(who.tenantId, who.connectionId))
-    await detach(ports, who, ref, viewerId);
+  for (;;) {
+    /** Each detach takes its row away, so every page is a new one. */
+    const attachments = await ports.watchers.attachments(who.tenantId, who.connectionId);
+    if (attachments.length === 0) return;
+    for (const { ref, viewerId } of attachments) await detach(ports, who, ref, viewerId);
+  }
 };

@@ -54,7 +54,7 @@ export const runnerLine = ({ db, sender, clock }: { db: Database; sender: Runner
       return current !== null && (await sender.post(current.connectionId, frame)) === 'sent';
     },
     set: async (ref, pointer) => {
-      const order = pointer.epoch * DIALS_PER_EPOCH + pointer.dial;
+      const order = pointer.epoch * DIALS_PER_EPOCH + Math.min(pointer.dial, DIALS_PER_EPOCH - 1);
       memory.delete(sessionPk(ref));
       const written = await db.write({
         kind: 'put',

@@ -57,16 +57,34 @@ export const viewerFanOut = ({ watchers, viewers, runners, clock }: FanOutPorts)
     ]);
   };
 
-  const send = async (ref: SessionRef, frame: ControlToViewerFrame, targets: Watchers['viewers']): Promise<void> => {
+  /** @returns those whose connection is gone though they are still here: they came back on another one */
+  const sendOnce = async (
+    ref: SessionRef,
+    frame: ControlToViewerFrame,
+    targets: Watchers['viewers'],
+  ): Promise<Watchers['viewers']> => {
     const results = await Promise.all(
       targets.map(async (viewer) => ({ viewer, result: await viewers.post(viewer.connectionId, frame) })),
     );
+    const moved: Watchers['viewers'][number][] = [];
     for (const { viewer, result } of results) {
       /** `slow` drops this frame for that viewer alone: it sees the gap and attaches again from its address. */
       if (result !== 'gone') continue;
       const left = await watchers.detach(ref, viewer.viewerId, viewer.connectionId);
-      if (left !== null) await announce(ref, epochOf(frame), left);
+      if (left === null) moved.push(viewer);
+      else await announce(ref, epochOf(frame), left);
     }
+    return moved;
+  };
+
+  const send = async (ref: SessionRef, frame: ControlToViewerFrame, targets: Watchers['viewers']): Promise<void> => {
+    const moved = await sendOnce(ref, frame, targets);
+    if (moved.length === 0) return;
+    const fresh = remember(ref, await watchers.read(ref)).viewers;
+    const cameBack = fresh.filter(({ viewerId, connectionId }) =>
+      moved.some((old) => old.viewerId === viewerId && old.connectionId !== connectionId),
+    );
+    await sendOnce(ref, frame, cameBack);
   };
 
   return {

@@ -4,7 +4,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { WatcherList } from '../../shared/frames.ts';
 import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
 import type { Presence } from '../../shared/session.ts';
-import { type Database, type Key, queryAll } from '../database.ts';
+import { type Condition, type Database, type Key, queryAll } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
 const ViewerRow = z.object({
@@ -55,30 +55,47 @@ export const presenceOf = ({
 
 export interface WatcherStore {
   read(ref: SessionRef): Promise<Watchers>;
-  /** @returns `false` when the session has its most viewers already */
+  /** @returns `null` when the session has its most viewers already */
   attach(ref: SessionRef, row: Omit<ViewerRow, 'lastSeenMs'>, takeOver: boolean): Promise<Watchers | null>;
   /** Only for the connection that attached: a late disconnect never removes the viewer's newer one. */
   detach(ref: SessionRef, viewerId: string, connectionId: string): Promise<Watchers | null>;
+  /** Some of a connection's views; none when it has none (any more). */
   attachments(tenantId: string, connectionId: string): Promise<{ ref: SessionRef; viewerId: string }[]>;
   touch(ref: SessionRef, viewerId: string, connectionId: string): Promise<void>;
   nextApiInputSeq(ref: SessionRef): Promise<number>;
 }
 
+const ATTACHMENTS_PAGE = 64;
+/** Rows read of one session, those of viewers that left without a word included; each attach clears these away. */
+const ROWS_MAX = VIEWERS_PER_SESSION_MAX * 20;
+
+const byArrival = (a: ViewerRow, b: ViewerRow): number =>
+  a.sinceMs - b.sinceMs || (a.viewerId < b.viewerId ? -1 : Number(a.viewerId > b.viewerId));
+
 const watcherReads = (db: Database, clock: Clock) => {
   const readControl = async (ref: SessionRef): Promise<Control> =>
     Control.parse((await db.get('connections', controlKey(ref))) ?? {});
-  const readViewers = async (ref: SessionRef): Promise<ViewerRow[]> => {
+  const readRows = async (ref: SessionRef): Promise<ViewerRow[]> => {
     const items = await queryAll(
       db,
       { table: 'connections', partition: sessionPk(ref), sort: { beginsWith: 'VIEWER#' }, consistent: true },
-      VIEWERS_PER_SESSION_MAX * 2,
+      ROWS_MAX,
     );
-    const aliveSinceMs = clock.nowMs() - VIEWER_EXPIRY_MS;
-    return items.map((item) => ViewerRow.parse(item)).filter((row) => row.lastSeenMs > aliveSinceMs);
+    return items.map((item) => ViewerRow.parse(item));
   };
-  const read = async (ref: SessionRef): Promise<Watchers> => {
-    const [control, viewers] = await Promise.all([readControl(ref), readViewers(ref)]);
-    return { control, viewers };
+  const isAlive = (row: ViewerRow) => row.lastSeenMs > clock.nowMs() - VIEWER_EXPIRY_MS;
+  /**
+   * The revision first: a list may then be newer than its revision, never older, so that a viewer of that revision is surely in it.
+   * Of more viewers than there may be, those who came first count.
+   */
+  const read = async (ref: SessionRef): Promise<Watchers & { readonly silent: readonly ViewerRow[] }> => {
+    const control = await readControl(ref);
+    const rows = await readRows(ref);
+    return {
+      control,
+      viewers: rows.filter(isAlive).sort(byArrival).slice(0, VIEWERS_PER_SESSION_MAX),
+      silent: rows.filter((row) => !isAlive(row)),
+    };
   };
   return { read };
 };
@@ -108,15 +125,54 @@ const controlWrites = (db: Database) => {
   return { bump, claim };
 };
 
+/** What concerns a connection or the session's numbering, and not who watches. */
+const connectionReads = (db: Database): Pick<WatcherStore, 'attachments' | 'nextApiInputSeq'> => ({
+  attachments: async (tenantId, connectionId) => {
+    const page = await db.query({
+      table: 'connections',
+      partition: `T#${tenantId}#C#${connectionId}`,
+      sort: { beginsWith: 'VIEW#' },
+      limit: ATTACHMENTS_PAGE,
+      consistent: true,
+    });
+    return page.items
+      .map((item) => Attachment.parse(item))
+      .map(({ sessionId, viewerId }) => ({ ref: { tenantId, sessionId }, viewerId }));
+  },
+  nextApiInputSeq: async (ref) => {
+    const written = await db.write({
+      kind: 'update',
+      table: 'connections',
+      key: controlKey(ref),
+      add: { apiInputSeq: 1 },
+    });
+    return Control.parse(written.item ?? {}).apiInputSeq;
+  },
+});
+
 export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
   const { read } = watcherReads(db, clock);
   const { bump, claim } = controlWrites(db);
   const expiresAtSec = () => Math.ceil((clock.nowMs() + VIEWER_EXPIRY_MS) / 1_000);
 
+  const remove = (ref: SessionRef, { viewerId, connectionId }: ViewerRow, condition: Condition) =>
+    Promise.all([
+      db.write({ kind: 'delete', table: 'connections', key: viewerKey(ref, viewerId), conditions: [condition] }),
+      db.write({
+        kind: 'delete',
+        table: 'connections',
+        key: connectionKey(ref.tenantId, connectionId, ref, viewerId),
+      }),
+    ]);
+
   return {
     read,
     attach: async (ref, row, takeOver) => {
       const before = await read(ref);
+      /** Unless it has pinged since. */
+      await Promise.all(
+        before.silent.map((gone) => remove(ref, gone, { attr: 'lastSeenMs', op: '=', value: gone.lastSeenMs })),
+      );
       if (
         before.viewers.length >= VIEWERS_PER_SESSION_MAX &&
         !before.viewers.some(({ viewerId }) => viewerId === row.viewerId)
@@ -136,6 +192,11 @@ export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
           },
         }),
       ]);
+      if (!(await read(ref)).viewers.some(({ viewerId }) => viewerId === row.viewerId)) {
+        /** Others came at the same moment, and before. */
+        await remove(ref, stored, { attr: 'connectionId', op: '=', value: row.connectionId });
+        return null;
+      }
       if (row.mode === 'control') await claim(ref, row.viewerId, before, takeOver);
       await bump(ref);
       return read(ref);
@@ -158,21 +219,6 @@ export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
       await bump(ref);
       return read(ref);
     },
-    attachments: async (tenantId, connectionId) => {
-      const items = await queryAll(
-        db,
-        {
-          table: 'connections',
-          partition: `T#${tenantId}#C#${connectionId}`,
-          sort: { beginsWith: 'VIEW#' },
-          consistent: true,
-        },
-        64,
-      );
-      return items
-        .map((item) => Attachment.parse(item))
-        .map(({ sessionId, viewerId }) => ({ ref: { tenantId, sessionId }, viewerId }));
-    },
     touch: async (ref, viewerId, connectionId) => {
       await db.write({
         kind: 'update',
@@ -182,14 +228,6 @@ export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
         conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
       });
     },
-    nextApiInputSeq: async (ref) => {
-      const written = await db.write({
-        kind: 'update',
-        table: 'connections',
-        key: controlKey(ref),
-        add: { apiInputSeq: 1 },
-      });
-      return Control.parse(written.item ?? {}).apiInputSeq;
-    },
+    ...connectionReads(db),
   };
 };

@@ -1,0 +1,155 @@
+import { describe, expect, test } from 'vitest';
+import type { Database } from '../../../../functions/database.ts';
+import { watcherStore } from '../../../../functions/streams/watchers.ts';
+import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../../../shared/limits.ts';
+import { TestClock } from '../../../fakes/control-plane-ports.ts';
+import { MemoryDatabase } from '../../../fakes/memory-database.ts';
+
+const ref = { tenantId: 'acme', sessionId: 'ses_00000000000000000000000001' };
+
+const setUp = () => {
+  const clock = new TestClock();
+  const db = new MemoryDatabase();
+  const store = watcherStore(db, clock);
+  const attach = (
+    viewerId: string,
+    mode: 'control' | 'watch' = 'watch',
+    takeOver = false,
+    connectionId = `c-${viewerId}`,
+  ) => store.attach(ref, { viewerId, connectionId, userId: 'ada', mode, sinceMs: clock.nowMs() }, takeOver);
+  return { clock, db, store, attach };
+};
+
+describe('who leads', () => {
+  test('the first who asks; a second watches, until the second takes over', async () => {
+    const { attach } = setUp();
+    expect((await attach('first', 'control'))?.control).toMatchObject({ controllerId: 'first', controlTerm: 1 });
+    expect((await attach('second', 'control'))?.control).toMatchObject({ controllerId: 'first', controlTerm: 1 });
+    expect((await attach('second', 'control', true))?.control).toMatchObject({
+      controllerId: 'second',
+      controlTerm: 2,
+    });
+  });
+
+  test('a controller that attaches again keeps its term', async () => {
+    const { attach } = setUp();
+    await attach('first', 'control');
+    expect((await attach('first', 'control', true, 'c-new'))?.control).toMatchObject({
+      controllerId: 'first',
+      controlTerm: 1,
+    });
+  });
+
+  test('nobody by watching', async () => {
+    const { attach } = setUp();
+    expect((await attach('first'))?.control).toMatchObject({ controllerId: null, controlTerm: 0 });
+  });
+
+  test('a place that its holder left is taken without force, in a new term', async () => {
+    const { attach, store } = setUp();
+    await attach('first', 'control');
+    await store.detach(ref, 'first', 'c-first');
+    expect((await attach('second', 'control'))?.control).toMatchObject({ controllerId: 'second', controlTerm: 2 });
+  });
+
+  test('of viewers that take over at once one wins a term, and all see the same winner', async () => {
+    const { attach, store } = setUp();
+    await attach('first', 'control');
+    await Promise.all(Array.from({ length: 10 }, (_, index) => attach(`viewer-${index}`, 'control', true)));
+    const { control } = await store.read(ref);
+    expect(control.controllerId).toMatch(/^viewer-\d$/);
+    expect(control.controlTerm).toBe(2);
+  });
+});
+
+describe('the list', () => {
+  test('has a higher revision after each attach and detach', async () => {
+    const { attach, store } = setUp();
+    const revs = [
+      (await attach('first', 'control'))?.control.rev,
+      (await attach('second'))?.control.rev,
+      (await attach('second'))?.control.rev,
+      (await store.detach(ref, 'second', 'c-second'))?.control.rev,
+    ];
+    expect(revs.every((rev, index) => index === 0 || Number(rev) > Number(revs[index - 1]))).toBe(true);
+  });
+
+  test('a late end of an old connection does not remove the newer one', async () => {
+    const { attach, store } = setUp();
+    await attach('first', 'watch', false, 'old');
+    await attach('first', 'watch', false, 'new');
+    expect(await store.detach(ref, 'first', 'old')).toBeNull();
+    expect((await store.read(ref)).viewers).toMatchObject([{ viewerId: 'first', connectionId: 'new' }]);
+    expect(await store.attachments('acme', 'old')).toEqual([]);
+    expect(await store.attachments('acme', 'new')).toEqual([{ ref, viewerId: 'first' }]);
+  });
+
+  test('is never older than its revision, whoever attaches while it is read', async () => {
+    const { db, clock, attach } = setUp();
+    await attach('first');
+    const slow: Database = {
+      get: async (table, key) => {
+        await attach('second');
+        return db.get(table, key);
+      },
+      query: (query) => db.query(query),
+      write: (write) => db.write(write),
+      transact: (writes) => db.transact(writes),
+    };
+    const list = await watcherStore(slow, clock).read(ref);
+    expect(list.control.rev).toBe(2);
+    expect(list.viewers.map(({ viewerId }) => viewerId)).toEqual(['first', 'second']);
+  });
+
+  test('takes a hundred viewers, then none, but the same one again', async () => {
+    const { attach, store } = setUp();
+    for (let index = 0; index < VIEWERS_PER_SESSION_MAX; index += 1) await attach(`viewer-${index}`);
+    expect(await attach('one-more')).toBeNull();
+    expect(await attach('viewer-7')).not.toBeNull();
+    await store.detach(ref, 'viewer-7', 'c-viewer-7');
+    expect(await attach('one-more')).not.toBeNull();
+  });
+
+  test('holds no more than a hundred when many come at once', async () => {
+    const { attach, store } = setUp();
+    const results = await Promise.all(Array.from({ length: 300 }, (_, index) => attach(`viewer-${index}`)));
+    const { viewers } = await store.read(ref);
+    expect(viewers.length).toBeLessThanOrEqual(VIEWERS_PER_SESSION_MAX);
+    expect(results.filter((list) => list !== null)).toHaveLength(viewers.length);
+    expect(results.every((list) => list === null || list.viewers.length <= VIEWERS_PER_SESSION_MAX)).toBe(true);
+  });
+
+  test('forgets who has not pinged, and a ping keeps', async () => {
+    const { attach, clock, store } = setUp();
+    await attach('silent', 'control');
+    await attach('alive');
+    clock.advance(VIEWER_EXPIRY_MS / 2);
+    await store.touch(ref, 'alive', 'c-alive');
+    await store.touch(ref, 'silent', 'another connection');
+    clock.advance(VIEWER_EXPIRY_MS / 2);
+    expect((await store.read(ref)).viewers.map(({ viewerId }) => viewerId)).toEqual(['alive']);
+    expect((await attach('third', 'control'))?.control.controllerId).toBe('third');
+  });
+
+  test('is not blocked by hundreds who left without a word', async () => {
+    const { attach, clock, store } = setUp();
+    for (let round = 0; round < 4; round += 1) {
+      for (let index = 0; index < 90; index += 1) await attach(`round-${round}-${index}`);
+      clock.advance(VIEWER_EXPIRY_MS + 1);
+    }
+    expect((await attach('new'))?.viewers.map(({ viewerId }) => viewerId)).toEqual(['new']);
+    expect((await store.read(ref)).viewers).toHaveLength(1);
+  });
+
+  test('a ping of somebody who was never here adds nobody', async () => {
+    const { store } = setUp();
+    await store.touch(ref, 'ghost', 'c');
+    expect((await store.read(ref)).viewers).toEqual([]);
+  });
+});
+
+test('lines over HTTP are numbered one after the other', async () => {
+  const { store } = setUp();
+  const numbers = await Promise.all(Array.from({ length: 20 }, () => store.nextApiInputSeq(ref)));
+  expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+});
