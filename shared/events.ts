@@ -209,4 +209,5 @@ export const URGENT_EVENTS: ReadonlySet<EventType> = new Set([
   'approval_resolved',
   'gate_lost',
   'session_frozen',
+  'diff_summary',
 ]);
