@@ -93,7 +93,8 @@ const checkDataDir = (context: CommandContext): Finding => {
 
 const checkCache = (context: CommandContext): Finding => {
   const dir =
-    context.env.VILLAGE_CLI_CACHE ?? join(context.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'agent-village');
+    context.env.VILLAGE_CLI_CACHE ??
+    join(context.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'agent-village', 'clis');
   return existsSync(dir)
     ? ok('CLI cache', dir)
     : {

@@ -1,6 +1,15 @@
 /** `npm start` and the command line as a person uses them: ready, found, refused with one line, and gone without a trace. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,7 +58,8 @@ const endpointPath = () => join(dataDir(), 'endpoint.json');
 const ready = (village: Village) =>
   vi.waitFor(
     () => {
-      if (village.child.exitCode !== null) throw new Error(`village ended: ${village.output()}`);
+      // A village that was killed leaves its endpoint file to the next.
+      if (!village.output().includes('The village is ready')) throw new Error(`not ready: ${village.output()}`);
       return EndpointFile.parse(JSON.parse(readFileSync(endpointPath(), 'utf8')));
     },
     { timeout: READY_TIMEOUT_MS, interval: 50 },
@@ -133,6 +143,78 @@ describe('a village', () => {
     await vi.waitFor(() => expect(children.filter(isAlive)).toEqual([]), { timeout: 10_000 });
     const next = start('--port', '0');
     await ready(next);
+  });
+});
+
+describe('a session on the command line', () => {
+  const makeRepository = async (): Promise<string> => {
+    const repository = join(root, 'repository');
+    const git = (...args: string[]) =>
+      run('git', ['-C', repository, '-c', 'user.name=t', '-c', 'user.email=t@t', ...args]);
+    mkdirSync(repository);
+    await git('init', '--quiet');
+    writeFileSync(join(repository, 'README.md'), 'hello\n');
+    await git('add', '.');
+    await git('commit', '--quiet', '--message', 'first');
+    return repository;
+  };
+  /** Processes that carry the mark of a task, and folders of tasks: those of this test's village by its data directory. */
+  const tasksOf = (dir: string): number[] =>
+    readdirSync('/proc').flatMap((name) => {
+      try {
+        const environment = readFileSync(`/proc/${Number(name)}/environ`, 'utf8');
+        return environment.includes('VILLAGE_TASK_ID=') && environment.includes(dir) ? [Number(name)] : [];
+      } catch {
+        return []; // Not a process, or it ended meanwhile.
+      }
+    });
+
+  it('is started, typed into, read, stopped, and diffed', async () => {
+    const repository = await makeRepository();
+    await ready(start('--port', '0', '--chaos', 'seed=3,reorder=0.2,duplicate=0.2'));
+    const started = await cli('sessions', 'start', '--provider', 'shell', '--repo', repository, '--json');
+    const { sessionId } = JSON.parse(started.stdout);
+    expect(await cli('sessions', 'wait', sessionId, '--state', 'running', '--timeout', '30')).toMatchObject({
+      code: 0,
+    });
+    expect(await cli('sessions', 'wait', sessionId, '--state', 'completed', '--timeout', '0')).toMatchObject({
+      code: 1,
+      stdout: 'running\n',
+    });
+    await cli('sessions', 'send', sessionId, 'echo made-$((40+2)) > new.txt; cat new.txt');
+    await vi.waitFor(
+      async () => expect((await cli('sessions', 'logs', sessionId)).stdout.split('\n')).toContain('made-42'),
+      { timeout: 20_000, interval: 300 },
+    );
+    await cli('sessions', 'stop', sessionId);
+    expect(await cli('sessions', 'wait', sessionId, '--state', 'completed', '--timeout', '40')).toMatchObject({
+      code: 0,
+    });
+    expect(JSON.parse((await cli('sessions', 'diff', sessionId, '--json')).stdout)).toMatchObject({
+      files: [{ path: 'new.txt', status: 'added', added: 1, removed: 0 }],
+      linesAdded: 1,
+    });
+    expect((await cli('sessions', 'logs', sessionId)).stdout.split('\n')).toContain('made-42');
+    const events = (await cli('sessions', 'logs', sessionId, '--json')).stdout.trim().split('\n');
+    const numbers = events.map((line) => JSON.parse(line).seq);
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+    await vi.waitFor(() => expect(tasksOf(dataDir())).toEqual([]), { timeout: 10_000 });
+  });
+
+  it('dies with a village that is killed', async () => {
+    const repository = await makeRepository();
+    const village = start('--port', '0');
+    await ready(village);
+    const started = await cli('sessions', 'start', '--provider', 'shell', '--repo', repository, '--json');
+    const { sessionId } = JSON.parse(started.stdout);
+    await cli('sessions', 'wait', sessionId, '--state', 'running', '--timeout', '30');
+    expect(tasksOf(dataDir()).length).toBeGreaterThan(1);
+    village.child.kill('SIGKILL');
+    await village.exited;
+    await vi.waitFor(() => expect(tasksOf(dataDir())).toEqual([]), { timeout: 15_000 });
+    await ready(start('--port', '0'));
+    const waited = await cli('sessions', 'wait', sessionId, '--timeout', '30');
+    expect([waited.code, waited.stdout]).toEqual([0, 'failed\n']);
   });
 });
 
