@@ -2,7 +2,6 @@
  * The whole system as plain data: CDK realises it on AWS, local/ on one machine, so that the two cannot drift.
  * Names are logical; the platform decides the physical ones and hands them to functions by environment.
  */
-import { AUTHORIZER_CONTEXT_MAX_BYTES } from '../shared/limits.ts';
 
 export type AttributeType = 'S' | 'N';
 export interface KeySpec {
@@ -208,7 +207,6 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
 export const BOOTSTRAP_FUNCTION: FunctionName = 'bootstrap-tenant';
 
 export type AuthorizerName = 'authorize-http' | 'authorize-viewer' | 'authorize-runner';
-export const AUTHORIZER_CONTEXT_BYTES = AUTHORIZER_CONTEXT_MAX_BYTES;
 
 export interface HttpRoute {
   readonly method: 'GET' | 'POST' | 'DELETE';

@@ -26,7 +26,7 @@ const ms = z.int().min(0);
 const toolCall = { toolUseId: text(120), toolName: text(120) };
 const path = text(1_024);
 
-const DiffFile = z.strictObject({
+export const DiffFile = z.strictObject({
   path,
   oldPath: path.optional(),
   status: z.enum(['added', 'modified', 'deleted', 'renamed', 'type_changed']),
@@ -36,7 +36,6 @@ const DiffFile = z.strictObject({
   removed: count,
 });
 export type DiffFile = z.infer<typeof DiffFile>;
-export const DiffFileSchema = DiffFile;
 
 /** Body of each event type, without the envelope. */
 export const EVENT_BODIES = {

@@ -25,9 +25,8 @@ import {
 } from './session.ts';
 
 export const PROTOCOL_VERSION = 1;
-/** Subprotocols: the first is echoed by `$connect`; the second entry of the list carries the viewer's ticket. */
+/** A viewer offers this and, beside it, its ticket; `$connect` echoes this one. */
 export const VIEWER_SUBPROTOCOL = 'village.viewer.v1';
-export const RUNNER_SUBPROTOCOL = 'village.runner.v1';
 export const TICKET_SUBPROTOCOL_PREFIX = 'ticket.';
 /** Header of a runner's dial: SHA-256 (hex) of the credential it will use next. */
 export const NEXT_CREDENTIAL_HEADER = 'x-village-next-credential';

@@ -1,6 +1,6 @@
 /** Bodies of the HTTP API. Unknown fields are refused, so that a typing error never passes as a default. */
 import { z } from 'zod';
-import { DiffFileSchema, SessionEventSchema } from './events.ts';
+import { DiffFile, SessionEventSchema } from './events.ts';
 import { InputData } from './frames.ts';
 import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, UserId } from './ids.ts';
 import { PAGE_DEFAULT, PAGE_MAX, PROMPT_MAX_CHARS, TERMINAL_DEFAULT } from './limits.ts';
@@ -77,7 +77,7 @@ export const EventPage = z.strictObject({
 });
 
 export const SessionDiff = z.strictObject({
-  files: z.array(DiffFileSchema),
+  files: z.array(DiffFile),
   linesAdded: z.int().min(0),
   linesRemoved: z.int().min(0),
   patch: z.string(),

@@ -70,8 +70,6 @@ export const START_TIMEOUT_MS = 180_000;
 /** Asking a repository that may not exist must end within this. */
 export const REPOSITORY_PROBE_MS = 8_000;
 
-// Retention.
-export const EVENT_RETENTION_DAYS = 400;
 export const CONNECTION_TTL_MS = CONNECTION_MAX_MS + 10 * 60_000;
 
 // Terminal.
