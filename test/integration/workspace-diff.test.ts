@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type DiffOptions, type DiffSummary, summariseDiff } from '../../runner-image/src/workspace/diff-summary.ts';
-import { DiffFileSchema } from '../../shared/events.ts';
+import { DiffFile } from '../../shared/events.ts';
 import { git, inherited, makeRepository, temporaryFolder, tripwire, write } from './workspace-support.ts';
 
 const BASE = {
@@ -37,7 +37,7 @@ const session = (files: Readonly<Record<string, string>> = BASE) => {
 const summary = async (options: DiffOptions): Promise<DiffSummary> => {
   const result = await summariseDiff(options);
   if (result.kind !== 'summary') throw new Error(`${result.code}: ${result.message}`);
-  for (const file of result.files) DiffFileSchema.parse(file);
+  for (const file of result.files) DiffFile.parse(file);
   return result;
 };
 
