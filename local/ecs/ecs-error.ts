@@ -5,11 +5,13 @@ export type EcsErrorCode =
   | 'ClusterNotFoundException'
   | 'ConflictException'
   | 'InvalidParameterException'
+  | 'InvalidSignatureException'
   | 'LimitExceededException'
   | 'SerializationException'
   | 'ServerException'
   | 'ThrottlingException'
-  | 'UnknownOperationException';
+  | 'UnknownOperationException'
+  | 'UnrecognizedClientException';
 
 export class EcsError extends Error {
   override readonly name = 'EcsError';

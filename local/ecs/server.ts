@@ -8,6 +8,7 @@ import { ECS_REQUEST_MAX_BYTES } from './ecs-limits.ts';
 import { page } from './paging.ts';
 import type { TaskLauncher } from './process-launcher.ts';
 import * as requests from './requests.ts';
+import { type CallerIdentity, requireSignature } from './signature.ts';
 import { type BusEvent, taskOnTheWire } from './task.ts';
 import { Tasks } from './tasks.ts';
 
@@ -17,6 +18,8 @@ export interface EcsOptions {
   /** Definitions and tasks are kept here. */
   readonly dir: string;
   readonly region: string;
+  /** Calls must be signed with these. */
+  readonly credentials: Omit<CallerIdentity, 'region'>;
   readonly account?: string;
   readonly cluster: string;
   readonly launcher: TaskLauncher;
@@ -103,7 +106,7 @@ const OPERATIONS: Readonly<Record<string, (context: Context, body: unknown) => u
   ListTasks: listTasks,
 };
 
-const readJson = async (request: IncomingMessage): Promise<unknown> => {
+const readBody = async (request: IncomingMessage): Promise<Buffer> => {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request) {
@@ -111,8 +114,12 @@ const readJson = async (request: IncomingMessage): Promise<unknown> => {
     if (size > ECS_REQUEST_MAX_BYTES) throw new EcsError('ClientException', 'The request is too large.');
     chunks.push(chunk);
   }
+  return Buffer.concat(chunks);
+};
+
+const parseJson = (body: Buffer): unknown => {
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8') || '{}');
+    return JSON.parse(body.toString('utf8') || '{}');
   } catch {
     throw new EcsError('SerializationException', 'The request body is not JSON.');
   }
@@ -124,10 +131,12 @@ const answer = async (context: Context, options: EcsOptions, request: IncomingMe
   const operation = Object.hasOwn(OPERATIONS, name) ? OPERATIONS[name] : undefined;
   if (request.method !== 'POST' || operation === undefined)
     throw new EcsError('UnknownOperationException', `Operation ${name || target} is not served here.`);
-  const body = await readJson(request);
+  const body = await readBody(request);
+  const identity = { ...options.credentials, region: options.region };
+  requireSignature(request, body, identity, (options.clock ?? systemClock).nowMs());
   const refused = options.refuse?.(name);
   if (refused !== undefined) throw refused;
-  return operation(context, body);
+  return operation(context, parseJson(body));
 };
 
 const send = (response: ServerResponse, status: number, body: unknown): void => {

@@ -184,7 +184,7 @@ const startLambda = ({ series, clock, random, chaos, log }: Parts) =>
   );
 
 const startTasks = async (parts: Parts, lambda: Lambda) => {
-  const { series, paths, clock, chaos, env, warn } = parts;
+  const { series, paths, credentials, clock, chaos, env, warn } = parts;
   const bus = await series.step(
     'event bus',
     () =>
@@ -209,6 +209,7 @@ const startTasks = async (parts: Parts, lambda: Lambda) => {
       startEcs({
         dir: paths.ecs,
         region: REGION,
+        credentials,
         account: ACCOUNT_ID,
         cluster: CLUSTER,
         launcher,

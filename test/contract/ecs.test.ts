@@ -49,6 +49,8 @@ writeFileSync(OUT, JSON.stringify({ env: process.env, pid: process.pid, helper: 
 setInterval(() => {}, 1000);
 `;
 
+const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' };
+
 let root: string;
 let ecs: RunningEcs;
 let client: ECSClient;
@@ -59,6 +61,7 @@ const start = async (over: Partial<EcsOptions> = {}): Promise<void> => {
   ecs = await startEcs({
     dir: join(root, 'ecs'),
     region: 'eu-test-1',
+    credentials: CREDENTIALS,
     cluster: 'village',
     launcher: processLauncher({
       command: [process.execPath, join(root, 'task.mjs')],
@@ -73,7 +76,7 @@ const start = async (over: Partial<EcsOptions> = {}): Promise<void> => {
   client = new ECSClient({
     endpoint: ecs.endpoint,
     region: 'eu-test-1',
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    credentials: CREDENTIALS,
     maxAttempts: 1,
   });
 };
@@ -313,6 +316,24 @@ describe('the life of a task', () => {
     const answer = await client.send(new DescribeTasksCommand({ cluster: 'village', tasks: ['nope'] }));
     expect(answer).toMatchObject({ tasks: [], failures: [{ arn: 'nope', reason: 'MISSING' }] });
   });
+});
+
+it('serves nobody who cannot sign', async () => {
+  const call = (secretAccessKey: string, accessKeyId: string) => {
+    const stranger = new ECSClient({
+      endpoint: ecs.endpoint,
+      region: 'eu-test-1',
+      credentials: { accessKeyId, secretAccessKey },
+      maxAttempts: 1,
+    });
+    return stranger.send(new ListTaskDefinitionsCommand({})).finally(() => stranger.destroy());
+  };
+  await expect(call('test', 'test')).resolves.toBeDefined();
+  await expect(call('wrong', 'test')).rejects.toMatchObject({ name: 'InvalidSignatureException' });
+  await expect(call('test', 'other')).rejects.toMatchObject({ name: 'UnrecognizedClientException' });
+  const headers = { 'x-amz-target': 'AmazonEC2ContainerServiceV20141113.ListTaskDefinitions' };
+  const unsigned = await fetch(ecs.endpoint, { method: 'POST', body: '{}', headers });
+  expect(unsigned.status).toBe(400);
 });
 
 it('keeps its files to their owner', async () => {
