@@ -5,8 +5,5 @@ import { observed } from '../middleware/observe.ts';
 import { fanOutEvents } from '../streams/fan-out-events.ts';
 
 export const handler = observed(async (event: StreamEvent) => {
-  const ports = platform();
-  const hasViewers = async (ref: { tenantId: string; sessionId: string }) =>
-    (await ports.watchers.read(ref)).viewers.length > 0;
-  await fanOutEvents({ ...ports, hasViewers }, imagesOf(event));
+  await fanOutEvents(platform(), imagesOf(event));
 });

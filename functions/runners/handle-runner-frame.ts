@@ -30,6 +30,9 @@ export interface RunnerConnection extends RunnerScope {
   readonly connectionId: string;
 }
 
+/** A revision that no list has: it is read. */
+const NEWEST = Number.MAX_SAFE_INTEGER;
+
 /** The capability must belong to this connection's session, and the frame to the capability. */
 const scopeOf = async (
   ports: RunnerPorts,
@@ -120,7 +123,10 @@ export const handleRunnerFrame = async (
     case 'head':
       await ports.fanOut.toAll(await scopeOf(ports, who, frame), forViewer(frame), 0);
       return null;
+    /** A viewer that attached again waits for it on a connection that no memory may know yet. */
     case 'terminal_snapshot':
+      await ports.fanOut.toOne(await scopeOf(ports, who, frame), frame.viewerId, forViewer(frame), NEWEST);
+      return null;
     case 'input_ack':
     case 'input_reset':
       await ports.fanOut.toOne(await scopeOf(ports, who, frame), frame.viewerId, forViewer(frame), 0);

@@ -5,11 +5,12 @@ import type { Item } from '../database.ts';
 import type { SessionRef, SessionStore } from '../sessions/session-store.ts';
 import { eventsOf } from './segments.ts';
 import type { FanOut } from './viewer-fan-out.ts';
+import type { WatcherStore } from './watchers.ts';
 
 export interface FanOutEventPorts {
   readonly sessions: SessionStore;
   readonly fanOut: FanOut;
-  readonly hasViewers: (ref: SessionRef) => Promise<boolean>;
+  readonly watchers: Pick<WatcherStore, 'read'>;
 }
 
 /** Frames of one event: the event itself, and for state changes and approvals the named frame that clients wait for. */
@@ -50,10 +51,12 @@ export const fanOutEvents = async (ports: FanOutEventPorts, images: readonly Ite
     const first = events[0];
     if (first === undefined) continue;
     const ref: SessionRef = { tenantId: first.tenantId, sessionId: first.sessionId };
-    if (!(await ports.hasViewers(ref))) continue;
+    const { viewers, control } = await ports.watchers.read(ref);
+    if (viewers.length === 0) continue;
     const meta = await ports.sessions.meta(ref);
     if (meta === null) continue;
+    /** The revision just read: whoever attached before this commit was told its head and waits for what follows. */
     for (const event of events)
-      for (const frame of framesOf(event, meta.config.agentId)) await ports.fanOut.toAll(ref, frame, 0);
+      for (const frame of framesOf(event, meta.config.agentId)) await ports.fanOut.toAll(ref, frame, control.rev);
   }
 };

@@ -27,15 +27,15 @@ export interface ViewerConnection {
 
 const VIEW_TTL_SEC = 3 * 60 * 60;
 
+const notFound = () => new AppError('not_found', 'There is no such session.');
+
 const attach = async (
   ports: ViewerPorts,
   who: ViewerConnection,
   frame: FrameOf<ViewerFrame, 'attach'>,
 ): Promise<ControlToViewerFrame> => {
   const ref: SessionRef = { tenantId: who.tenantId, sessionId: frame.sessionId };
-  const record = await ports.sessions.record(ref);
-  if (record === null) throw new AppError('not_found', 'There is no such session.');
-  const { meta, head } = record;
+  if ((await ports.sessions.head(ref)) === null) throw notFound();
   const row = {
     viewerId: frame.viewerId,
     connectionId: who.connectionId,
@@ -49,6 +49,11 @@ const attach = async (
       'too_many_viewers',
       'This session has as many viewers as it may have: close one, then attach again.',
     );
+  /** Read after the viewer is on the list: what is committed later finds it there, what was committed before is in this head. */
+  const record = await ports.sessions.record(ref);
+  if (record === null) throw notFound();
+  const { meta, head } = record;
+  const mode = watchers.control.controllerId === frame.viewerId ? 'control' : 'watch';
   const expSec = Math.floor(ports.clock.nowMs() / 1_000) + VIEW_TTL_SEC;
   const view = await ports.signer.sign({
     kind: 'view',
@@ -67,7 +72,7 @@ const attach = async (
       epoch: head.epoch,
       rev: watchers.control.rev,
       viewerId: frame.viewerId,
-      mode: frame.mode,
+      mode,
       controlTerm: watchers.control.controlTerm,
       ...(frame.from === undefined ? {} : { from: frame.from }),
       cols: frame.cols,
@@ -81,7 +86,7 @@ const attach = async (
     session: viewOf(meta),
     live: live && !isFinal(head.state),
     head: { epoch: head.epoch, offset: head.offset, seq: head.seq },
-    mode: watchers.control.controllerId === frame.viewerId ? 'control' : 'watch',
+    mode,
     view,
     ...presenceOf(watchers),
   };
@@ -111,7 +116,7 @@ const input = async (
 };
 
 const frameEpoch = (epoch: number | null): number => {
-  if (epoch === null) throw new AppError('not_found', 'There is no such session.');
+  if (epoch === null) throw notFound();
   return epoch;
 };
 
