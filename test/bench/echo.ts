@@ -18,10 +18,14 @@ import {
 
 const WARM_UP = 30;
 const KEYS = 'abcdefghijklmnopqrstuvwxyz';
+const BARE_PROMPT = '$ ';
+/** bash writes `#` for root. */
+const SESSION_PROMPT = process.getuid?.() === 0 ? '# ' : '$ ';
 
 /** One key at a time, each waited for; the line is cleared before it wraps. */
 const measure = async (
   n: number,
+  prompt: string,
   type: (data: string) => void,
   listen: (onData: (data: string) => void) => void,
 ): Promise<Summary> => {
@@ -39,7 +43,7 @@ const measure = async (
     await arrived.promise;
     if (index >= WARM_UP) values.push(performance.now() - startedMs);
     if (index % 60 === 59) {
-      wanted = '$ ';
+      wanted = prompt;
       arrived = Promise.withResolvers();
       type('\u0015\r');
       await arrived.promise;
@@ -56,6 +60,7 @@ const bareRelay = async (n: number): Promise<Summary> => {
   await new Promise((resolve) => socket.once('open', resolve));
   const summary = await measure(
     n,
+    BARE_PROMPT,
     (data) => socket.send(data),
     (onData) => socket.on('message', (data) => onData(data.toString())),
   );
@@ -67,6 +72,7 @@ const barePty = async (n: number): Promise<Summary> => {
   const pty = bareShell();
   const summary = await measure(
     n,
+    BARE_PROMPT,
     (data) => pty.write(data),
     (onData) => void pty.onData(onData),
   );
@@ -99,9 +105,10 @@ export const echo = async (n: number) => {
     viewer.onFrame = (frame) => {
       if (frame.type === 'terminal_snapshot' || frame.type === 'terminal_output') screen += frame.data;
     };
-    await until('a prompt', async () => (screen.includes('$ ') ? true : undefined));
+    await until('a prompt', async () => (screen.includes(SESSION_PROMPT) ? true : undefined));
     const whole = await measure(
       n,
+      SESSION_PROMPT,
       (data) => viewer.type(data),
       (onData) => {
         viewer.onFrame = (frame) => void (frame.type === 'terminal_output' && onData(frame.data));

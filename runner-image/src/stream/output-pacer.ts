@@ -16,6 +16,8 @@ export interface PacerState {
   /** Undefined: never. */
   readonly lastInputMs: number | undefined;
   readonly lastFlushMs: number | undefined;
+  /** Nothing was sent since the last input: the next output is its echo. */
+  readonly isEchoDue: boolean;
 }
 export type PacerDecision =
   | { readonly action: 'flush' }
@@ -31,6 +33,7 @@ export const decideFlush = (state: PacerState, nowMs: number): PacerDecision => 
   if (!state.isWatched) return { action: 'discard' };
   if (state.backlogBytes > LIVE_BACKLOG_MAX_BYTES) return { action: 'overflow' };
   const isInteractive = state.lastInputMs !== undefined && nowMs - state.lastInputMs <= FLUSH_INTERACTIVE_WINDOW_MS;
+  if (isInteractive && state.isEchoDue) return { action: 'flush' };
   const isBusy = state.backlogBytes > FLUSH_INTERACTIVE_BUSY_BYTES;
   const quickMs = isBusy ? FLUSH_INTERACTIVE_BUSY_MS : FLUSH_INTERACTIVE_MS;
   const intervalMs = isInteractive ? quickMs : FLUSH_IDLE_MS;
@@ -69,7 +72,13 @@ const join = (pieces: readonly OutputPiece[]): OutputPiece[] => {
 /** A pacer for one session, unwatched at first. */
 export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOptions): OutputPacer => {
   let backlog: OutputPiece[] = [];
-  let state: PacerState = { isWatched: false, backlogBytes: 0, lastInputMs: undefined, lastFlushMs: undefined };
+  let state: PacerState = {
+    isWatched: false,
+    backlogBytes: 0,
+    lastInputMs: undefined,
+    lastFlushMs: undefined,
+    isEchoDue: false,
+  };
   let cancel: (() => void) | undefined;
 
   const empty = (): OutputPiece[] => {
@@ -82,7 +91,7 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
   };
   const flush = (): void => {
     const pieces = empty();
-    state = { ...state, lastFlushMs: clock.monotonicMs() };
+    state = { ...state, lastFlushMs: clock.monotonicMs(), isEchoDue: false };
     if (pieces.length > 0) onFlush(join(pieces));
   };
   const act = (): void => {
@@ -106,6 +115,8 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
     noteInput() {
       state = { ...state, lastInputMs: clock.monotonicMs() };
       act();
+      // What waited until now was no echo.
+      state = { ...state, isEchoDue: true };
     },
     setWatched(isWatched) {
       state = { ...state, isWatched };
