@@ -24,7 +24,7 @@ const PATCH = `diff --git a/src/routes.ts b/src/routes.ts
 index 1111111..2222222 100644
 --- a/src/routes.ts
 +++ b/src/routes.ts
-@@ -10,7 +10,9 @@ export const routes = (app: App) => {
+@@ -10,6 +10,8 @@ export const routes = (app: App) => {
    app.get('/', home);
    app.get('/boats', listBoats);
 -  app.get('/crew', listCrew);

@@ -1,5 +1,5 @@
-/** One file of a patch, line by line with both numbers; colour and sign both tell what was added and removed. */
-import { useMemo, useState } from 'react';
+/** One file of a patch: highlighted where the highlighter loads and the patch is not huge, plain at once and otherwise. */
+import { Component, lazy, type ReactNode, Suspense, useMemo, useState } from 'react';
 import { Button } from '../ui/button.tsx';
 import { type PatchHunk, type PatchLine, parsePatch } from './patch.ts';
 
@@ -14,12 +14,29 @@ const ROW: Readonly<Record<PatchLine['kind'], string>> = {
 };
 const SIGN: Readonly<Record<PatchLine['kind'], string>> = { added: '+', removed: '−', context: ' ', note: ' ' };
 
+/** Highlighting more lines than this would hold the page up. */
+const HIGHLIGHT_MAX_LINES = 3_000;
+const HighlightedDiff = lazy(() =>
+  import('./highlighted-diff.tsx').then((module) => ({ default: module.HighlightedDiff })),
+);
+
+/** A highlighter that fails must not take the diff with it. */
+class PlainOnError extends Component<{ plain: ReactNode; children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+  override render() {
+    return this.state.failed ? this.props.plain : this.props.children;
+  }
+}
+
 export const DiffView = ({ patch, path }: { patch: string; path: string }) => {
   const file = useMemo(() => parsePatch(patch).find((candidate) => candidate.path === path), [patch, path]);
-  const [lines, setLines] = useState(LINES_STEP);
   if (file === undefined)
     return <p className="px-4 pb-3 text-[13px] text-muted">Its lines are not in the stored diff.</p>;
   const total = file.hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0);
+  const plain = <PlainDiff hunks={file.hunks} total={total} />;
   return (
     <div className="border-t border-line bg-ground" data-testid="diff">
       {file.notes.map((note) => (
@@ -27,9 +44,27 @@ export const DiffView = ({ patch, path }: { patch: string; path: string }) => {
           {note}
         </p>
       ))}
+      {total === 0 || total > HIGHLIGHT_MAX_LINES ? (
+        plain
+      ) : (
+        <PlainOnError plain={plain}>
+          <Suspense fallback={plain}>
+            <HighlightedDiff raw={file.raw} />
+          </Suspense>
+        </PlainOnError>
+      )}
+    </div>
+  );
+};
+
+/** Line by line with both numbers; colour and sign both tell what was added and removed. */
+const PlainDiff = ({ hunks, total }: { hunks: readonly PatchHunk[]; total: number }) => {
+  const [lines, setLines] = useState(LINES_STEP);
+  return (
+    <>
       <div className="overflow-x-auto">
         <table className="min-w-full border-collapse font-mono text-[12.5px] leading-[1.55]">
-          <tbody>{rowsOf(file.hunks, lines)}</tbody>
+          <tbody>{rowsOf(hunks, lines)}</tbody>
         </table>
       </div>
       {total > lines ? (
@@ -37,7 +72,7 @@ export const DiffView = ({ patch, path }: { patch: string; path: string }) => {
           {total - lines} more lines
         </Button>
       ) : null}
-    </div>
+    </>
   );
 };
 

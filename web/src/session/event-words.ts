@@ -24,6 +24,13 @@ export const QUIET_EVENTS: ReadonlySet<EventType> = new Set([
   'model_usage',
 ]);
 
+/** Besides those: what another line of the list says already. */
+export const isQuiet = (event: SessionEvent): boolean =>
+  QUIET_EVENTS.has(event.type) ||
+  (event.type === 'tool_finished' && event.ok) ||
+  (event.type === 'session_state_changed' &&
+    (event.toState === 'preparing_workspace' || event.toState === 'starting_provider'));
+
 const words = (title: string, detail = '', tone: EventTone = 'plain'): EventWords => ({ title, detail, tone });
 const exit = (code: number | null): string => (code === null ? 'no exit code' : `exit ${code}`);
 

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'react';
 import type { SessionEvent } from '../../../shared/events.ts';
 import { Button } from '../ui/button.tsx';
 import { Notice } from '../ui/notice.tsx';
-import { type EventTone, eventWords, QUIET_EVENTS } from './event-words.ts';
+import { type EventTone, eventWords, isQuiet } from './event-words.ts';
 import type { SessionEvents } from './use-events.ts';
 
 /** Rows in the document at once; older ones come by the button. */
@@ -21,7 +21,7 @@ export const EventsPanel = ({ log }: { log: SessionEvents }) => {
   const [rows, setRows] = useState(ROWS_STEP);
   const list = useRef<HTMLOListElement>(null);
   const atEnd = useRef(true);
-  const chosen = all ? log.events : log.events.filter((event) => !QUIET_EVENTS.has(event.type));
+  const chosen = all ? log.events : log.events.filter((event) => !isQuiet(event));
   const shown = chosen.slice(-rows);
   const newest = shown.at(-1)?.seq;
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new last event is what scrolls, not a changed element.

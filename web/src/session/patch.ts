@@ -15,6 +15,8 @@ export interface PatchFile {
   readonly hunks: readonly PatchHunk[];
   /** `Binary files … differ`, mode changes: what stands before the first hunk and is worth telling. */
   readonly notes: readonly string[];
+  /** Its part of the patch, as git wrote it. */
+  readonly raw: string;
 }
 
 const HUNK = /^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@ ?(.*)$/;
@@ -59,6 +61,7 @@ const parseFile = (block: string): PatchFile => {
     path,
     hunks: firstHunk === -1 ? [] : parseHunks(lines.slice(firstHunk)),
     notes: head.filter((line) => NOTES.test(line)),
+    raw: block,
   };
 };
 

@@ -51,6 +51,7 @@ export class TerminalController {
   #fontPx: number;
   #follow = true;
   #heldLine = 0;
+  #scaleFrame = 0;
   #resizeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(host: HTMLElement, session: SessionView, fontPx: number, reports: TerminalReports) {
@@ -82,6 +83,7 @@ export class TerminalController {
   dispose(): void {
     this.#abort.abort(new Error('the terminal was closed'));
     clearTimeout(this.#resizeTimer);
+    cancelAnimationFrame(this.#scaleFrame);
     this.#queue.close();
     this.#stream?.stop();
     this.#unexpose();
@@ -230,17 +232,25 @@ export class TerminalController {
     if (size !== null) this.#stream.resize(size);
   }
 
+  /** Measures at the person's own size first: cells are rounded to pixels, so a shrunk size tells nothing of a larger one. */
   #scaleWatched(): void {
     if (this.#stream?.view.mode === 'control') return;
     const { terminal } = this.#parts;
+    cancelAnimationFrame(this.#scaleFrame);
+    this.#scaleFrame = requestAnimationFrame(() => {
+      if (terminal.options.fontSize !== this.#fontPx) terminal.options.fontSize = this.#fontPx;
+      this.#scaleFrame = requestAnimationFrame(() => this.#shrinkToFit());
+    });
+  }
+
+  #shrinkToFit(): void {
+    const { terminal } = this.#parts;
     const screen = this.#host.querySelector('.xterm-screen');
-    const fontPx = terminal.options.fontSize ?? this.#fontPx;
+    const fontPx = this.#fontPx;
     const cellWidthPx = screen === null ? 0 : screen.clientWidth / terminal.cols;
-    const next = watcherFontPx(
-      { widthPx: this.#host.clientWidth - SCROLLBAR_PX, cols: terminal.cols, cellWidthPx, fontPx },
-      this.#fontPx,
-    );
-    if (next !== fontPx) terminal.options.fontSize = next;
+    const widthPx = this.#host.clientWidth - SCROLLBAR_PX;
+    const next = watcherFontPx({ widthPx, cols: terminal.cols, cellWidthPx, fontPx }, fontPx);
+    if (next !== terminal.options.fontSize) terminal.options.fontSize = next;
   }
 
   async #replay(): Promise<void> {
