@@ -108,6 +108,8 @@ export const SCENARIO_MAX_TURNS = 200;
 export const SCENARIO_MAX_STEPS = 1_000;
 export const PAGE_DEFAULT = 50;
 export const PAGE_MAX = 200;
+/** Stored events of one page; a page of larger events ends early. Lambda answers 6 MB, in which each quote counts twice. */
+export const EVENT_PAGE_MAX_BYTES = 2 * MIB;
 export const IDEMPOTENCY_KEY_MAX_CHARS = 128;
 /** Live sessions a tenant may hold; the next start is refused with `limit_reached` (plans come later). */
 export const TENANT_LIVE_SESSIONS_MAX = 200;

@@ -2,7 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import { ProviderId } from '../../shared/providers.ts';
-import { Build } from '../../shared/releases.ts';
+import { Build, CliVersion } from '../../shared/releases.ts';
 import { type Database, queryAll } from '../database.ts';
 
 const BUILDS_MAX = 2_000;
@@ -33,7 +33,7 @@ export const buildStore = (db: Database): BuildStore => ({
   },
 });
 
-/** @throws AppError `invalid_request` when the specification names an unknown provider */
+/** @throws AppError `invalid_request` when the specification names an unknown provider or what is no version */
 export const registerBuild = async (
   { builds, clock }: { builds: BuildStore; clock: Clock },
   request: { buildId: string; spec: string; taskDefinitionArn: string; runnerVersion: string },
@@ -48,7 +48,10 @@ export const registerBuild = async (
         `Unknown provider "${name}": use one of ${ProviderId.options.join(', ')}.`,
         { path: 'spec' },
       );
-    clis[provider.data] = version;
+    const parsed = CliVersion.safeParse(version);
+    if (!parsed.success || clis[provider.data] !== undefined)
+      throw new AppError('invalid_request', `"${part}" is no version of ${name}, or names it twice.`, { path: 'spec' });
+    clis[provider.data] = parsed.data;
   }
   const build: Build = {
     buildId: request.buildId,

@@ -7,6 +7,10 @@ import { type AppendPorts, appendEvents } from '../streams/append-events.ts';
 import { epochKey, type SessionRef } from './session-store.ts';
 import { releaseSlot } from './slots.ts';
 
+/** As the schemas of the events bound them: what others say (ECS) may be of any length, and must not make the log unreadable. */
+const REASON_MAX_CHARS = 2_000;
+const WHY_MAX_CHARS = 500;
+
 export interface Closing {
   readonly epoch: number;
   /** The reaper's fence: nothing is closed when the lease moved since it was read. `null`: a fact of ECS, which needs no lease. */
@@ -23,9 +27,11 @@ export const closeEpoch = async (ports: AppendPorts, ref: SessionRef, closing: C
     const toState =
       head.desired === 'stop' && (head.state === 'stopping' || head.state === 'created') ? 'completed' : 'failed';
     const reason: StateReason =
-      toState === 'completed' ? { code: 'stopped', message: 'Stopped on request.' } : closing.reason;
+      toState === 'completed'
+        ? { code: 'stopped', message: 'Stopped on request.' }
+        : { ...closing.reason, message: closing.reason.message.slice(0, REASON_MAX_CHARS) };
     const events: EventDraft[] = [
-      { type: 'runner_lost', why: closing.reason.message.slice(0, 500), leaseUntilMs: head.leaseUntilMs },
+      { type: 'runner_lost', why: closing.reason.message.slice(0, WHY_MAX_CHARS), leaseUntilMs: head.leaseUntilMs },
       { type: 'session_state_changed', fromState: head.state, toState, reason },
       { type: 'session_ended', state: toState, reason, durationMs: Math.max(0, nowMs - Date.parse(meta.createdAt)) },
     ];

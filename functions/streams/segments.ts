@@ -1,6 +1,7 @@
 /** The event log: one item per committed batch (a segment), found by the seq of its first event; the annex of closed epochs beside it. */
 import { z } from 'zod';
 import { type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
+import { EVENT_PAGE_MAX_BYTES } from '../../shared/limits.ts';
 import type { Database, Item, Put } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
@@ -100,7 +101,7 @@ const EventArray = z.array(SessionEventSchema);
 export const eventsOf = (item: Item): SessionEvent[] => EventArray.parse(JSON.parse(Segment.parse(item).events));
 
 /**
- * Events with `seq >= fromSeq`, at most about `limit` (whole segments are read, the page is then cut).
+ * Events with `seq >= fromSeq`, at most `limit` (whole segments are read, the page is then cut) and fewer where they are large.
  * @returns events in order of seq, without gap
  */
 export const readEvents = async (
@@ -118,9 +119,14 @@ export const readEvents = async (
     descending: true,
   });
   let from = String(before.items[0]?.sk ?? segmentSk(fromSeq));
+  let sizeBytes = 0;
   while (events.length < limit) {
     const page = await db.query({ table: 'events', partition: sessionPk(ref), sort: { from, to: 'SEG#~' }, limit: 50 });
-    for (const item of page.items) events.push(...eventsOf(item).filter((event) => event.seq >= fromSeq));
+    for (const item of page.items) {
+      sizeBytes += Buffer.byteLength(String(item.events));
+      if (sizeBytes > EVENT_PAGE_MAX_BYTES && events.length > 0) return events.slice(0, limit);
+      events.push(...eventsOf(item).filter((event) => event.seq >= fromSeq));
+    }
     if (page.cursor === null) break;
     from = `${String(page.items.at(-1)?.sk)}\u0000`;
   }
