@@ -34,24 +34,38 @@ export interface Cell {
   of(type: string): readonly (readonly [string, Resource])[];
 }
 
+const viewOf = (resources: Cell['resources'], text: string, violations: readonly unknown[]): Cell => ({
+  resources,
+  text,
+  violations,
+  of: (type) => Object.entries(resources).filter(([, resource]) => resource.Type === type),
+});
+
 /** @param change is done to the app before it is synthesised */
 export const synthesise = (context: Record<string, unknown> = {}, change: (cell: CellApp) => void = () => {}): Cell => {
   const outdir = mkdtempSync(join(tmpdir(), 'village-synth-'));
   try {
     const cell = cellApp({ context: synthesisContext(context), outdir, analyticsReporting: false });
     change(cell);
-    const assembly = cell.app.synth();
+    cell.app.synth();
     const text = readFileSync(join(outdir, cell.stack.templateFile), 'utf8');
-    const { Resources: resources } = TemplateFile.parse(JSON.parse(text));
-    const report = Report.parse(JSON.parse(readFileSync(join(assembly.directory, 'validation-report.json'), 'utf8')));
-    return {
-      resources,
-      text,
-      violations: report.pluginReports.flatMap(({ violations }) => violations),
-      of: (type) => Object.entries(resources).filter(([, resource]) => resource.Type === type),
-    };
+    const report = Report.parse(JSON.parse(readFileSync(join(outdir, 'validation-report.json'), 'utf8')));
+    const violations = report.pluginReports.flatMap((plugin) => plugin.violations);
+    return viewOf(TemplateFile.parse(JSON.parse(text)).Resources, text, violations);
   } finally {
     rmSync(outdir, { recursive: true, force: true });
+  }
+};
+
+/** The template alone, for tests that look at it: without the checks, which take most of the time. */
+export const template = (): Cell => {
+  const before = process.env.CDK_VALIDATION;
+  process.env.CDK_VALIDATION = 'false';
+  try {
+    return synthesise();
+  } finally {
+    if (before === undefined) delete process.env.CDK_VALIDATION;
+    else process.env.CDK_VALIDATION = before;
   }
 };
 

@@ -45,7 +45,8 @@ const acknowledged = (root: IConstruct): Acknowledged[] =>
       ),
   );
 
-describe('checks of the synthesis', () => {
+/** Each case is a whole synthesis with all checks. */
+describe('checks of the synthesis', { timeout: 60_000 }, () => {
   it('finds nothing in the cell, not even a warning', () => {
     expect(synthesise().violations).toEqual([]);
   });
