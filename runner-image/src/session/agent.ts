@@ -153,7 +153,8 @@ export class Agent {
       record: (draft) => core.record(draft),
       redact: (text) => this.#redact(text),
       // Numbers of events never repeat in an epoch, so neither do the diffs'.
-      store: (body, isUrgent) => core.uploads.store('diff', core.events.nextRseq, body, isUrgent),
+      // A person asks for the diff at any moment: it does not linger with the other events.
+      store: (body) => core.uploads.store('diff', core.events.nextRseq, body, true),
       onTouched: (paths) => core.countTouched(paths),
     });
     void this.#files.start();

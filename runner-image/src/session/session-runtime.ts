@@ -44,6 +44,7 @@ export class SessionRuntime {
   #ending: Promise<void> | null = null;
   #isAborted = false;
   #isConverging = false;
+  #mustConverge = false;
   #drainMs: number | null = null;
   readonly #ended = Promise.withResolvers<void>();
 
@@ -240,11 +241,10 @@ export class SessionRuntime {
   }
 
   convergeNow(): void {
-    if (this.#isConverging || this.isEnding) return;
+    this.#mustConverge = true;
+    if (this.#isConverging) return;
     this.#isConverging = true;
-    void this.#converge().finally(() => {
-      this.#isConverging = false;
-    });
+    void this.#convergeAll();
   }
 
   async #endOnce(ending: Ending): Promise<void> {
@@ -258,6 +258,15 @@ export class SessionRuntime {
       drainMs: this.#drainMs,
     });
     this.#ended.resolve();
+  }
+
+  async #convergeAll(): Promise<void> {
+    // What is asked while this looks, in the same turn of the loop even, is looked at again.
+    while (this.#mustConverge) {
+      this.#mustConverge = false;
+      await this.#converge();
+    }
+    this.#isConverging = false;
   }
 
   async #converge(): Promise<void> {

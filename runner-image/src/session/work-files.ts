@@ -1,12 +1,12 @@
 /** What the session does to the files: live hints from the watcher, and the diff that is the truth, stored whenever it changed. */
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../../shared/clock.ts';
-import type { EventDraft } from '../../../shared/events.ts';
+import type { DiffFile, EventDraft } from '../../../shared/events.ts';
 import type { SessionDiff } from '../../../shared/http.ts';
 import type { Log } from '../log.ts';
 import type { DiffResult } from '../workspace/diff-summary.ts';
 import type { FileWatcher, WatchReport } from '../workspace/file-watcher.ts';
-import { diffSummaryEvent, fileTouched } from './provider-events.ts';
+import { diffSummaryEvent, fileTouched, type TouchedFile } from './provider-events.ts';
 import type { Stored } from './uploads.ts';
 
 export interface WorkFilesOptions {
@@ -18,16 +18,28 @@ export interface WorkFilesOptions {
   /** Masks the session's secrets. */
   readonly redact: (text: string) => string;
   /** Stores a diff; `isUrgent` at the end. */
-  readonly store: (body: Uint8Array, isUrgent: boolean) => Promise<Stored>;
+  readonly store: (body: Uint8Array) => Promise<Stored>;
   readonly onTouched: (paths: readonly string[]) => void;
 }
 
 /** A diff is made this long after the last change, and again only after a pause: git runs cost the agent's processor. */
 const DEBOUNCE_MS = 700;
-const PAUSE_MS = 3_000;
+const PAUSE_MS = 5_000;
+
+/** Paths remembered as reported; beyond it one may be reported again. */
+const SEEN_MAX_PATHS = 100_000;
+
+const KINDS: Readonly<Record<DiffFile['status'], TouchedFile['kind']>> = {
+  added: 'added',
+  modified: 'modified',
+  deleted: 'deleted',
+  renamed: 'added',
+  type_changed: 'modified',
+};
 
 export class WorkFiles {
   readonly #options: WorkFilesOptions;
+  readonly #seen = new Set<string>();
   #watcher: FileWatcher | null = null;
   #cancel: (() => void) | null = null;
   #work: Promise<void> = Promise.resolve();
@@ -45,6 +57,8 @@ export class WorkFiles {
       const watcher = await this.#options.watch((report) => this.#onReport(report));
       if (this.#isClosed) await watcher.close();
       else this.#watcher = watcher;
+      // What changed before the watcher looked is found by the diff.
+      this.hint();
     } catch (error) {
       this.#options.log.warn('file changes are not watched', { error });
     }
@@ -75,12 +89,30 @@ export class WorkFiles {
   }
 
   #onReport(report: WatchReport): void {
-    const { record, onTouched, log } = this.#options;
+    const { record, log } = this.#options;
     if (report.kind === 'changes') {
-      onTouched(report.changes.map(({ path }) => path));
+      this.#remember(report.changes.map(({ path }) => path));
       record(fileTouched(report.changes, 0));
     } else log.warn('some file changes are not reported', { reason: report.reason });
     this.hint();
+  }
+
+  #remember(paths: readonly string[]): void {
+    for (const path of paths) if (this.#seen.size < SEEN_MAX_PATHS) this.#seen.add(path);
+    this.#options.onTouched(paths);
+  }
+
+  /** Files the diff knows and the watcher missed: too early for it, or too many at once. */
+  #reportUnseen(files: readonly DiffFile[]): void {
+    const unseen = files.filter(({ path }) => !this.#seen.has(path));
+    if (unseen.length === 0) return;
+    this.#remember(unseen.map(({ path }) => path));
+    this.#options.record(
+      fileTouched(
+        unseen.map(({ path, status }) => ({ path, kind: KINDS[status] })),
+        0,
+      ),
+    );
   }
 
   #run(isLast: boolean): Promise<void> {
@@ -105,7 +137,8 @@ export class WorkFiles {
     const bytes = Buffer.from(JSON.stringify(body));
     const sha = createHash('sha256').update(bytes).digest('hex');
     if (sha === this.#lastSha || (this.#lastSha === '' && diff.files.length === 0 && !isLast)) return;
-    const stored = await store(bytes, isLast);
+    this.#reportUnseen(diff.files);
+    const stored = await store(bytes);
     if (stored.kind === 'failed') log.warn('the diff could not be stored', { why: stored.why });
     // One that was not stored is stored with the next look at it.
     else this.#lastSha = sha;

@@ -1,0 +1,209 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { WatcherList } from '../../shared/frames.ts';
+import { type RunnerSetup, SESSION_ID, startRunner } from './runner-fixture.ts';
+
+type Started = Awaited<ReturnType<typeof startRunner>>;
+let runner: Started | null = null;
+afterEach(async (context) => {
+  if (context.task.result?.state === 'fail') console.log(runner?.log());
+  await runner?.stop();
+  runner = null;
+});
+
+const VIEWER = 'viewer-1';
+const led: WatcherList = {
+  rev: 1,
+  viewers: [{ viewerId: VIEWER, mode: 'control' }],
+  controllerId: VIEWER,
+  controlTerm: 1,
+};
+
+const start = async (setup?: RunnerSetup): Promise<Started> => {
+  runner = await startRunner(setup);
+  return runner;
+};
+const stateSeen = ({ control }: Started, state: string) =>
+  control.until(state, () =>
+    control.events.find((event) => event.type === 'session_state_changed' && event.toState === state),
+  );
+const typeLine = ({ control }: Started, inputSeq: number, data: string) =>
+  control.post({
+    type: 'input',
+    sessionId: SESSION_ID,
+    epoch: 1,
+    viewerId: VIEWER,
+    source: 'viewer',
+    controlTerm: 1,
+    inputSeq,
+    data,
+    submit: false,
+  });
+const types = ({ control }: Started) => control.events.map(({ type }) => type);
+
+describe('a shell session on the real runner', () => {
+  it('boots, echoes what is typed, stops, and leaves nothing behind', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.setWatchers(led);
+    typeLine(started, 1, 'echo "$((40+2)) answers" > made.txt; cat made.txt\r');
+    await control.until('echo', () => control.output().includes('42 answers'));
+    await control.until('file', () => control.events.find(({ type }) => type === 'file_touched'));
+    control.ask('stop');
+    expect(await started.exited).toBe(0);
+
+    expect(control.problems).toEqual([]);
+    expect(control.events.map(({ rseq }) => rseq)).toEqual(control.events.map((_, index) => index + 1));
+    const seen = types(started);
+    expect(seen.slice(-2)).toEqual(['session_state_changed', 'session_ended']);
+    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'stopped' } });
+    const order = ['diff_summary', 'transcript_chunk_stored', 'workspace_cleaned', 'session_ended'];
+    expect(order.map((type) => seen.lastIndexOf(type as never))).toEqual(
+      order.map((type) => seen.lastIndexOf(type as never)).toSorted((one, other) => one - other),
+    );
+    expect(seen).toEqual(expect.arrayContaining(order));
+    const ticks = control.events.filter(({ type }) => type === 'usage_tick');
+    expect(ticks.at(-1)).toMatchObject({ final: true, counters: { commands: 1, filesTouched: 1 } });
+
+    const diff = control.events.findLast(({ type }) => type === 'diff_summary');
+    expect(JSON.parse(String(control.objects.get(String(diff?.key))))).toMatchObject({
+      files: [{ path: 'made.txt', status: 'added', added: 1 }],
+      linesAdded: 1,
+    });
+    const chunk = control.events.findLast(({ type }) => type === 'transcript_chunk_stored');
+    const body = control.objects.get(String(chunk?.key));
+    expect(body && gunzipSync(body).toString()).toContain('42 answers');
+
+    expect(started.processesWith(started.root)).toEqual([]);
+    expect(started.workspaces()).toEqual([]);
+    expect(existsSync(join(started.root, 'state'))).toBe(false);
+  });
+
+  it('loses no event and no byte when lines are cut and acks are lost', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.setWatchers(led);
+    for (let round = 1; round <= 3; round++) {
+      control.swallowAcks(1);
+      typeLine(started, round, `echo round-$((${round}*11))\r`);
+      await control.until(`round ${round}`, () => control.output().includes(`round-${round * 11}`));
+      control.cut();
+      await control.until('next dial', () => control.dials.length > round || undefined);
+      // What was sent into the cut line is asked for again, as the page does when the head is above its end.
+      control.attach(VIEWER);
+    }
+    control.ask('stop');
+    expect(await started.exited).toBe(0);
+    expect(control.problems).toEqual([]);
+    expect(control.dials).toEqual([1, 2, 3, 4]);
+    expect(control.events.map(({ rseq }) => rseq)).toEqual(control.events.map((_, index) => index + 1));
+    expect(types(started).at(-1)).toBe('session_ended');
+  });
+
+  it('goes on after a crash of the runner process, with the same shell', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.setWatchers(led);
+    typeLine(started, 1, 'VALUE=kept; echo set-$VALUE\r');
+    await control.until('set', () => control.output().includes('set-kept'));
+    process.kill(started.runnerPid(), 'SIGKILL');
+    await control.until('the second runner', () => control.dials.length > 1 || undefined);
+    // The last bytes before the crash may have been spooled and not sent.
+    control.attach(VIEWER);
+    // What was delivered before the crash is forgotten: the page is told, and the person types again.
+    let inputSeq = 2;
+    let resets = 0;
+    const seesKept = () => control.output().includes('still-kept');
+    while (!seesKept()) {
+      typeLine(started, inputSeq, 'echo still-$VALUE\r');
+      const found = await control.until('an echo or a reset', () => {
+        const all = control.frames.filter((frame) => frame.type === 'input_reset');
+        return seesKept() ? 'echo' : all.length > resets && all;
+      });
+      if (found === 'echo') break;
+      resets = found.length;
+      inputSeq = Math.max(...found.map(({ expected }) => expected));
+    }
+    control.ask('stop');
+    expect(await started.exited).toBe(0);
+    expect(control.problems).toEqual([]);
+    expect(control.events.map(({ rseq }) => rseq)).toEqual(control.events.map((_, index) => index + 1));
+    expect(started.workspaces()).toEqual([]);
+  });
+
+  it('pauses and resumes all its processes', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.ask('pause');
+    await stateSeen(started, 'paused_by_human');
+    control.setWatchers(led);
+    typeLine(started, 1, 'x');
+    await control.until('refusal', () => control.frames.find((frame) => frame.type === 'input_reset'));
+    control.ask('run');
+    await control.until('running again', () =>
+      control.events.find((event) => event.fromState === 'paused_by_human' && event.toState === 'running'),
+    );
+    control.ask('stop');
+    expect(await started.exited).toBe(0);
+    expect(control.problems).toEqual([]);
+  });
+
+  it('completes when the shell exits', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.setWatchers(led);
+    typeLine(started, 1, 'exit 3\r');
+    expect(await started.exited).toBe(0);
+    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'exited' } });
+    expect(control.problems).toEqual([]);
+  });
+
+  it('completes by itself when its prompt is done and nobody leads', async () => {
+    const started = await start({
+      config: { endWhenDone: true },
+      credentials: { inputs: { prompt: 'echo done > out' } },
+    });
+    const { control } = started;
+    expect(await started.exited).toBe(0);
+    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+    expect(control.problems).toEqual([]);
+  });
+
+  it('fails with a reason and a hint for a repository that is not there', async () => {
+    const started = await start({ config: { repository: { url: '/nonexistent/repository' } } });
+    const { control } = started;
+    expect(await started.exited).toBe(0);
+    expect(control.events.at(-1)).toMatchObject({
+      state: 'failed',
+      reason: { code: 'repository_not_found', step: 'preparing_workspace', hint: expect.any(String) },
+    });
+    expect(control.problems).toEqual([]);
+    expect(started.workspaces()).toEqual([]);
+  });
+
+  it('fails when the build has no such CLI', async () => {
+    const started = await start({ config: { provider: 'claude_code' } });
+    expect(await started.exited).toBe(0);
+    expect(started.control.events.at(-1)).toMatchObject({ state: 'failed', reason: { code: 'cli_missing' } });
+    expect(started.control.problems).toEqual([]);
+  });
+
+  it('ends in order when the host is told to stop', async () => {
+    const started = await start();
+    await stateSeen(started, 'running');
+    started.host.kill('SIGTERM');
+    expect(await started.exited).toBe(0);
+    const { control } = started;
+    expect(control.events.at(-1)).toMatchObject({ state: 'failed', reason: { code: 'runner_stopped' } });
+    expect(types(started)).toContain('runner_draining');
+    expect(control.problems).toEqual([]);
+    expect(started.processesWith(started.root)).toEqual([]);
+  });
+});
