@@ -25,8 +25,8 @@ export const RegisterTaskDefinition = z.looseObject({
 });
 export type RegisterTaskDefinition = z.infer<typeof RegisterTaskDefinition>;
 
-export const DescribeTaskDefinition = z.looseObject({ taskDefinition: z.string().min(1) });
-export const DeregisterTaskDefinition = DescribeTaskDefinition;
+/** Of DescribeTaskDefinition and DeregisterTaskDefinition. */
+export const NamedTaskDefinition = z.looseObject({ taskDefinition: z.string().min(1) });
 
 export const ListTaskDefinitions = z.looseObject({
   familyPrefix: z.string().optional(),

@@ -83,11 +83,11 @@ const OPERATIONS: Readonly<Record<string, (context: Context, body: unknown) => u
     taskDefinition: await definitions.register(parse(requests.RegisterTaskDefinition, body)),
   }),
   DescribeTaskDefinition: ({ definitions }, body) => ({
-    taskDefinition: definitions.find(parse(requests.DescribeTaskDefinition, body).taskDefinition),
+    taskDefinition: definitions.find(parse(requests.NamedTaskDefinition, body).taskDefinition),
   }),
   ListTaskDefinitions: ({ definitions }, body) => definitions.list(parse(requests.ListTaskDefinitions, body)),
   DeregisterTaskDefinition: async ({ definitions }, body) => ({
-    taskDefinition: await definitions.deregister(parse(requests.DeregisterTaskDefinition, body).taskDefinition),
+    taskDefinition: await definitions.deregister(parse(requests.NamedTaskDefinition, body).taskDefinition),
   }),
   async RunTask(context, body) {
     const request = parse(requests.RunTask, body);

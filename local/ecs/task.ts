@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { TaskOverride } from './requests.ts';
 
 export const TASK_STATUSES = ['PROVISIONING', 'PENDING', 'RUNNING', 'STOPPING', 'STOPPED'] as const;
-export type TaskStatus = (typeof TASK_STATUSES)[number];
+
 export const StopCode = z.enum(['TaskFailedToStart', 'EssentialContainerExited', 'UserInitiated', 'TerminationNotice']);
 export type StopCode = z.infer<typeof StopCode>;
 

@@ -2,9 +2,13 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Clock, sleep } from '../../shared/clock.ts';
+import { takeLock } from './lock.ts';
 import { ROOT } from './paths.ts';
+import { VillageError } from './village-error.ts';
 
 const BUILD_TIMEOUT_MS = 180_000;
+const LOCK_POLL_MS = 200;
 const OUTPUT_KEPT_CHARS = 4_000;
 const SOURCES = ['web/src', 'web/public', 'web/index.html', 'web/vite.config.ts', 'shared'];
 
@@ -51,9 +55,32 @@ export type PageBuild =
   /** `usable`: an older build is there. */
   | { readonly kind: 'failed'; readonly output: string; readonly usable: boolean };
 
-export const buildPage = async (root = ROOT): Promise<PageBuild> => {
-  if (!isPageStale(root)) return { kind: 'fresh' };
-  const failure = await runVite(root);
-  if (failure === undefined) return { kind: 'built' };
-  return { kind: 'failed', output: failure, usable: newestMs(join(pageDirOf(root), 'index.html')) > 0 };
+/** Two villages of one checkout must not write the same files at once: the second waits, and then finds a fresh page. */
+const whenAlone = async <T>(root: string, clock: Clock, run: () => Promise<T>): Promise<T> => {
+  const deadlineMs = clock.monotonicMs() + BUILD_TIMEOUT_MS;
+  for (;;) {
+    let release: () => void;
+    try {
+      release = takeLock(join(root, 'node_modules/.cache/village-page'));
+    } catch (error) {
+      if (!(error instanceof VillageError) || clock.monotonicMs() > deadlineMs) throw error;
+      await sleep(clock, LOCK_POLL_MS);
+      continue;
+    }
+    try {
+      return await run();
+    } finally {
+      release();
+    }
+  }
+};
+
+export const buildPage = (clock: Clock, root = ROOT): Promise<PageBuild> => {
+  if (!isPageStale(root)) return Promise.resolve({ kind: 'fresh' });
+  return whenAlone(root, clock, async () => {
+    if (!isPageStale(root)) return { kind: 'fresh' };
+    const failure = await runVite(root);
+    if (failure === undefined) return { kind: 'built' };
+    return { kind: 'failed', output: failure, usable: newestMs(join(pageDirOf(root), 'index.html')) > 0 };
+  });
 };

@@ -1,68 +1,22 @@
 /** Puts the topology into motion on this machine: each part in a named step, stopped in reverse. */
-import { mkdirSync } from 'node:fs';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
-import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import { ECSClient } from '@aws-sdk/client-ecs';
-import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { z } from 'zod';
-import {
-  BOOTSTRAP_FUNCTION,
-  BUCKETS,
-  EVENT_RULES,
-  FUNCTIONS,
-  HTTP_ROUTES,
-  SCHEDULES,
-  SECRETS,
-  TABLES,
-  WEBSOCKET_APIS,
-} from '../../infra/topology.ts';
-import { type Clock, type Random, systemClock, systemRandom } from '../../shared/clock.ts';
-import { type Chaos, createChaos } from '../chaos.ts';
-import { startDynamodb } from '../dynamodb/dynoxide.ts';
-import { ensureTables } from '../dynamodb/ensure-tables.ts';
-import { EcsError } from '../ecs/ecs-error.ts';
-import { processLauncher } from '../ecs/process-launcher.ts';
-import { startEcs } from '../ecs/server.ts';
-import { createEventBus } from '../events/event-bus.ts';
+import { BOOTSTRAP_FUNCTION, HTTP_ROUTES, SCHEDULES, WEBSOCKET_APIS } from '../../infra/topology.ts';
 import { startGateway } from '../gateway/server.ts';
-import { entryLoader } from '../lambda/entry-loader.ts';
-import { ACCOUNT_ID, REGION } from '../lambda/identity.ts';
-import { createLambda } from '../lambda/lambda.ts';
+import { REGION } from '../lambda/identity.ts';
 import { runSchedules } from '../lambda/schedules.ts';
-import type { Lambda, PlatformLog } from '../lambda/types.ts';
-import { startS3 } from '../s3/server.ts';
-import { startSecrets } from '../secrets/server.ts';
+import type { Lambda } from '../lambda/types.ts';
 import { Builds } from './builds.ts';
-import { requireFreePort, requireNode } from './checks.ts';
 import { removeEndpointFile, writeEndpointFile } from './endpoint-file.ts';
-import {
-  bucketName,
-  CLUSTER,
-  type Credentials,
-  handlerEnvironment,
-  loadEnvironment,
-  originsOf,
-  secretName,
-  tableName,
-} from './handler-environment.ts';
+import { handlerEnvironment, originsOf } from './handler-environment.ts';
 import { createLocalRoutes } from './local-routes.ts';
-import { takeLock } from './lock.ts';
-import type { VillageOptions } from './options.ts';
 import { buildPage, pageDirOf } from './page-build.ts';
-import { type Paths, pathsOf, ROOT, taskPath, villageVersion } from './paths.ts';
-import type { Series } from './series.ts';
+import { type Parts, prepare, type VillageContext } from './parts.ts';
+import { villageVersion } from './paths.ts';
+import { startLambda, startTasks } from './start-compute.ts';
+import { startDatabase, startObjects, startSecretStore, startTables, TABLE_SPECS } from './start-stores.ts';
 import { startStreams, startSweeper } from './triggers.ts';
-import { VillageError } from './village-error.ts';
 
-export interface VillageContext {
-  readonly options: VillageOptions;
-  readonly series: Series;
-  /** The environment of this process; handlers' variables are written into it. */
-  readonly env: NodeJS.ProcessEnv;
-  readonly warn: (line: string) => void;
-  /** Told when a part ends that should not. */
-  readonly onLost: (what: string) => void;
-}
 export interface RunningVillage {
   readonly url: string;
   readonly signInUrl: string;
@@ -70,163 +24,10 @@ export interface RunningVillage {
 
 const TENANT = 'local';
 const USER = 'me';
-const SECRET_BYTES = 32;
-const TABLE_SPECS = TABLES.map((table) => ({ ...table, name: tableName(table.name) }));
 const Bootstrap = z.object({ signInCode: z.string(), token: z.string() });
 
-interface Parts extends VillageContext {
-  readonly paths: Paths;
-  readonly credentials: Credentials;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly chaos: Chaos;
-  readonly log: PlatformLog;
-}
-
-const LOGGED_FIELDS = ['function', 'source', 'schedule', 'errorType', 'path'];
-
-/** Of a failure's fields only those without payload: events carry tokens. */
-const platformLog =
-  (warn: (line: string) => void): PlatformLog =>
-  (message, fields) => {
-    const shown = LOGGED_FIELDS.flatMap((name) => (fields[name] === undefined ? [] : [`${name}=${fields[name]}`]));
-    const { error } = fields;
-    const why = error === undefined ? '' : `: ${error instanceof Error ? error.stack : String(error)}`;
-    warn(`${message} ${shown.join(' ')}${why}`);
-  };
-
-const startDatabase = async ({ options, series, paths, clock, onLost }: Parts): Promise<string> => {
-  if (options.dynamodbEndpoint !== undefined) return options.dynamodbEndpoint;
-  let isStopping = false;
-  const started = await series.step(
-    'database',
-    () => startDynamodb({ dir: paths.dynamodb, clock }),
-    async (result) => {
-      isStopping = true;
-      if (result.ok) await result.dynamodb.stop();
-    },
-  );
-  if (!started.ok) throw new VillageError(started.message);
-  void started.dynamodb.exited.then(() => {
-    if (!isStopping) onLost('the embedded DynamoDB ended');
-  });
-  return started.dynamodb.endpoint;
-};
-
-const startTables = async ({ series, credentials, clock }: Parts, endpoint: string) => {
-  const config = { endpoint, region: REGION, credentials };
-  const client = new DynamoDBClient(config);
-  const streams = new DynamoDBStreamsClient(config);
-  await series.step(
-    'tables',
-    async () => {
-      try {
-        await ensureTables(client, TABLE_SPECS, clock);
-      } catch (error) {
-        throw new VillageError(
-          `The tables at ${endpoint} cannot be prepared: ${error instanceof Error ? error.message : String(error)}`,
-        );
-      }
-    },
-    () => {
-      client.destroy();
-      streams.destroy();
-    },
-  );
-  return { client, streams };
-};
-
-const startSecretStore = async ({ series, paths, credentials, clock, random, env, warn }: Parts) => {
-  const options = { file: paths.secrets, region: REGION, now: () => clock.nowMs(), ...credentials, warn };
-  const secrets = await series.step(
-    'secrets',
-    () => startSecrets(options),
-    (running) => running.stop(),
-  );
-  for (const { name, generated } of SECRETS)
-    await secrets.ensure(secretName(name), () => (generated ? random.hex(SECRET_BYTES) : '{}'));
-  const client = new SecretsManagerClient({ endpoint: secrets.endpoint, region: REGION, credentials });
-  const keys = env.ANTHROPIC_API_KEY ? { anthropic: env.ANTHROPIC_API_KEY } : {};
-  await client.send(
-    new PutSecretValueCommand({ SecretId: secretName('model-keys'), SecretString: JSON.stringify(keys) }),
-  );
-  client.destroy();
-  return secrets;
-};
-
-const startObjects = ({ series, paths, credentials, clock, warn }: Parts) =>
-  series.step(
-    'objects',
-    () =>
-      startS3({
-        dir: paths.s3,
-        region: REGION,
-        now: () => clock.nowMs(),
-        ...credentials,
-        // Set once the page's own address is known.
-        allowedOrigins: [],
-        buckets: BUCKETS.map(({ name }) => bucketName(name)),
-        warn,
-      }),
-    (running) => running.stop(),
-  );
-
-const startLambda = ({ series, clock, random, chaos, log }: Parts) =>
-  series.step(
-    'functions',
-    async () => {
-      const load = entryLoader(ROOT);
-      // Loaded ahead: a broken entry shows at the start, and no first request waits for it.
-      await Promise.all(FUNCTIONS.map(({ entry }) => load(entry)));
-      return createLambda({ functions: FUNCTIONS, load, clock, random, chaos, log });
-    },
-    (lambda) => lambda.stop(),
-  );
-
-const startTasks = async (parts: Parts, lambda: Lambda) => {
-  const { series, paths, credentials, clock, chaos, env, warn } = parts;
-  const bus = await series.step(
-    'event bus',
-    () =>
-      createEventBus({
-        rules: EVENT_RULES,
-        invoke: (name, event) => lambda.invokeAsync(name, event, { source: 'event' }),
-        clock,
-        warn,
-      }),
-    (running) => running.stop(),
-  );
-  const launcher = processLauncher({
-    command: [process.execPath, 'runner-image/src/pty-host/main.ts'],
-    cwd: ROOT,
-    path: taskPath(env),
-    dir: paths.tasks,
-    clock,
-  });
-  const ecs = await series.step(
-    'tasks',
-    () =>
-      startEcs({
-        dir: paths.ecs,
-        region: REGION,
-        credentials,
-        account: ACCOUNT_ID,
-        cluster: CLUSTER,
-        launcher,
-        emit: (event) => bus.put(event),
-        refuse: (operation) =>
-          chaos.strikes('throttle', `ecs/${operation}`)
-            ? new EcsError('ThrottlingException', 'Rate exceeded')
-            : undefined,
-        warn,
-      }),
-    (running) => running.stop(),
-  );
-  return { bus, ecs };
-};
-
-const preparePage = async ({ series, warn }: Parts): Promise<string | undefined> => {
-  const page = await series.step('page', () => buildPage());
+const preparePage = async ({ series, clock, warn }: Parts): Promise<string | undefined> => {
+  const page = await series.step('page', () => buildPage(clock));
   if (page.kind !== 'failed') return pageDirOf();
   warn(
     `The page could not be built; ${page.usable ? 'an older one is shown' : 'API and command line work'}:\n${page.output}`,
@@ -314,32 +115,6 @@ const openGateway = async (parts: Parts, backend: Backend, routes: ReturnType<ty
   Object.assign(env, handlerEnvironment(credentials, endpoints, villageVersion()));
   backend.objects.setAllowedOrigins(originsOf(gateway.url));
   return gateway;
-};
-
-const prepare = async (context: VillageContext): Promise<Parts> => {
-  const { options, series, warn } = context;
-  requireNode(process.versions.node);
-  await series.step(
-    'data directory',
-    () => takeLock(options.dataDir),
-    (release) => release(),
-  );
-  if (options.port !== 0) await requireFreePort(options.port);
-  const paths = pathsOf(options.dataDir);
-  removeEndpointFile(paths.endpoint);
-  mkdirSync(paths.runner, { recursive: true, mode: 0o700 });
-  const random = systemRandom;
-  for (const name of ['AWS_PROFILE', 'AWS_SESSION_TOKEN']) delete context.env[name];
-  Object.assign(context.env, loadEnvironment(context.env.LOG_LEVEL ?? 'WARN'));
-  return {
-    ...context,
-    paths,
-    credentials: { accessKeyId: `LOCAL${random.hex(8)}`, secretAccessKey: random.hex(SECRET_BYTES) },
-    clock: systemClock,
-    random,
-    chaos: createChaos(options.chaos),
-    log: platformLog(warn),
-  };
 };
 
 /** Starts everything; on any failure the caller stops the series. Throws VillageError for what a person can change. */
