@@ -4,7 +4,8 @@ import pc from 'picocolors';
 import { z } from 'zod';
 import { SessionDiff, SessionList } from '../../shared/http.ts';
 import { PAGE_MAX } from '../../shared/limits.ts';
-import { SESSION_STATES, SessionView } from '../../shared/session.ts';
+import { SESSION_STATES, SessionState, SessionView } from '../../shared/session.ts';
+import { CliError } from '../cli-error.ts';
 import type { Run } from '../run.ts';
 import { sessionIdOf } from '../session-id.ts';
 
@@ -52,6 +53,11 @@ const showLines = (view: SessionView): string[] => [
   ...(view.reason?.lastScreen === undefined ? [] : ['', 'last screen:', view.reason.lastScreen]),
 ];
 
+const ListOptions = z.object({
+  state: SessionState.optional(),
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX),
+});
+
 const addList = (sessions: Command, run: Run): void => {
   sessions
     .command('list')
@@ -60,9 +66,9 @@ const addList = (sessions: Command, run: Run): void => {
     .option('--limit <n>', 'how many', '50')
     .action(
       run(async ({ output, api }, _args, options) => {
-        const { state, limit } = z
-          .object({ state: z.string().optional(), limit: z.coerce.number().int().min(1).max(PAGE_MAX) })
-          .parse(options);
+        const parsed = ListOptions.safeParse(options);
+        if (!parsed.success) throw new CliError('usage', `sessions list: ${z.prettifyError(parsed.error)}`);
+        const { state, limit } = parsed.data;
         const query = new URLSearchParams({ limit: String(limit), ...(state === undefined ? {} : { state }) });
         const page = await api().get(`/api/sessions?${query}`, SessionList);
         if (output.json) return output.object(page);
