@@ -75,6 +75,7 @@ class ControlFunction extends Construct {
         minify: true,
         sourceMap: true,
         sourceMapMode: SourceMapMode.DEFAULT,
+        sourcesContent: false,
         /** The SDK goes into the bundle: its version is ours, and one file loads faster than a folder. */
         externalModules: [],
       },
