@@ -54,7 +54,7 @@ export class SessionCore {
 
   constructor(options: CoreOptions) {
     const { assign, ports, saved } = options;
-    const { clock, log, random: _random, bootMs } = ports;
+    const { clock, log, bootMs } = ports;
     const { sessionId, epoch, config } = assign;
     this.#options = options;
     this.assign = assign;
@@ -125,8 +125,10 @@ export class SessionCore {
     return Math.max(0, this.#options.ports.clock.nowMs() - this.#startedAtMs);
   }
 
+  /** Nothing follows the final state: what comes later is logged only. */
   record(draft: EventDraft): void {
-    this.events.record(draft);
+    if (this.#isOver) this.#options.ports.log.warn('an event came after the end', { type: draft.type });
+    else this.events.record(draft);
   }
 
   /** @returns whether that changed anything */
