@@ -31,6 +31,9 @@ export const environmentOf = (definition: TaskDefinition, task: Task): Record<st
   return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 };
 
+export const imageOf = (definition: TaskDefinition, task: Task): string | undefined =>
+  definition.containerDefinitions.find(({ name }) => name === task.container)?.image;
+
 export interface TaskPlace {
   /** `arn:aws:ecs:<region>:<account>` */
   readonly arnPrefix: string;

@@ -9,6 +9,8 @@ import { logStreams } from './task-log.ts';
 
 export interface LaunchSpec {
   readonly taskId: string;
+  /** The container's image as the task definition names it. */
+  readonly image?: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly stopTimeoutSec: number;
 }
@@ -32,9 +34,11 @@ export interface TaskLauncher {
   forget(taskId: string): void;
 }
 
+export type TaskCommand = readonly [string, ...string[]];
+
 export interface ProcessLauncherOptions {
-  /** Program and arguments, for example [node, 'runner-image/src/pty-host/main.ts']. */
-  readonly command: readonly [string, ...string[]];
+  /** Program and arguments, for example [node, 'runner-image/src/pty-host/main.ts']; or what says them for a task. */
+  readonly command: TaskCommand | ((spec: LaunchSpec) => TaskCommand);
   readonly cwd: string;
   /** PATH of the tasks: the pinned Node first. */
   readonly path: string;
@@ -60,8 +64,9 @@ export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher =
 
   const removeScratch = (taskId: string) => rmSync(scratchOf(taskId), { recursive: true, force: true });
 
-  const start = ({ taskId, environment }: LaunchSpec) => {
-    const [program, ...args] = options.command;
+  const start = (spec: LaunchSpec) => {
+    const { taskId, environment } = spec;
+    const [program, ...args] = typeof options.command === 'function' ? options.command(spec) : options.command;
     const scratch = scratchOf(taskId);
     const home = join(scratch, 'home');
     // Not recursive: a folder that is there already may belong to another user.

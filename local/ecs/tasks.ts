@@ -3,7 +3,7 @@ import type { Clock, Random } from '../../shared/clock.ts';
 import { rememberToken, tasksOfToken } from './client-tokens.ts';
 import type { TaskDefinition } from './definitions.ts';
 import { LIVE_TASKS_MAX } from './ecs-limits.ts';
-import { environmentOf, newTask, refuseBadRun, type TaskPlace } from './new-task.ts';
+import { environmentOf, imageOf, newTask, refuseBadRun, type TaskPlace } from './new-task.ts';
 import type { LaunchedTask, TaskExit, TaskLauncher } from './process-launcher.ts';
 import type { RunTask } from './requests.ts';
 import { type Task, taskId } from './task.ts';
@@ -65,7 +65,7 @@ export class Tasks {
     const answer = structuredClone(started);
     // A repeat of the call after a crash must find the token, so it is on disk before anything runs.
     await this.#table.save();
-    for (const task of started) this.#launch(task, environmentOf(definition, task));
+    for (const task of started) this.#launch(task, definition);
     return { tasks: answer, failures: [] };
   }
 
@@ -99,14 +99,20 @@ export class Tasks {
     return { arn: `${arnPrefix}:cluster/${cluster}`, reason: 'RESOURCE:CPU', detail };
   }
 
-  #launch(task: Task, environment: Record<string, string>): void {
+  #launch(task: Task, definition: TaskDefinition): void {
     if (this.#isClosing) return;
     if (task.desiredStatus === 'STOPPED') {
       this.#table.markStopped(task, 'UserInitiated', 'Stopped before it was launched');
       return;
     }
     this.#table.change(task, { lastStatus: 'PENDING' });
-    const spec = { taskId: taskId(task), environment, stopTimeoutSec: task.stopTimeoutSec };
+    const image = imageOf(definition, task);
+    const spec = {
+      taskId: taskId(task),
+      environment: environmentOf(definition, task),
+      stopTimeoutSec: task.stopTimeoutSec,
+      ...(image === undefined ? {} : { image }),
+    };
     const onStarted = () =>
       this.#table.change(task, {
         startedAtMs: this.#options.clock.nowMs(),

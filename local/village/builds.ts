@@ -9,6 +9,7 @@ import { BuildList, type RegisterBuildBody } from '../../shared/http.ts';
 import { ProviderId } from '../../shared/providers.ts';
 import { Build } from '../../shared/releases.ts';
 import { type InstallFailure, installCli } from '../builds/install-cli.ts';
+import { NO_IMAGE } from '../ecs/task-command.ts';
 
 export const SHELL_BUILD_SPEC = 'shell@system';
 
@@ -22,6 +23,8 @@ export interface BuildsOptions {
   /** WORKSPACE_ROOT of tasks. */
   readonly workspaceRoot: string;
   readonly runnerVersion: string;
+  /** Image of the runner that tasks run in podman, with the CLIs inside; the sources of this checkout when absent. */
+  readonly image?: string;
   readonly ecs: ECSClient;
   /** Calls the control plane as the local user; throws on a non-2xx answer. */
   readonly api: (method: 'GET' | 'POST', path: string, body?: unknown) => Promise<unknown>;
@@ -96,6 +99,7 @@ export class Builds {
       const provider = ProviderId.safeParse(name);
       if (!provider.success)
         return { kind: 'failed', code: 'invalid_request', message: `"${part}" names no provider we know.` };
+      if (this.#options.image !== undefined) continue;
       const install = this.#options.install ?? installCli;
       const installed = await install({ provider: provider.data, version, onProgress });
       if (installed.kind === 'failed')
@@ -124,6 +128,8 @@ export class Builds {
   }
 
   #environment(buildId: string, dir: string, clis: readonly InstalledCli[]): Record<string, string> {
+    // An image knows its own folders; ours mean nothing in there.
+    if (this.#options.image !== undefined) return { ...TASK_FAMILY.environment, VILLAGE_BUILD_ID: buildId };
     const paths = clis.flatMap(({ provider, binPath }) => {
       const variable = PATH_VARIABLE[provider];
       return variable === undefined ? [] : [[variable, binPath] as const];
@@ -138,14 +144,20 @@ export class Builds {
     };
   }
 
+  get #image(): string {
+    return this.#options.image ?? NO_IMAGE;
+  }
+
   async #isCurrent(taskDefinitionArn: string, environment: Readonly<Record<string, string>>): Promise<boolean> {
     try {
       const { taskDefinition } = await this.#options.ecs.send(
         new DescribeTaskDefinitionCommand({ taskDefinition: taskDefinitionArn }),
       );
-      const pairs = taskDefinition?.containerDefinitions?.[0]?.environment ?? [];
+      const [container] = taskDefinition?.containerDefinitions ?? [];
+      const pairs = container?.environment ?? [];
       return (
         taskDefinition?.status === 'ACTIVE' &&
+        container?.image === this.#image &&
         pairs.length === Object.keys(environment).length &&
         pairs.every(({ name, value }) => name !== undefined && environment[name] === value)
       );
@@ -168,7 +180,7 @@ export class Builds {
         containerDefinitions: [
           {
             name: container,
-            image: 'local',
+            image: this.#image,
             stopTimeout: stopTimeoutSec,
             environment: Object.entries(environment).map(([name, value]) => ({ name, value })),
           },

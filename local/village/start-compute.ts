@@ -3,6 +3,7 @@ import { EVENT_RULES, FUNCTIONS } from '../../infra/topology.ts';
 import { EcsError } from '../ecs/ecs-error.ts';
 import { processLauncher } from '../ecs/process-launcher.ts';
 import { startEcs } from '../ecs/server.ts';
+import { taskCommand } from '../ecs/task-command.ts';
 import { createEventBus } from '../events/event-bus.ts';
 import { entryLoader } from '../lambda/entry-loader.ts';
 import { ACCOUNT_ID, REGION } from '../lambda/identity.ts';
@@ -39,7 +40,7 @@ export const startTasks = async (parts: Parts, lambda: Lambda) => {
     (running) => running.stop(),
   );
   const launcher = processLauncher({
-    command: [process.execPath, 'runner-image/src/pty-host/main.ts'],
+    command: taskCommand(process.execPath, env.VILLAGE_IMAGE_STORE),
     cwd: ROOT,
     path: taskPath(env),
     dir: paths.tasks,

@@ -57,12 +57,13 @@ const bootstrap = async (lambda: Lambda, hasModelKey: boolean) => {
 };
 
 const startBuilds = async (parts: Parts, ecsEndpoint: string, url: string, token: string): Promise<Builds> => {
-  const { series, paths, credentials, warn } = parts;
+  const { series, paths, credentials, env, warn } = parts;
   const client = new ECSClient({ endpoint: ecsEndpoint, region: REGION, credentials });
   const builds = new Builds({
     dir: paths.builds,
     workspaceRoot: paths.runner,
     runnerVersion: villageVersion(),
+    ...(env.VILLAGE_RUNNER_IMAGE ? { image: env.VILLAGE_RUNNER_IMAGE } : {}),
     ecs: client,
     api: apiOf(url, token),
   });

@@ -134,3 +134,17 @@ it('names a build after its spec, and finds the spec again', () => {
     ),
   ).toBe('claude_code@1.0.0,shell@system');
 });
+
+it('with an image names it in the revision, and leaves CLIs and folders to it', async () => {
+  const added = await open({ image: 'localhost/runner:1' }).add('claude_code@0.0.0', () => {});
+  if (added.kind !== 'added') throw new Error(added.message);
+  const { taskDefinition } = await client.send(
+    new DescribeTaskDefinitionCommand({ taskDefinition: added.build.taskDefinitionArn }),
+  );
+  expect(taskDefinition?.containerDefinitions?.[0]?.image).toBe('localhost/runner:1');
+  const environment = await environmentOf(added.build);
+  expect(environment).toMatchObject({ WORKSPACE_ROOT: '/village', VILLAGE_BUILD_ID: 'claude_code-0.0.0' });
+  expect(JSON.stringify(environment)).not.toContain(root);
+  // Back on the sources it is another definition.
+  expect(await open().add('claude_code@0.0.0', () => {})).toMatchObject({ kind: 'failed' });
+});
