@@ -199,7 +199,12 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
       reservedConcurrency: 1,
     },
   ),
-  fn('fan-out-events', 30_000, [...reads('events', 'sessions'), ...writes('connections'), ...posts('viewer')]),
+  /** Posts to runners too: a viewer found gone is taken off the list, and the runner is told. */
+  fn('fan-out-events', 30_000, [
+    ...reads('events', 'sessions'),
+    ...writes('connections'),
+    ...posts('runner', 'viewer'),
+  ]),
   fn('bootstrap-tenant', 10_000, [...writes('tenants'), secret('signing-key')]),
 ];
 
