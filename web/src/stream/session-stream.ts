@@ -196,7 +196,7 @@ export class SessionStream {
         if (frame.viewerId === this.#start.viewerId) this.#input.acked(frame, nowMs);
         return;
       case 'input_reset':
-        if (frame.viewerId === this.#start.viewerId) this.#tell(this.#input.reset(frame));
+        if (frame.viewerId === this.#start.viewerId) this.#inputReset(frame);
         return;
       case 'session_event':
         this.#sized(frame.event);
@@ -228,6 +228,12 @@ export class SessionStream {
     if (epoch === 0) return;
     this.#perform(this.#assembler.head({ epoch, offset }, this.#nowMs()));
     if (!frame.live && this.#assembler.behind) this.#ports.onNotLive();
+  }
+
+  #inputReset(frame: FrameOf<ControlToViewerFrame, 'input_reset'>): void {
+    const { resend, loss } = this.#input.reset(frame, this.#nowMs());
+    this.#sendInput(resend);
+    this.#tell(loss);
   }
 
   /** A resize that no output followed is known from its event alone. */

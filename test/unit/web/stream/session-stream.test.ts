@@ -193,9 +193,9 @@ describe('typing', () => {
       viewerId: VIEWER,
       controlTerm: 1,
       expected: 1,
-      reason: 'hole',
+      reason: 'not_running',
     });
-    expect(losses).toEqual([{ characters: 3, reason: 'hole' }]);
+    expect(losses).toEqual([{ characters: 3, reason: 'not_running' }]);
   });
 
   it('watches instead of fighting when somebody took over', async () => {
