@@ -14,7 +14,9 @@ import {
   UpdateCommand,
 } from '@aws-sdk/lib-dynamodb';
 import { unmarshall } from '@aws-sdk/util-dynamodb';
+import { z } from 'zod';
 import type { Clock, Random } from '../../shared/clock.ts';
+import { AppError } from '../../shared/errors.ts';
 import type { Check, Database, Item, Page, Query, TableName, TransactResult, Write, WriteResult } from '../database.ts';
 import { conditionExpression, Names, updateExpression } from './dynamo-expressions.ts';
 import { retryTransient } from './retry.ts';
@@ -29,7 +31,26 @@ export interface DynamoDatabaseOptions {
 
 const encodeCursor = (key: Item | undefined): string | null =>
   key === undefined ? null : Buffer.from(JSON.stringify(key)).toString('base64url');
-const decodeCursor = (cursor: string): Item => JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as Item;
+const invalidCursor = (cause: unknown) =>
+  new AppError('invalid_request', 'cursor: take it as the last page gave it, or leave it out.', {
+    path: 'cursor',
+    cause,
+  });
+const StartKey = z.record(z.string(), z.union([z.string(), z.number()]));
+/** Cursors come back from callers: one that is none is theirs to mend. */
+const decodeCursor = (cursor: string): z.infer<typeof StartKey> => {
+  try {
+    return StartKey.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')));
+  } catch (error) {
+    throw invalidCursor(error);
+  }
+};
+
+/** A start key of another table, index or partition. */
+const refusedCursor = (request: Query) => (error: unknown) => {
+  const isRefused = error instanceof Error && error.name === 'ValidationException';
+  throw isRefused && request.cursor !== undefined ? invalidCursor(error) : error;
+};
 
 const sortCondition = (query: Query, names: Names): string => {
   if (query.sort === undefined) return '';
@@ -114,6 +135,7 @@ export const dynamoDatabase = ({ client, tableNames, clock, random }: DynamoData
     const names = new Names();
     const partition = `${names.name(request.index?.partition ?? 'pk')} = ${names.value(request.partition)}`;
     const KeyConditionExpression = partition + sortCondition(request, names);
+    const ExclusiveStartKey = request.cursor === undefined ? undefined : decodeCursor(request.cursor);
     const { Items, LastEvaluatedKey } = await documents.send(
       new QueryCommand({
         TableName: tableNames[request.table],
@@ -124,7 +146,7 @@ export const dynamoDatabase = ({ client, tableNames, clock, random }: DynamoData
         ...names.attributes(),
         Limit: request.limit,
         ScanIndexForward: request.descending !== true,
-        ...(request.cursor === undefined ? {} : { ExclusiveStartKey: { ...decodeCursor(request.cursor) } }),
+        ...(ExclusiveStartKey === undefined ? {} : { ExclusiveStartKey }),
       }),
     );
     return { items: Items ?? [], cursor: encodeCursor(LastEvaluatedKey) };
@@ -138,7 +160,7 @@ export const dynamoDatabase = ({ client, tableNames, clock, random }: DynamoData
         );
         return item ?? null;
       }),
-    query: (request) => retry(() => query(request)),
+    query: (request) => retry(() => query(request)).catch(refusedCursor(request)),
     write: (write) => retry(() => single(write)),
     transact: (writes) => retry(() => transact(writes)),
   };

@@ -3,6 +3,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import type { z } from 'zod';
 import { AppError, type ErrorBody } from '../../shared/errors.ts';
 import { HTTP_BODY_MAX_BYTES } from '../../shared/limits.ts';
+import { cameThroughEdge } from './authorize.ts';
 import { countMetric, logUnexpected, observed } from './observe.ts';
 
 export type AuthorizerContext = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -39,7 +40,9 @@ const parsed = <T>(schema: z.ZodType<T>, value: unknown): T => {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const path = issue?.path.join('.') ?? '';
+  /** Of fields that are not known the first is named, so that a typing error is found. */
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+  const path = [...(issue?.path ?? []), ...unknown].join('.');
   throw new AppError('invalid_request', `${path === '' ? 'body' : path}: ${issue?.message ?? 'does not fit'}`, {
     path,
   });
@@ -85,12 +88,21 @@ const failure = (error: unknown, context: Context): APIGatewayProxyStructuredRes
   } satisfies ErrorBody);
 };
 
+export interface HttpTable {
+  readonly routes: Readonly<Record<string, HttpRoute>>;
+  /** Secret that our own edge adds; `null` where none stands in front. Routes without an authorizer rest on this check alone. */
+  readonly edgeSecret: () => Promise<string | null>;
+}
+
 const serve = async (
-  found: HttpRoute | undefined,
+  { routes, edgeSecret }: HttpTable,
   event: HttpEvent,
   context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> => {
   try {
+    if (!cameThroughEdge(event.headers, await edgeSecret()))
+      throw new AppError('forbidden', 'Use the public address of the village.');
+    const found = routes[event.routeKey];
     if (found === undefined) throw new AppError('not_found', 'There is no such path.');
     const result = await found.run({
       body: found.body === undefined ? undefined : parsed(found.body, bodyOf(event)),
@@ -107,5 +119,5 @@ const serve = async (
 };
 
 /** One Lambda for a table of routes, keyed as API Gateway names them (`GET /api/sessions/{id}`). */
-export const httpEntry = (routes: () => Readonly<Record<string, HttpRoute>>) =>
-  observed((event: HttpEvent, context: Context) => serve(routes()[event.routeKey], event, context));
+export const httpEntry = (table: () => HttpTable) =>
+  observed((event: HttpEvent, context: Context) => serve(table(), event, context));
