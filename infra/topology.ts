@@ -140,6 +140,7 @@ const fn = (
 const CONTROL_GRANTS: readonly Grant[] = [
   ...writes('tenants', 'sessions', 'events', 'connections', 'usage', 'releases', 'runners'),
   secret('signing-key'),
+  secret('origin-secret'),
   ...posts('runner', 'viewer'),
   ...tasks('run', 'stop', 'describe'),
   { kind: 'bucket', bucket: 'transcripts', access: 'getput', prefix: 'tenants/' },
@@ -150,6 +151,7 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
   fn('runner-credentials', 10_000, [
     ...reads('sessions'),
     secret('signing-key'),
+    secret('origin-secret'),
     secret('model-keys'),
     { kind: 'bucket', bucket: 'transcripts', access: 'get', prefix: 'tenants/' },
   ]),

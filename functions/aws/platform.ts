@@ -47,6 +47,9 @@ const makePlatform = () => {
       throw new Error('the signing key is missing or too short');
     return new TextEncoder().encode(value);
   };
+  /** `null` where no CloudFront stands in front: then nothing can prove that a request came through it. */
+  const edgeSecret = async (): Promise<string | null> =>
+    env.REQUIRE_ORIGIN_SECRET ? ((await readSecret(env.SECRET_ORIGIN_SECRET)) ?? '') : null;
   const db = database(env);
   const runnerSender = managementSender<ControlToRunnerFrame>(managementClient(env.MANAGEMENT_ENDPOINT_RUNNER));
   const viewers = managementSender<ControlToViewerFrame>(managementClient(env.MANAGEMENT_ENDPOINT_VIEWER));
@@ -70,6 +73,7 @@ const makePlatform = () => {
     signer: jwtSigner({ key: signingKey, clock }),
     signingKey,
     readSecret,
+    edgeSecret,
     objects: s3ObjectStore({ client: s3Client(), bucket: env.BUCKET_TRANSCRIPTS }),
     tasks: ecsTaskLauncher({
       client: ecsClient(),

@@ -7,9 +7,7 @@ import { type HttpRoute, httpEntry } from '../middleware/http.ts';
 let routes: Readonly<Record<string, HttpRoute>> | undefined;
 
 export const handler = httpEntry(() => {
-  routes ??= {
-    ...accountRoutes({ ...platform(), version: platform().env.VILLAGE_VERSION }),
-    ...sessionRoutes(platform()),
-  };
-  return routes;
+  const ports = platform();
+  routes ??= { ...accountRoutes({ ...ports, version: ports.env.VILLAGE_VERSION }), ...sessionRoutes(ports) };
+  return { routes, edgeSecret: ports.edgeSecret };
 });

@@ -15,8 +15,8 @@ const tokenOf = (event: APIGatewayRequestAuthorizerEventV2): { token: string; cl
 };
 
 export const handler = observed(async (event: APIGatewayRequestAuthorizerEventV2) => {
-  const { env, readSecret, signer } = platform();
-  const edge = env.REQUIRE_ORIGIN_SECRET ? ((await readSecret(env.SECRET_ORIGIN_SECRET)) ?? '') : null;
+  const { edgeSecret, signer } = platform();
+  const edge = await edgeSecret();
   const presented = tokenOf(event);
   if (presented === null || !cameThroughEdge(event.headers, edge)) return { isAuthorized: false };
   try {

@@ -7,8 +7,8 @@ import { observed } from '../middleware/observe.ts';
 import { exchangeCredential } from '../runners/runner-credentials.ts';
 
 export const handler = observed(async (event: APIGatewayRequestAuthorizerEvent) => {
-  const { env, readSecret, db, clock } = platform();
-  const edge = env.REQUIRE_ORIGIN_SECRET ? ((await readSecret(env.SECRET_ORIGIN_SECRET)) ?? '') : null;
+  const { edgeSecret, db, clock } = platform();
+  const edge = await edgeSecret();
   const bearer = /^Bearer (.+)$/.exec(headerOf(event.headers, 'authorization') ?? '')?.[1];
   const next = headerOf(event.headers, NEXT_CREDENTIAL_HEADER);
   if (bearer === undefined || next === undefined || !cameThroughEdge(event.headers, edge)) return deny(event.methodArn);

@@ -7,8 +7,8 @@ import { observed } from '../middleware/observe.ts';
 import { redeemTicket } from '../tenants/sign-in.ts';
 
 export const handler = observed(async (event: APIGatewayRequestAuthorizerEvent) => {
-  const { env, readSecret, tenants } = platform();
-  const edge = env.REQUIRE_ORIGIN_SECRET ? ((await readSecret(env.SECRET_ORIGIN_SECRET)) ?? '') : null;
+  const { env, edgeSecret, tenants } = platform();
+  const edge = await edgeSecret();
   const protocols = (headerOf(event.headers, 'sec-websocket-protocol') ?? '').split(/\s*,\s*/);
   const ticket = protocols
     .find((protocol) => protocol.startsWith(TICKET_SUBPROTOCOL_PREFIX))

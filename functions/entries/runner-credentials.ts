@@ -23,4 +23,4 @@ const routes = {
   }),
 };
 
-export const handler = httpEntry(() => routes);
+export const handler = httpEntry(() => ({ routes, edgeSecret: platform().edgeSecret }));
