@@ -1,18 +1,17 @@
 /** One session's life on this runner: boot, run, follow what people ask, end in order. The rules stand in the modules it joins. */
 import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../../shared/frames.ts';
-import { PROVIDERS } from '../../../shared/providers.ts';
 import type { StateReason, TerminalSize } from '../../../shared/session.ts';
 import type { ProviderEvent } from '../adapters/contract.ts';
 import type { RunnerConfig } from '../config.ts';
 import { Agent } from './agent.ts';
 import { bootSession } from './boot.ts';
-import { screenField } from './boot-limit.ts';
 import { converge } from './convergence.ts';
 import { endSession } from './ending.ts';
 import { Lifetime } from './lifetime.ts';
 import { People } from './people.ts';
 import type { RuntimePorts } from './ports.ts';
 import { eventOf } from './provider-events.ts';
+import { endingOfExit, reactToProvider } from './provider-reactions.ts';
 import type { SavedSession } from './saved-session.ts';
 import { SessionCore } from './session-core.ts';
 import { Typing } from './typing.ts';
@@ -328,58 +327,17 @@ export class SessionRuntime {
 
   #onProviderEvent(event: ProviderEvent): void {
     const { provider } = this.#options.assign.config;
-    const { isolation } = this.#options.ports;
-    if (event.type === 'PROVIDER_STARTED') this.core.setCliVersion(event.cliVersion);
-    const draft = eventOf(event, { provider, isolation });
+    const draft = eventOf(event, { provider, isolation: this.#options.ports.isolation });
     if (draft) this.core.record(draft);
-    switch (event.type) {
-      case 'TURN_STARTED':
-        this.lifetime.turnStarted();
-        return;
-      case 'TURN_FINISHED':
-        this.lifetime.turnFinished();
-        this.agent.files?.hint();
-        return;
-      case 'HINT_COMMAND_EXECUTED':
-        this.core.countCommand();
-        // A provider without a gate has no turns either: there a command is what was asked.
-        if (PROVIDERS[provider].capabilities.gate === 'not_needed') this.lifetime.turnFinished();
-        return;
-      case 'TOOL_FINISHED':
-      case 'HINT_DIFF_AVAILABLE':
-      case 'HINT_FILES_TOUCHED':
-        this.lifetime.active();
-        this.agent.files?.hint();
-        return;
-      case 'GATE_LOST': {
-        // Before it was proven the boot fails with it.
-        if (this.core.state === 'starting_provider') return;
-        const message = `The approval gate was lost: ${event.reason}`.slice(0, 2_000);
-        void this.end({ to: 'failed', reason: { code: 'gate_lost', message, ...screenField(event.lastScreen) } });
-        return;
-      }
-      default:
-        this.lifetime.active();
-    }
+    const ending = reactToProvider(this, provider, event);
+    if (ending) void this.end(ending);
   }
 
   #onProviderExit(exit: { exitCode: number | null; signal: number | null }): void {
+    // At its start the boot tells why; at its end the exit was asked for.
     if (this.isEnding || this.core.state === 'starting_provider') return;
     const { provider } = this.#options.assign.config;
-    const isShell = PROVIDERS[provider].capabilities.gate === 'not_needed';
-    const code = exit.exitCode ?? 'unknown';
-    if (exit.signal === null && (isShell || (this.people.isLed && exit.exitCode === 0))) {
-      void this.end({ to: 'completed', reason: { code: 'exited', message: `The program ended with code ${code}.` } });
-      return;
-    }
-    const how = exit.signal === null ? `with code ${code}` : `by signal ${exit.signal}`;
-    const reason = {
-      code: 'provider_exited',
-      message: `The CLI ended ${how} while the session was running.`,
-      hint: 'The last screen may say why.',
-      ...screenField(this.agent.screenText()),
-    };
-    void this.end({ to: 'failed', reason });
+    void this.end(endingOfExit(exit, { provider, isLed: this.people.isLed, lastScreen: this.agent.screenText() }));
   }
 
   #onDone(): void {
