@@ -19,23 +19,17 @@ const RESEND_FIRST_MS = 400;
 const RESEND_MAX_MS = 8_000;
 /** Pieces sent again at once: the oldest open the way for the rest. */
 const RESEND_MAX_PIECES = 32;
-/** A runner that insists on a number it had acknowledged has lost its count: then it is believed. */
-const OLD_RESETS_MAX = 3;
-/** Resets that say the same within this time are copies of one. */
-const RESET_REPEATS_MS = 1_000;
 
 const charactersOf = (pieces: readonly InputPiece[]): number =>
   pieces.reduce((sum, piece) => sum + piece.data.length, 0);
 
 export class InputSender {
   #term: number | null = null;
+  #numberedTerm: number | null = null;
   #nextSeq = 1;
   #unacked: InputPiece[] = [];
   #resendAtMs: number | null = null;
   #resendDelayMs = RESEND_FIRST_MS;
-  #ackedSeq = 0;
-  #oldResets = 0;
-  #lastReset: { readonly expected: number; readonly reason: string; readonly atMs: number } | null = null;
 
   /** Whether this viewer may type now. */
   get controlling(): boolean {
@@ -59,6 +53,11 @@ export class InputSender {
     }
     const loss = this.#drop('control_moved');
     this.#term = term;
+    // The runner counts each term of each viewer from 1.
+    if (term !== null && term !== this.#numberedTerm) {
+      this.#numberedTerm = term;
+      this.#nextSeq = 1;
+    }
     return { resend: [], loss };
   }
 
@@ -82,46 +81,21 @@ export class InputSender {
   /** The runner delivered everything up to `inputSeq`. */
   acked(ack: { inputSeq: number; controlTerm: number }, nowMs: number): void {
     if (ack.controlTerm !== this.#term) return;
-    this.#ackedSeq = Math.max(this.#ackedSeq, ack.inputSeq);
-    this.#oldResets = 0;
     const before = this.#unacked.length;
     this.#unacked = this.#unacked.filter((piece) => piece.inputSeq > ack.inputSeq);
     if (this.#unacked.length < before) this.#arm(nowMs);
   }
 
   /**
-   * The runner discarded input and takes `expected` next. What is still held from there on is sent again under its own
-   * numbers, so that a late or repeated reset costs nothing; only what nobody may deliver is dropped, and told.
+   * The runner discarded what came before `expected`, a number above everything it saw: typing goes on from there and the
+   * person is told. Numbers never go back, so a late or repeated reset drops nothing typed after it.
    */
-  reset(
-    reset: { expected: number; controlTerm: number; reason: InputLoss['reason'] },
-    nowMs: number,
-  ): { resend: InputPiece[]; loss: InputLoss | null } {
-    const nothing = { resend: [], loss: null };
-    if (reset.controlTerm !== this.#term || this.#repeats(reset, nowMs)) return nothing;
-    this.#unacked = this.#unacked.filter((piece) => piece.inputSeq >= reset.expected);
-    const held = this.#unacked[0]?.inputSeq === reset.expected;
-    if (held && (reset.reason === 'hole' || reset.reason === 'overflow')) {
-      return { resend: this.#unacked.slice(0, RESEND_MAX_PIECES), loss: null };
-    }
-    const loss = this.#drop(reset.reason);
-    this.#nextSeq = reset.expected;
-    this.#ackedSeq = reset.expected - 1;
-    return { resend: [], loss };
-  }
-
-  /** A copy of a reset would drop what was typed after it under the same numbers; one that an ack overtook is too old. */
-  #repeats(reset: { expected: number; reason: string }, nowMs: number): boolean {
-    const same = this.#lastReset?.expected === reset.expected && this.#lastReset.reason === reset.reason;
-    const recent = this.#lastReset !== null && nowMs - this.#lastReset.atMs < RESET_REPEATS_MS;
-    if (same && recent) return true;
-    if (reset.expected <= this.#ackedSeq && this.#oldResets < OLD_RESETS_MAX) {
-      this.#oldResets += 1;
-      return true;
-    }
-    this.#oldResets = 0;
-    this.#lastReset = { expected: reset.expected, reason: reset.reason, atMs: nowMs };
-    return false;
+  reset(reset: { expected: number; controlTerm: number; reason: InputLoss['reason'] }): InputLoss | null {
+    if (reset.controlTerm !== this.#term) return null;
+    const lost = this.#unacked.filter((piece) => piece.inputSeq < reset.expected);
+    this.#unacked = this.#unacked.slice(lost.length);
+    this.#nextSeq = Math.max(this.#nextSeq, reset.expected);
+    return lost.length === 0 ? null : { characters: charactersOf(lost), reason: reset.reason };
   }
 
   /** What has waited too long for its ack; call it every few hundred milliseconds while connected. */

@@ -68,6 +68,7 @@ export class SessionStream {
   #attachSentAtMs: number | null = null;
   #lastAttachMs = 0;
   #final = false;
+  #knownTerm = 0;
   #stopTick: (() => void) | null = null;
   #view: StreamView;
 
@@ -196,7 +197,7 @@ export class SessionStream {
         if (frame.viewerId === this.#start.viewerId) this.#input.acked(frame, nowMs);
         return;
       case 'input_reset':
-        if (frame.viewerId === this.#start.viewerId) this.#inputReset(frame);
+        if (frame.viewerId === this.#start.viewerId) this.#tell(this.#input.reset(frame));
         return;
       case 'session_event':
         this.#sized(frame.event);
@@ -230,12 +231,6 @@ export class SessionStream {
     if (!frame.live && this.#assembler.behind) this.#ports.onNotLive();
   }
 
-  #inputReset(frame: FrameOf<ControlToViewerFrame, 'input_reset'>): void {
-    const { resend, loss } = this.#input.reset(frame, this.#nowMs());
-    this.#sendInput(resend);
-    this.#tell(loss);
-  }
-
   /** A resize that no output followed is known from its event alone. */
   #sized(event: SessionEvent): void {
     if (event.type === 'terminal_resized') this.#perform(this.#assembler.output({ ...event, data: '' }, this.#nowMs()));
@@ -253,6 +248,9 @@ export class SessionStream {
   }
 
   #presence(frame: { viewers: Presence[]; controllerId: string | null; controlTerm: number }): void {
+    // Frames overtake each other: control only moves with a rising term.
+    if (frame.controlTerm < this.#knownTerm) return;
+    this.#knownTerm = frame.controlTerm;
     const mine = frame.controllerId === this.#start.viewerId;
     const gained = mine && !this.#input.controlling;
     const { resend, loss } = this.#input.control(mine ? frame.controlTerm : null, this.#nowMs());

@@ -192,7 +192,7 @@ describe('typing', () => {
       epoch: 1,
       viewerId: VIEWER,
       controlTerm: 1,
-      expected: 1,
+      expected: 1_001,
       reason: 'not_running',
     });
     expect(losses).toEqual([{ characters: 3, reason: 'not_running' }]);
@@ -210,6 +210,16 @@ describe('typing', () => {
     expect(sent('attach').at(-1)).toMatchObject({ mode: 'watch', takeOver: false });
     stream.takeControl();
     expect(sent('attach').at(-1)).toMatchObject({ mode: 'control', takeOver: true });
+  });
+});
+
+describe('presence', () => {
+  it('that was overtaken gives control to nobody', async () => {
+    const { stream, line, sent } = await setup();
+    line().receive(attached({ controlTerm: 5 }));
+    line().receive({ type: 'presence', sessionId, viewers: [], controllerId: 'someone', controlTerm: 4 });
+    stream.type('x');
+    expect(sent('input')).toMatchObject([{ controlTerm: 5 }]);
   });
 });
 
