@@ -7,7 +7,7 @@ import { sleep, systemClock } from '../../shared/clock.ts';
 import { hardOpenFiles, runArguments, TASK_LIMITS } from './fargate.ts';
 import { runProgram } from './run-program.ts';
 import { defaultStorageDir, IMAGE, openStorage, podmanArguments, type Storage } from './storage.ts';
-import { missingTools, RUN_TOOLS, skippedLine } from './tools.ts';
+import { missingTools, RUN_TOOLS, SYSTEM_FOLDERS, skippedLine } from './tools.ts';
 
 const INIT_PROGRAM = '/usr/bin/catatonit';
 const NAME_BYTES = 6;
@@ -77,7 +77,7 @@ const main = async (): Promise<number> => {
       store: { type: 'string', default: defaultStorageDir() },
     },
   });
-  const missing = missingTools(RUN_TOOLS, process.env.PATH ?? '');
+  const missing = missingTools(RUN_TOOLS, `${process.env.PATH ?? ''}:${SYSTEM_FOLDERS}`);
   if (missing.length > 0) {
     console.error(skippedLine(missing));
     return NOT_STARTED;

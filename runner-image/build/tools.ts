@@ -16,6 +16,9 @@ const isExecutable = (file: string): boolean => {
   }
 };
 
+/** runc lies here, which a plain user's PATH leaves out; podman looks here by itself. */
+export const SYSTEM_FOLDERS = '/usr/local/sbin:/usr/sbin:/sbin';
+
 /** Those of `tools` that no folder of `path` (as in PATH) holds. */
 export const missingTools = (tools: readonly string[], path: string): string[] => {
   const folders = path.split(delimiter).filter((folder) => folder !== '');
