@@ -10,6 +10,7 @@ import { ACCOUNT_ID, REGION } from '../lambda/identity.ts';
 import { createLambda } from '../lambda/lambda.ts';
 import type { Lambda } from '../lambda/types.ts';
 import { CLUSTER } from './handler-environment.ts';
+import { removeLeftWorkspaces } from './left-workspaces.ts';
 import type { Parts } from './parts.ts';
 import { ROOT, taskPath } from './paths.ts';
 
@@ -46,6 +47,9 @@ export const startTasks = async (parts: Parts, lambda: Lambda) => {
     dir: paths.tasks,
     clock,
   });
+  const sweep = (): Promise<void> => removeLeftWorkspaces(paths.runner, warn);
+  // Started before the tasks, so stopped after them.
+  await series.step('workspaces', () => {}, sweep);
   const ecs = await series.step(
     'tasks',
     () =>
@@ -65,5 +69,7 @@ export const startTasks = async (parts: Parts, lambda: Lambda) => {
       }),
     (running) => running.stop(),
   );
+  // After the tasks of an earlier life were ended, and before the first of this one.
+  await series.step('left workspaces', sweep);
   return { bus, ecs };
 };

@@ -79,7 +79,7 @@ export interface TestVillage {
   addFakeClaude(version: string, script: string): string;
   /** Live processes that belong to this village, its own one included. */
   processes(): { pid: number; command: string }[];
-  /** A git repository with one commit; returns its path. */
+  /** A git repository with one commit, made when first asked for; returns its path. */
   repository(name: string, files?: Readonly<Record<string, string>>): string;
   close(): Promise<void>;
 }
@@ -116,6 +116,7 @@ const makeRepository = (folder: string, home: string, files: Readonly<Record<str
     const identity = ['-c', 'user.name=tester', '-c', 'user.email=tester@example.invalid'];
     execFileSync('git', [...identity, ...args], { cwd: folder, stdio: 'ignore', env });
   };
+  if (existsSync(join(folder, '.git'))) return folder;
   mkdirSync(folder, { recursive: true });
   git('init', '-q', '-b', 'main');
   for (const [path, content] of Object.entries(files)) {
