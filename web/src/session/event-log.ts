@@ -22,7 +22,6 @@ export const addEvents = (
 };
 
 export const firstSeq = (log: EventLog): number | null => log.events[0]?.seq ?? null;
-export const lastSeq = (log: EventLog): number => log.events.at(-1)?.seq ?? 0;
 
 /** First sequence number missing between what is held and `headSeq`, or `null`: what to ask the log for. */
 export const firstHole = (log: EventLog, headSeq: number): number | null => {
