@@ -10,6 +10,8 @@ export const FRAME_MAX_BYTES = 32 * KIB;
 export const FRAME_ENVELOPE_BYTES = 1 * KIB;
 /** One durable event, serialised; a larger body is stored as `event_rejected` with its hash. */
 export const EVENT_MAX_BYTES = 16 * KIB;
+/** Objects and lists inside one another in an event; a batch with a deeper one is refused before anything walks it. */
+export const EVENT_MAX_DEPTH = 64;
 /** Serialised events of one batch; more wait for the next batch. */
 export const BATCH_MAX_BYTES = 28 * KIB;
 /** Events in one batch. */

@@ -7,10 +7,19 @@ import { issueCredentials } from '../runners/issue-credentials.ts';
 
 const ModelKeys = z.looseObject({ anthropic: z.string().optional() });
 
+/** The parser's own error repeats the text, which is a key: it must not reach the log. */
+const jsonOf = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('the secret model-keys is not JSON: write {"anthropic": "<key>"}');
+  }
+};
+
 const modelKey = async (vendor: 'anthropic'): Promise<string | null> => {
   const { readSecret, env } = platform();
   const text = await readSecret(env.SECRET_MODEL_KEYS);
-  return text === null || text === '' ? null : (ModelKeys.parse(JSON.parse(text))[vendor] ?? null);
+  return text === null || text === '' ? null : (ModelKeys.parse(jsonOf(text))[vendor] ?? null);
 };
 
 const routes = {

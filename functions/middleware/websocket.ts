@@ -2,12 +2,15 @@
 import type { APIGatewayProxyResultV2, APIGatewayProxyWebsocketEventV2, Context } from 'aws-lambda';
 import { z } from 'zod';
 import { AppError, type ErrorCode } from '../../shared/errors.ts';
+import { SessionId } from '../../shared/ids.ts';
 import { countMetric, logUnexpected, observed } from './observe.ts';
 
 export type SocketEvent = APIGatewayProxyWebsocketEventV2 & {
   requestContext: { authorizer?: Readonly<Record<string, unknown>>; disconnectReason?: string };
   headers?: Readonly<Record<string, string>>;
 };
+
+const MESSAGE_MAX_CHARS = 500;
 
 const errorFrame = (code: ErrorCode, message: string, requestId: string, sessionId: string | undefined) => ({
   type: 'error',
@@ -17,7 +20,8 @@ const errorFrame = (code: ErrorCode, message: string, requestId: string, session
   ...(sessionId === undefined ? {} : { sessionId }),
 });
 
-const Typed = z.looseObject({ type: z.string(), sessionId: z.string().optional() });
+/** A session is named in the answer where it is one. */
+const Typed = z.looseObject({ type: z.string(), sessionId: SessionId.optional().catch(undefined) });
 
 const parseJson = (text: string | undefined): unknown => {
   try {
@@ -35,7 +39,9 @@ const parseFrame = <F>(schema: z.ZodType<F>, types: ReadonlySet<string>, value: 
   const frame = schema.safeParse(value);
   if (frame.success) return frame.data;
   const issue = frame.error.issues[0];
-  throw new AppError('invalid_frame', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`);
+  /** Bounded: the message may repeat names out of the frame, and the answer has to fit one too. */
+  const message = `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'does not fit'}`.slice(0, MESSAGE_MAX_CHARS);
+  throw new AppError('invalid_frame', message);
 };
 
 /** Types of a discriminated union of frames. */

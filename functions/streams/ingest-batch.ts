@@ -7,7 +7,7 @@ import { batchDigestInput } from '../../shared/batch.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { SessionEvent } from '../../shared/events.ts';
 import type { FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { BATCH_MAX_ROW_EVENTS, LEASE_MS } from '../../shared/limits.ts';
+import { BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
 import type { Database, Put, TransactResult, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { type Billing, quarantined, sameRow, usageRowOf } from '../metering/usage-rows.ts';
@@ -55,6 +55,16 @@ const envelopesFit = (batch: Batch, ref: SessionRef): boolean =>
       event.epoch === batch.epoch &&
       event.rseq === batch.firstRseq + index,
   );
+
+/** Without recursion, which a value of this kind would exhaust. */
+const isDeep = (events: readonly unknown[]): boolean => {
+  let layer: unknown[] = [...events];
+  for (let depth = 0; layer.length > 0; depth += 1) {
+    if (depth > EVENT_MAX_DEPTH) return true;
+    layer = layer.flatMap((value) => (typeof value === 'object' && value !== null ? Object.values(value) : []));
+  }
+  return false;
+};
 
 interface Commit {
   readonly writes: readonly Write[];
@@ -257,6 +267,7 @@ const settle = async (
 export const ingestBatch = async (ports: IngestPorts, ref: SessionRef, batch: Batch): Promise<IngestResult | null> => {
   if (
     !envelopesFit(batch, ref) ||
+    isDeep(batch.events) ||
     rowEventCount(batch.events) > BATCH_MAX_ROW_EVENTS ||
     sha256Hex(batchDigestInput(batch)) !== batch.digest
   )

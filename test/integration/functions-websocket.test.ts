@@ -1,0 +1,349 @@
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import {
+  ControlToRunnerFrame,
+  ControlToViewerFrame,
+  NEXT_CREDENTIAL_HEADER,
+  TICKET_SUBPROTOCOL_PREFIX,
+  VIEWER_SUBPROTOCOL,
+} from '../../shared/frames.ts';
+import { FRAME_MAX_BYTES } from '../../shared/limits.ts';
+import { nextRunnerCredential } from '../../shared/runner-credential.ts';
+import { batchOf } from '../fakes/control-plane-ports.ts';
+import { type Connection, type ControlPlane, startControlPlane, startedShell } from './functions-harness.ts';
+
+let plane: ControlPlane;
+let token = '';
+beforeAll(async () => {
+  plane = await startControlPlane();
+  token = (await plane.bootstrap('acme')).token;
+});
+afterAll(() => plane.stop());
+beforeEach(() => {
+  plane.posts.length = 0;
+});
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+const viewer = async (id?: string): Promise<Connection> => {
+  const { body } = await plane.http('POST', '/api/tickets', { token, body: {} });
+  const ticket = z.object({ ticket: z.string() }).parse(body).ticket;
+  const protocols = `${VIEWER_SUBPROTOCOL}, ${TICKET_SUBPROTOCOL_PREFIX}${ticket}`;
+  const connection = await plane.connect('viewer', { 'Sec-WebSocket-Protocol': protocols }, id);
+  if (connection === null) throw new Error('the viewer was refused');
+  return connection;
+};
+const runner = async (id?: string) => {
+  const session = await startedShell(plane, token);
+  const connection = await plane.connect(
+    'runner',
+    {
+      Authorization: `Bearer ${session.runnerToken}`,
+      [NEXT_CREDENTIAL_HEADER]: sha256(nextRunnerCredential(session.runnerToken, 'b'.repeat(64))),
+    },
+    id,
+  );
+  if (connection === null) throw new Error('the runner was refused');
+  const welcome = ControlToRunnerFrame.parse(
+    await plane.send('runner', connection, {
+      type: 'hello',
+      runnerId: 'runner-1',
+      runnerVersion: '0.1.0',
+      buildId: 'shell-1',
+      protocol: 1,
+      dial: 1,
+      clis: { shell: '5.2' },
+      isolation: 'shared_uid',
+      sessions: [],
+    }),
+  );
+  const assign = ControlToRunnerFrame.parse(plane.posts.at(-1)?.frame);
+  if (assign.type !== 'assign') throw new Error('not assigned');
+  const ref = { tenantId: 'acme', sessionId: session.sessionId };
+  return { connection, ref, welcome, assign, capability: assign.capability };
+};
+const state = (fromState: string, toState: string) =>
+  ({ type: 'session_state_changed', fromState, toState, reason: null }) as never;
+const toRunning = [
+  state('created', 'preparing_workspace'),
+  state('preparing_workspace', 'starting_provider'),
+  state('starting_provider', 'running'),
+];
+
+describe('frames that are none', () => {
+  const odd: [string, unknown, string][] = [
+    ['not JSON', 'hello', 'invalid_frame'],
+    ['nothing', '', 'invalid_frame'],
+    ['no object', '[1]', 'invalid_frame'],
+    ['null', 'null', 'invalid_frame'],
+    ['without a type', {}, 'invalid_frame'],
+    ['of a type that is no text', { type: 5 }, 'invalid_frame'],
+    ['of an unknown type', { type: 'nothing' }, 'unknown_frame'],
+    ['of a very long type', { type: 'x'.repeat(30_000) }, 'unknown_frame'],
+    ['of the other direction', { type: 'attached' }, 'unknown_frame'],
+    ['of a type every object has', { type: 'constructor' }, 'unknown_frame'],
+    ['with a missing field', { type: 'ping' }, 'invalid_frame'],
+    ['with a field too many', { type: 'ping', ts: 1, more: 1 }, 'invalid_frame'],
+    [
+      'with thousands of fields',
+      { type: 'ping', ts: 1, ...Object.fromEntries(Array.from({ length: 3_000 }, (_, n) => [`f${n}`, 1])) },
+      'invalid_frame',
+    ],
+    ['with a session that is none', { type: 'ping', sessionId: 'x'.repeat(31_000) }, 'invalid_frame'],
+    ['with a session of another type', { type: 'nothing', sessionId: 7 }, 'unknown_frame'],
+    ['nested deeply', `{"type":"ping","ts":${'['.repeat(14_000)}${']'.repeat(14_000)}}`, 'invalid_frame'],
+  ];
+  test.each(odd)('%s: an error frame to a viewer, and the connection goes on', async (_name, frame, code) => {
+    const connection = await viewer();
+    const reply = await plane.send('viewer', connection, frame);
+    expect(ControlToViewerFrame.parse(reply)).toMatchObject({ type: 'error', code });
+    expect(Buffer.byteLength(JSON.stringify(reply))).toBeLessThan(FRAME_MAX_BYTES);
+    expect(await plane.send('viewer', connection, { type: 'ping', ts: 1 })).toMatchObject({ type: 'pong', ts: 1 });
+  });
+
+  test.each(odd)('%s: the same to a runner', async (_name, frame, code) => {
+    const connection = {
+      id: 'r',
+      authorizer: { tenantId: 'acme', sessionId: 'ses_99999999999999999999999999', epoch: '1' },
+    };
+    const reply = await plane.send('runner', connection, frame === 'attached' ? { type: 'welcome' } : frame);
+    expect(ControlToRunnerFrame.parse(reply)).toMatchObject({ type: 'error', code });
+    expect(await plane.send('runner', connection, { type: 'ping', ts: 1 })).toMatchObject({ type: 'pong' });
+  });
+
+  test('name the session where there is one', async () => {
+    const connection = await viewer();
+    const sessionId = 'ses_99999999999999999999999999';
+    expect(
+      await plane.send('viewer', connection, {
+        type: 'attach',
+        sessionId,
+        viewerId: 'viewer',
+        mode: 'watch',
+        cols: 80,
+        rows: 24,
+      }),
+    ).toMatchObject({ type: 'error', code: 'not_found', sessionId });
+  });
+
+  test('of a connection without identity are refused', async () => {
+    const nobody = { id: 'x', authorizer: {} };
+    for (const api of ['viewer', 'runner'] as const)
+      expect(await plane.send(api, nobody, { type: 'ping', ts: 1 })).toMatchObject({ code: 'invalid_credential' });
+  });
+
+  test('an event nested deeper than any is refused as a batch, not as weather', async () => {
+    const { connection, ref, capability } = await runner();
+    const batch = batchOf(ref, 1, [{ type: 'provider_message', role: 'assistant', text: 'x' }]);
+    const text = JSON.stringify({ type: 'runner_events', capability, ...batch });
+    const deep = text.replace('"text":"x"', `"text":${'['.repeat(12_000)}${']'.repeat(12_000)}`);
+    expect(await plane.send('runner', connection, deep)).toMatchObject({ type: 'nack', reason: 'invalid' });
+    expect(await plane.send('runner', connection, text)).toMatchObject({ type: 'ack', ackedRseq: 1 });
+  });
+});
+
+describe('a session from hello to its end', () => {
+  test('is assigned, ingested, watched, typed into and closed', async () => {
+    const { connection, ref, capability, welcome, assign } = await runner();
+    expect(welcome).toMatchObject({ type: 'welcome', sessions: [{ sessionId: ref.sessionId, open: true }] });
+    expect(assign.config).toMatchObject({ provider: 'shell', buildId: 'shell-1', endWhenDone: true });
+    expect(JSON.stringify(assign)).not.toContain('SECRET-PROMPT');
+    expect(await plane.http('POST', '/api/runner/credentials', { token: capability })).toMatchObject({
+      status: 200,
+      body: { model: { kind: 'none' }, inputs: { prompt: 'echo SECRET-PROMPT' } },
+    });
+    const batch = { type: 'runner_events', capability, ...batchOf(ref, 1, toRunning) };
+    expect(await plane.send('runner', connection, batch)).toMatchObject({ type: 'ack', ackedRseq: 3, headSeq: 4 });
+    expect(await plane.send('runner', connection, batch)).toMatchObject({ type: 'ack', ackedRseq: 3, headSeq: 4 });
+
+    const watching = await viewer();
+    const attached = ControlToViewerFrame.parse(
+      await plane.send('viewer', watching, {
+        type: 'attach',
+        sessionId: ref.sessionId,
+        viewerId: 'page',
+        mode: 'control',
+        cols: 80,
+        rows: 24,
+      }),
+    );
+    if (attached.type !== 'attached') throw new Error('not attached');
+    expect(attached).toMatchObject({ live: true, mode: 'control', head: { seq: 4 }, session: { state: 'running' } });
+    const toRunner = () => plane.posts.filter(({ connectionId }) => connectionId === connection.id);
+    expect(toRunner().slice(-2)).toMatchObject([{ frame: { type: 'viewers' } }, { frame: { type: 'attach' } }]);
+
+    await plane.send('viewer', watching, {
+      type: 'input',
+      sessionId: ref.sessionId,
+      viewerId: 'page',
+      view: attached.view,
+      controlTerm: attached.controlTerm,
+      inputSeq: 1,
+      data: 'ls\r',
+    });
+    expect(ControlToRunnerFrame.parse(toRunner().at(-1)?.frame)).toMatchObject({ type: 'input', data: 'ls\r' });
+
+    await plane.send('runner', connection, {
+      type: 'terminal_output',
+      capability,
+      sessionId: ref.sessionId,
+      epoch: 1,
+      agentId: assign.config.agentId,
+      stream: 'stdout',
+      offset: 0,
+      sizeRev: 1,
+      cols: 80,
+      rows: 24,
+      seq: 1,
+      ts: 1,
+      data: 'file.txt\r\n',
+      viewersRev: 1,
+    });
+    const toPage = () => plane.posts.filter(({ connectionId }) => connectionId === watching.id);
+    expect(ControlToViewerFrame.parse(toPage().at(-1)?.frame)).toMatchObject({
+      type: 'terminal_output',
+      data: 'file.txt\r\n',
+    });
+    expect(JSON.stringify(toPage())).not.toContain(capability);
+
+    expect(
+      (await plane.http('POST', `/api/sessions/${ref.sessionId}/input`, { token, body: { data: 'pwd', submit: true } }))
+        .status,
+    ).toBe(202);
+    expect(toRunner().at(-1)?.frame).toMatchObject({ type: 'input', source: 'api', data: 'pwd', submit: true });
+    expect((await plane.http('POST', `/api/sessions/${ref.sessionId}/stop`, { token, body: {} })).status).toBe(202);
+    expect(toRunner().at(-1)?.frame).toMatchObject({ type: 'desired', desired: 'stop', rev: 1 });
+
+    const ending = [state('running', 'stopping'), state('stopping', 'completed')];
+    const last = { type: 'runner_events', capability, ...batchOf(ref, 4, ending) };
+    expect(await plane.send('runner', connection, last)).toMatchObject({ type: 'ack', ackedRseq: 5 });
+    expect(await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).toMatchObject({
+      body: { state: 'completed', desired: 'stop' },
+    });
+    const page = await plane.http('GET', `/api/sessions/${ref.sessionId}/events`, { token });
+    const events = z.array(z.looseObject({ seq: z.int(), type: z.string() })).parse(page.body.events);
+    expect(events.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(
+      await plane.http('POST', `/api/sessions/${ref.sessionId}/input`, { token, body: { data: 'x' } }),
+    ).toMatchObject({
+      status: 409,
+      body: { code: 'session_ended' },
+    });
+    expect((await plane.http('POST', '/api/runner/credentials', { token: capability })).body.code).toBe('stale_epoch');
+  });
+
+  test('a viewer whose connection is gone is dropped, and the runner learns of it', async () => {
+    const { connection, ref, capability } = await runner();
+    const gone = await viewer(`gone-${ref.sessionId}`);
+    const attach = { type: 'attach', sessionId: ref.sessionId, viewerId: 'page', mode: 'watch', cols: 80, rows: 24 };
+    await plane.send('viewer', gone, attach);
+    await plane.send('runner', connection, {
+      type: 'head',
+      capability,
+      sessionId: ref.sessionId,
+      epoch: 1,
+      offset: 1,
+      seq: 1,
+    });
+    expect(plane.posts.at(-1)).toMatchObject({ connectionId: connection.id, frame: { type: 'viewers', viewers: [] } });
+  });
+
+  test('connections that end are forgotten', async () => {
+    const { connection, ref } = await runner();
+    const watching = await viewer();
+    const attach = { type: 'attach', sessionId: ref.sessionId, viewerId: 'page', mode: 'watch', cols: 80, rows: 24 };
+    expect(await plane.send('viewer', watching, attach)).toMatchObject({ live: true });
+    await plane.disconnect('viewer', watching);
+    expect(plane.posts.at(-1)).toMatchObject({ frame: { type: 'viewers', viewers: [] } });
+    await plane.disconnect('runner', connection);
+    expect(await plane.send('viewer', watching, attach)).toMatchObject({ live: false });
+    const runners = await plane.http('GET', '/api/runners', { token });
+    expect(JSON.stringify(runners.body)).toContain('"state":"disconnected"');
+  });
+
+  test('capability of one session in the connection of another: refused', async () => {
+    const [one, two] = [await runner(), await runner()];
+    const batch = { type: 'runner_events', capability: one.capability, ...batchOf(one.ref, 1, toRunning) };
+    expect(await plane.send('runner', two.connection, batch)).toMatchObject({ type: 'error', code: 'forbidden' });
+    expect(await plane.http('GET', `/api/sessions/${one.ref.sessionId}`, { token })).toMatchObject({
+      body: { state: 'created' },
+    });
+  });
+});
+
+describe('functions without a caller', () => {
+  test('the stream of events brings news to whoever watches', async () => {
+    const { ref } = await runner();
+    const watching = await viewer();
+    const attach = { type: 'attach', sessionId: ref.sessionId, viewerId: 'page', mode: 'watch', cols: 80, rows: 24 };
+    await plane.send('viewer', watching, attach);
+    const event = {
+      v: 1,
+      ...ref,
+      epoch: 1,
+      rseq: 1,
+      ts: 1,
+      offset: 0,
+      seq: 2,
+      type: 'provider_message',
+      role: 'assistant',
+      text: 'news',
+    };
+    const text = (value: string) => ({ S: value });
+    const number = (value: number) => ({ N: String(value) });
+    const image = {
+      pk: text(`T#acme#S#${ref.sessionId}`),
+      sk: text('SEG#000000000002'),
+      epoch: number(1),
+      firstRseq: number(1),
+      lastRseq: number(1),
+      firstSeq: number(2),
+      lastSeq: number(2),
+      digest: text('d'),
+      committedAtMs: number(1),
+      events: text(JSON.stringify([event])),
+    };
+    await plane.invoke('fan-out-events', {
+      Records: [
+        { eventName: 'INSERT', dynamodb: { NewImage: image } },
+        { eventName: 'REMOVE', dynamodb: { OldImage: image } },
+      ],
+    });
+    const news = plane.posts.filter(({ frame }) => frame.type === 'session_event');
+    expect(news).toMatchObject([{ connectionId: watching.id, frame: { event: { text: 'news' } } }]);
+  });
+
+  test('a task that stopped fails its session, once', async () => {
+    const { ref } = await runner();
+    const { body } = await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token });
+    const event = {
+      source: 'aws.ecs',
+      'detail-type': 'ECS Task State Change',
+      detail: {
+        taskArn: body.taskArn,
+        lastStatus: 'STOPPED',
+        startedBy: `acme/${ref.sessionId}/1`,
+        stoppedReason: 'Essential container in task exited',
+        version: 7,
+        containers: [{ exitCode: 137 }],
+        overrides: { containerOverrides: [{ environment: [{ name: 'CONTROL_PLANE_TOKEN', value: 'x' }] }] },
+      },
+    };
+    expect(await plane.invoke('task-events', event)).toEqual({ outcome: 'closed' });
+    expect(await plane.invoke('task-events', event)).toEqual({ outcome: 'ignored' });
+    expect(await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).toMatchObject({
+      body: { state: 'failed', reason: { code: 'runner_lost' } },
+    });
+  });
+
+  test('the reaper looks and leaves what lives', async () => {
+    const { ref } = await runner();
+    expect(await plane.invoke('reap', {})).toMatchObject({ closed: 0, failed: 0 });
+    expect((await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).body.state).toBe('created');
+  });
+
+  test('a tenant that is no tenant is not made', async () => {
+    await expect(plane.bootstrap('ACME#S#x')).rejects.toThrow('ZodError');
+  });
+});
