@@ -26,6 +26,7 @@ const READY_TIMEOUT_MS = 60_000;
 const CLI_TIMEOUT_MS = 90_000;
 const OUTPUT_KEPT_CHARS = 200_000;
 const POLL_MS = 25;
+const LOG_SHOWN_CHARS = 2_000;
 
 /** Where a village answers, and the token of its command line. */
 export interface Endpoint {
@@ -79,6 +80,8 @@ export interface TestVillage {
   addFakeClaude(version: string, script: string): string;
   /** Live processes that belong to this village, its own one included. */
   processes(): { pid: number; command: string }[];
+  /** What runners logged, the end of each: for messages of tests that fail. */
+  taskLogs(): string;
   /** A git repository with one commit, made when first asked for; returns its path. */
   repository(name: string, files?: Readonly<Record<string, string>>): string;
   close(): Promise<void>;
@@ -168,6 +171,11 @@ const runCommand = (env: Record<string, string>, cwd: string, args: readonly str
     child.stdin?.end();
   });
 
+const readLogs = (folder: string): string =>
+  (existsSync(folder) ? readdirSync(folder) : [])
+    .map((name) => `${name}: ${readFileSync(join(folder, name), 'utf8').slice(-LOG_SHOWN_CHARS)}`)
+    .join('\n');
+
 const linkRealClis = (cliCache: string): void => {
   mkdirSync(cliCache, { recursive: true });
   const real = join(defaultCliCache(), `claude_code@${CLAUDE_VERSION}`);
@@ -245,6 +253,7 @@ export const testVillage = (): TestVillage => {
       return file;
     },
     processes: () => processesAt(root),
+    taskLogs: () => readLogs(join(dataDir, 'tasks')),
     repository: (name, files = { 'README.md': 'hello\n' }) =>
       makeRepository(join(root, 'repositories', name), join(root, 'home'), files),
     async close() {
