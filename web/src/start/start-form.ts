@@ -42,6 +42,16 @@ export const DEMO_SCENARIO = `{
 }
 `;
 
+/** A scripted model answers prompts: without one the demo would wait for its person. */
+const DEMO_PROMPT = 'Look around, then add a greeting.';
+
+/** What choosing a model changes: the demo brings its prompt where there is none, and takes it along when it is left. */
+export const choosingModel = (form: StartForm, model: string): Partial<StartForm> => {
+  if (model === form.model) return {};
+  if (model === 'scripted') return { model, ...(form.prompt === '' ? { prompt: DEMO_PROMPT } : {}) };
+  return { model, ...(form.prompt === DEMO_PROMPT ? { prompt: '' } : {}) };
+};
+
 export const EMPTY_FORM: StartForm = {
   repository: '',
   ref: '',

@@ -10,7 +10,14 @@ import { Field } from './field.tsx';
 import { ProviderChoice } from './provider-choice.tsx';
 import { ScenarioEditor } from './scenario-editor.tsx';
 import { type FormPartProps, RepositoryFields, TaskFields } from './start-fields.tsx';
-import { EMPTY_FORM, type FieldErrors, fieldOfPath, readStartForm, type StartForm } from './start-form.ts';
+import {
+  choosingModel,
+  EMPTY_FORM,
+  type FieldErrors,
+  fieldOfPath,
+  readStartForm,
+  type StartForm,
+} from './start-form.ts';
 import { useStart } from './use-start.ts';
 
 const MODEL_WORDS = (model: string, hasKey: boolean): string => {
@@ -93,8 +100,9 @@ const AgentFields = ({ form, set, errors }: FormPartProps) => {
   const [choseModel, setChoseModel] = useState(false);
   const wantsDemo = me.data?.modelKey === false && models.includes('scripted') && !choseModel;
   useEffect(() => {
-    if (wantsDemo) set({ model: 'scripted' });
-    else if (!models.includes(form.model)) set({ model: models[0] ?? 'default' });
+    const model = wantsDemo ? 'scripted' : form.model;
+    const change = choosingModel(form, models.includes(model) ? model : (models[0] ?? 'default'));
+    if (Object.keys(change).length > 0) set(change);
   });
   return (
     <div className="space-y-5">
@@ -145,7 +153,7 @@ const AgentFields = ({ form, set, errors }: FormPartProps) => {
                 value={form.model}
                 onChange={(event) => {
                   setChoseModel(true);
-                  set({ model: event.target.value });
+                  set(choosingModel(form, event.target.value));
                 }}
               >
                 {models.map((model) => (

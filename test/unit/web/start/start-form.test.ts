@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { StartSessionBody } from '../../../../shared/http.ts';
 import { TERMINAL_DEFAULT } from '../../../../shared/limits.ts';
 import {
+  choosingModel,
   DEMO_SCENARIO,
   EMPTY_FORM,
   fieldOfPath,
@@ -136,5 +137,21 @@ describe('submissions', () => {
     expect(recallStart(store, 's2')).toBeNull();
     for (const key of kept.keys()) kept.set(key, '{"provider":"other"}');
     expect(recallStart(store, 's1')).toBeNull();
+  });
+});
+
+describe('choosing a model', () => {
+  const form = { ...EMPTY_FORM, model: 'default' };
+  it('the demo brings a prompt where there is none and takes it along again', () => {
+    const demo = { ...form, ...choosingModel(form, 'scripted') };
+    expect(demo).toMatchObject({ model: 'scripted', prompt: expect.stringContaining('greeting') });
+    expect({ ...demo, ...choosingModel(demo, 'default') }).toEqual(form);
+  });
+  it("a person's own prompt stays", () => {
+    const own = { ...form, prompt: 'mine' };
+    expect({ ...own, ...choosingModel(own, 'scripted') }.prompt).toBe('mine');
+  });
+  it('choosing what is chosen changes nothing', () => {
+    expect(choosingModel(form, 'default')).toEqual({});
   });
 });
