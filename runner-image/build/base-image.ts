@@ -1,9 +1,10 @@
 /** The base of the image: the real one where it can be pulled, else a stand-in of Debian, the Node that runs us, and npm. */
+import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RunProgram, runOrThrow } from './run-program.ts';
-import { STAND_IN_BASE, type Storage } from './storage.ts';
+import type { Storage } from './storage.ts';
 import { missingTools, STAND_IN_TOOLS, skippedLine } from './tools.ts';
 
 export interface BaseOptions {
@@ -35,7 +36,7 @@ ADD debian.tar /
 COPY node /usr/local/bin/node
 COPY package /usr/local/lib/node_modules/npm
 COPY trust/ ${TRUST_FOLDER}/
-COPY npmrc /usr/local/etc/npmrc
+COPY npmrc /usr/local/lib/node_modules/npm/npmrc
 RUN cat ${TRUST_FOLDER}/* > /usr/local/share/build-trust.crt \\
   && ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm \\
   && ln -s ../lib/node_modules/npm/bin/npx-cli.js /usr/local/bin/npx \\
@@ -43,6 +44,15 @@ RUN cat ${TRUST_FOLDER}/* > /usr/local/share/build-trust.crt \\
   && node --version && npm --version
 CMD ["node"]
 `;
+
+/** npm's built-in configuration: unlike the global one it counts wherever `--prefix` points. */
+const NPMRC = 'cafile=/usr/local/share/build-trust.crt\nupdate-notifier=false\n';
+
+/** The base where the real one cannot be pulled; the name says what it is, and changes with what it is made of. */
+export const STAND_IN_BASE = `localhost/agent-village-stand-in-base:do-not-publish-${createHash('sha256')
+  .update([DOCKERFILE, NPMRC, NPM_VERSION, process.version].join('\0'))
+  .digest('hex')
+  .slice(0, 12)}`;
 
 /** What this machine trusts belongs into the stand-in, never into the Dockerfile: the real base knows nothing of it. */
 const copyTrust = (dir: string): void => {
@@ -68,7 +78,7 @@ const makeStandIn = async ({ storage, run, say }: BaseOptions): Promise<void> =>
     await step('tar', ['--extract', '--gzip', '--file', `npm-${NPM_VERSION}.tgz`], NPM_TIMEOUT_MS);
     copyFileSync(process.execPath, join(dir, 'node'));
     copyTrust(dir);
-    writeFileSync(join(dir, 'npmrc'), 'cafile=/usr/local/share/build-trust.crt\nupdate-notifier=false\n');
+    writeFileSync(join(dir, 'npmrc'), NPMRC);
     writeFileSync(join(dir, 'Dockerfile'), DOCKERFILE);
     await step('buildah', ['build', '--squash', '--tag', STAND_IN_BASE, '.'], COMMIT_TIMEOUT_MS);
   } finally {

@@ -101,4 +101,9 @@ const main = async (): Promise<void> => {
   );
 };
 
-if (import.meta.main) await main();
+if (import.meta.main)
+  await main().catch((error: unknown) => {
+    // A step that failed has told its lines already; a stack of ours says nothing more.
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  });

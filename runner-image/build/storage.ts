@@ -4,8 +4,6 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
 export const IMAGE = 'localhost/agent-village-runner:local';
-/** The base where the real one cannot be pulled; its name says that it is never to be published. */
-export const STAND_IN_BASE = 'localhost/agent-village-stand-in-base:do-not-publish';
 
 export interface Storage {
   readonly dir: string;

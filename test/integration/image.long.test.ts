@@ -1,7 +1,7 @@
 /** The runner's image, built from its Dockerfile, as the runner of a real village. Long: a cold build takes minutes. */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { openStorage, podmanArguments } from '../../runner-image/build/storage.t
 import { BUILD_TOOLS, missingTools, RUN_TOOLS, SYSTEM_FOLDERS } from '../../runner-image/build/tools.ts';
 import { EventPage, SessionDiff, SessionStarted } from '../../shared/http.ts';
 import { SessionView } from '../../shared/session.ts';
-import { type TestVillage, testVillage, until } from '../fakes/village.ts';
+import { CLAUDE_VERSION, realClaude, type TestVillage, testVillage, until } from '../fakes/village.ts';
 
 const BUILD_TIMEOUT_MS = 20 * 60_000;
 const SESSION_TIMEOUT_MS = 120_000;
@@ -27,6 +27,7 @@ const reasonToSkip = (): string | undefined => {
 const skipped = reasonToSkip();
 if (skipped !== undefined) console.log(`image as a runner: skipped, ${skipped}`);
 
+const claude = skipped === undefined ? realClaude() : undefined;
 const storage = openStorage();
 const tag = `localhost/agent-village-runner:test-${randomBytes(4).toString('hex')}`;
 const image = `${tag}-repository`;
@@ -45,27 +46,29 @@ const containers = async (): Promise<string[]> =>
   (await podman('ps', '--all', '--quiet', '--filter', `ancestor=${image}`)).split('\n').filter((line) => line !== '');
 const volumes = async (): Promise<string[]> => (await podman('volume', 'ls', '--quiet')).trim().split('\n').sort();
 
-/** The built image with a repository in it, since tasks are given no folder of the machine. */
+/** The built image with a repository in it, since tasks are given no folder of the machine, and the cached Claude Code, which is not downloaded again. */
 const addRepository = async (): Promise<void> => {
   const context = mkdtempSync(join(tmpdir(), 'village-context-'));
+  const commit = 'git -c user.name=t -c user.email=t@example.invalid commit -qm first';
   try {
     const dockerfile = [
       `FROM ${tag}`,
       'USER 0',
-      `RUN git init -q -b main ${REPOSITORY} && cd ${REPOSITORY} && echo hello > README.md && git add .` +
-        ' && git -c user.name=t -c user.email=t@example.invalid commit -qm first && chown -R 10001 /srv',
+      `RUN git init -q -b main ${REPOSITORY} && cd ${REPOSITORY} && echo hello > README.md && git add . && ${commit}`,
+      'RUN chown -R 10001 /srv',
+      ...(claude === undefined ? [] : ['COPY --from=claude . /opt/village/clis/claude_code/']),
       'USER 10001:10001',
     ];
-    mkdirSync(join(context, 'empty'));
     writeFileSync(join(context, 'Dockerfile'), `${dockerfile.join('\n')}\n`);
-    await run('buildah', ['build', '--format', 'docker', '--tag', image, context]);
+    const named = claude === undefined ? [] : ['--build-context', `claude=${claude.split('/node_modules/')[0]}`];
+    await run('buildah', ['build', '--format', 'docker', ...named, '--tag', image, context]);
   } finally {
     rmSync(context, { recursive: true, force: true });
   }
 };
 
-const startSession = async (prompt?: string): Promise<string> => {
-  const body = { provider: 'shell', repository: { url: REPOSITORY }, ...(prompt === undefined ? {} : { prompt }) };
+const startSession = async (more: Readonly<Record<string, unknown>> = {}): Promise<string> => {
+  const body = { provider: 'shell', repository: { url: REPOSITORY }, ...more };
   const answer = await village.api('POST', '/api/sessions', body);
   expect(answer).toMatchObject({ status: 201 });
   return SessionStarted.parse(answer.body).sessionId;
@@ -97,16 +100,17 @@ describe.skipIf(skipped !== undefined)(
     }, BUILD_TIMEOUT_MS);
     afterAll(async () => {
       await village?.close();
-      await podman('rmi', '--force', image, tag);
+      // A build that failed left no image to remove, and its own error is the one to see.
+      await podman('rmi', '--force', image, tag).catch(() => {});
     });
 
     it(
       'completes a shell session, without any right and on a read-only root',
       async () => {
         const before = await volumes();
-        const sessionId = await startSession(
-          '{ id -u; touch /app/made; grep -E "^(CapEff|NoNewPrivs)" /proc/self/status; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max; } > seen.txt 2>&1',
-        );
+        const limits = '/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max';
+        const look = `id -u; touch /app/made; grep -E "^(CapEff|NoNewPrivs)" /proc/self/status; cat ${limits}`;
+        const sessionId = await startSession({ prompt: `{ ${look}; } > seen.txt 2>&1` });
         const { head } = await reaches(sessionId, 'completed');
         const diff = SessionDiff.parse((await village.api('GET', `/api/sessions/${sessionId}/diff`)).body);
         expect(diff.files).toMatchObject([{ path: 'seen.txt', status: 'added' }]);
@@ -123,6 +127,26 @@ describe.skipIf(skipped !== undefined)(
         expect(events.findLast(({ type }) => type === 'usage_tick')).toMatchObject({ final: true });
         await noContainer();
         expect(await volumes()).toEqual(before);
+      },
+      SESSION_TIMEOUT_MS + 30_000,
+    );
+
+    it.skipIf(claude === undefined)(
+      'runs the real Claude Code on a scripted model',
+      async () => {
+        expect((await village.command('builds', 'add', `claude_code@${CLAUDE_VERSION}`)).code).toBe(0);
+        const write = { path: 'src/a.ts', content: 'export const a = 1;\n' };
+        const sessionId = await startSession({
+          provider: 'claude_code',
+          model: 'scripted',
+          scenario: { turns: [{ steps: [{ write }, { run: 'id -u > uid.txt' }, { say: 'Done.' }] }] },
+          prompt: 'go',
+        });
+        await reaches(sessionId, 'completed');
+        const diff = SessionDiff.parse((await village.api('GET', `/api/sessions/${sessionId}/diff`)).body);
+        expect(diff.files.map(({ path }) => path)).toEqual(['src/a.ts', 'uid.txt']);
+        expect(diff.patch).toContain('+10001\n');
+        await noContainer();
       },
       SESSION_TIMEOUT_MS + 30_000,
     );

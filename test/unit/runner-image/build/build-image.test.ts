@@ -2,9 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { STAND_IN_BASE } from '../../../../runner-image/build/base-image.ts';
 import { baseOf, buildImage } from '../../../../runner-image/build/build-image.ts';
 import type { RunProgram } from '../../../../runner-image/build/run-program.ts';
-import { defaultStorageDir, openStorage, STAND_IN_BASE } from '../../../../runner-image/build/storage.ts';
+import { defaultStorageDir, openStorage } from '../../../../runner-image/build/storage.ts';
 import { missingTools, skippedLine } from '../../../../runner-image/build/tools.ts';
 
 let dir: string;
