@@ -122,7 +122,8 @@ export class RunnerTasks extends Construct {
           readonlyRootFilesystem: true,
           mountPoints: WRITABLE.map(({ name, path }) => ({ sourceVolume: name, containerPath: path, readOnly: false })),
           environment: Object.entries(spec.environment).map(([name, value]) => ({ name, value })),
-          linuxParameters: { capabilities: { drop: [...DROPPED_CAPABILITIES] } },
+          /** Node as first process does not reap orphans: each would stay a zombie and count against the pids. */
+          linuxParameters: { initProcessEnabled: true, capabilities: { drop: [...DROPPED_CAPABILITIES] } },
           ulimits: [{ name: 'nofile', softLimit: OPEN_FILES, hardLimit: OPEN_FILES }],
           stopTimeout: spec.stopTimeoutSec,
           logConfiguration: {

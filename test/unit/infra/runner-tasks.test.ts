@@ -60,6 +60,10 @@ describe('task definition of the runner', () => {
     for (const dangerous of ['NET_RAW', 'MKNOD', 'SYS_CHROOT', 'SETFCAP']) expect(drop).toContain(dangerous);
   });
 
+  it('has a first process that reaps orphans', () => {
+    expect(container).toMatchObject({ LinuxParameters: { InitProcessEnabled: true } });
+  });
+
   it('runs a digest, not a tag', () => {
     expect(JSON.stringify(container?.Image)).toMatch(/"@",\{"Ref":"RunnerImageDigest"\}/);
   });
