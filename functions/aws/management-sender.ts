@@ -92,7 +92,8 @@ export const managementSender = <F>(client: ApiGatewayManagementApiClient): Conn
       const { status, errorType } = await send(to, path, headers, body);
       if (status >= 200 && status < 300) return 'sent';
       if (status === 410) return 'gone';
-      if (status === 429) return 'slow';
+      /** The service's own failures as well: this frame is lost for one viewer, which sees the gap, and not for the others. */
+      if (status === 429 || status >= 500) return 'slow';
       if (status === 413) return 'too_large';
       throw new Error(`a post was answered with ${status} ${errorType}`);
     },

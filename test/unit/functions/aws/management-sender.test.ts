@@ -89,6 +89,8 @@ describe('managementSender', () => {
   it.each([
     [410, 'gone'],
     [429, 'slow'],
+    [500, 'slow'],
+    [503, 'slow'],
     [413, 'too_large'],
   ])('reads %i as %s', async (status, result) => {
     const { endpoint } = await listen(() => status);
