@@ -110,6 +110,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
       if (isOver()) throw new PtyError('exited', 'the program has ended');
       if (pty._socket.writableLength + bytes.length > PTY_INPUT_QUEUE_MAX_BYTES)
         throw new PtyError('input_full', 'the program does not read its input');
+      pump.noteInput();
       pty._socket.write(bytes);
     },
     resize(cols, rows) {

@@ -20,6 +20,8 @@ export interface OutputSink {
 export interface OutputPump {
   readonly buffer: OutputBuffer;
   push(bytes: Buffer): void;
+  /** The program got input: what it prints next is an echo, and waits for nothing. */
+  noteInput(): void;
   /** Reports the exit after the last byte, once per attach. */
   end(report: ExitReport): void;
   /** Throws PtyError offset_gone when `fromOffset` was acknowledged away or is not reached yet. */
@@ -36,9 +38,11 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
   let isExitSent = false;
   let lastSendMs = Number.NEGATIVE_INFINITY;
   let isScheduled = false;
+  let isImmediate = false;
 
   const send = (): void => {
     isScheduled = false;
+    isImmediate = false;
     if (sink === undefined) return;
     while (sentOffset < buffer.endOffset) {
       const pieces = buffer.from(sentOffset, PTY_OUTPUT_PIECE_MAX_BYTES);
@@ -60,12 +64,18 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
       buffer.append(bytes);
       if (sink === undefined) return;
       if (buffer.endOffset - sentOffset >= PTY_OUTPUT_PIECE_MAX_BYTES) send();
-      else if (!isScheduled) {
+      else if (!isImmediate && clock.monotonicMs() - lastSendMs > PTY_COALESCE_MS) {
+        // An echo leaves in the same turn of the loop, with what was gathered before it; bulk output is gathered.
         isScheduled = true;
-        // A lone keystroke's echo leaves in the same turn of the loop; bulk output is gathered.
-        if (clock.monotonicMs() - lastSendMs > PTY_COALESCE_MS) setImmediate(sendIfStillDue);
-        else clock.after(PTY_COALESCE_MS, sendIfStillDue);
+        isImmediate = true;
+        setImmediate(sendIfStillDue);
+      } else if (!isScheduled) {
+        isScheduled = true;
+        clock.after(PTY_COALESCE_MS, sendIfStillDue);
       }
+    },
+    noteInput() {
+      lastSendMs = Number.NEGATIVE_INFINITY;
     },
     end(report) {
       exit = report;

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { outputPump } from '../../../../runner-image/src/pty-host/output-pump.ts';
+import { PTY_COALESCE_MS } from '../../../../shared/limits.ts';
+import { manualClock } from '../stream/manual-clock.ts';
+
+const immediate = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+const setup = () => {
+  const { clock, move } = manualClock();
+  const pump = outputPump(1, clock);
+  const sent: string[] = [];
+  pump.attach(
+    { output: (_handle, _offset, pieces) => void sent.push(Buffer.concat([...pieces]).toString()), exit() {} },
+    0,
+  );
+  const push = async (text: string): Promise<void> => {
+    pump.push(Buffer.from(text));
+    await immediate();
+  };
+  move(PTY_COALESCE_MS + 1);
+  return { pump, sent, push, move };
+};
+
+describe('outputPump', () => {
+  it('gathers what follows other output closely', async () => {
+    const { sent, push, move } = setup();
+    await push('a');
+    await push('b');
+    await push('c');
+    expect(sent).toEqual(['a']);
+    move(PTY_COALESCE_MS);
+    expect(sent).toEqual(['a', 'bc']);
+  });
+
+  it('lets an echo leave at once, however close it follows the one before', async () => {
+    const { pump, sent, push } = setup();
+    await push('a');
+    pump.noteInput();
+    await push('b');
+    expect(sent).toEqual(['a', 'b']);
+    await push('c');
+    expect(sent).toEqual(['a', 'b']);
+  });
+
+  it('does not hold an echo back behind output that waits for its time', async () => {
+    const { pump, sent, push, move } = setup();
+    await push('a');
+    await push('b');
+    pump.noteInput();
+    await push('c');
+    expect(sent).toEqual(['a', 'bc']);
+    move(PTY_COALESCE_MS);
+    expect(sent).toEqual(['a', 'bc']);
+  });
+});
