@@ -26,14 +26,22 @@ export interface TypingOptions {
 
 /** Keystrokes within this time make one `input_received`. */
 const GATHER_MS = 5_000;
+/**
+ * An acknowledgement says up to where: it follows the echo instead of going before it on the same line, and one serves a burst of keys.
+ * A viewer sends again after 400 ms at the earliest.
+ */
+const ACK_AFTER_MS = 25;
 
 export class Typing {
   readonly #options: TypingOptions;
   readonly #order = new InputOrder();
   readonly #gathered = new Map<string, { source: 'viewer' | 'api'; sizeBytes: number }>();
+  /** The latest of each viewer and term. */
+  readonly #acks = new Map<string, InputReply & { kind: 'ack' }>();
   #keyboard: Keyboard | null = null;
   #cancelExpiry: (() => void) | null = null;
   #cancelGather: (() => void) | null = null;
+  #cancelAcks: (() => void) | null = null;
 
   constructor(options: TypingOptions) {
     this.#options = options;
@@ -60,12 +68,20 @@ export class Typing {
   end(): void {
     this.#keyboard = null;
     this.#cancelExpiry?.();
+    this.#sendAcks();
     this.#tellGathered();
   }
 
   #perform({ deliver, replies }: InputOutcome): void {
     for (const frame of deliver) this.#type(frame);
-    for (const reply of replies) this.#reply(reply);
+    for (const reply of replies) {
+      if (reply.kind === 'ack') this.#ackLater(reply);
+      else {
+        // In the order they were decided: what a reset follows was delivered.
+        this.#sendAcks();
+        this.#reply(reply);
+      }
+    }
     this.#armExpiry();
   }
 
@@ -93,6 +109,18 @@ export class Typing {
     log.warn('input could not be typed', { viewerId: frame.viewerId, error });
     const message = error instanceof Error ? error.message : String(error);
     record({ type: 'alert_raised', code: 'input_lost', message: `Input was not taken: ${message}`.slice(0, 1_000) });
+  }
+
+  #ackLater(ack: InputReply & { kind: 'ack' }): void {
+    this.#acks.set(`${ack.viewerId} ${ack.controlTerm}`, ack);
+    this.#cancelAcks ??= this.#options.clock.after(ACK_AFTER_MS, () => this.#sendAcks());
+  }
+
+  #sendAcks(): void {
+    this.#cancelAcks?.();
+    this.#cancelAcks = null;
+    for (const ack of this.#acks.values()) this.#reply(ack);
+    this.#acks.clear();
   }
 
   #reply(reply: InputReply): void {

@@ -151,12 +151,21 @@ describe('Typing', () => {
     input(1, 'a');
     input(2, 'do it', true);
     expect(typed).toEqual(['a', '<do it>']);
-    expect(sent).toMatchObject([
-      { type: 'input_ack', inputSeq: 1 },
-      { type: 'input_ack', inputSeq: 2 },
+    expect(sent).toEqual([]);
+    clock.advance(25);
+    expect(sent).toMatchObject([{ type: 'input_ack', inputSeq: 2 }]);
+    input(3, 'b');
+    typing.onInput({ viewerId: 'view-b', source: 'viewer', controlTerm: 1, inputSeq: 1, data: 'x' });
+    expect(sent.slice(1)).toMatchObject([
+      { type: 'input_ack', inputSeq: 3, viewerId: 'view-a' },
+      { type: 'input_reset', reason: 'not_controller', viewerId: 'view-b' },
     ]);
+    input(4, 'c');
+    typing.end();
+    expect(sent.slice(3)).toMatchObject([{ type: 'input_ack', inputSeq: 4 }]);
+    typing.setKeyboard(keyboard);
     clock.advance(60_000);
-    expect(recorded).toEqual([{ type: 'input_received', viewerId: 'view-a', sizeBytes: 6, source: 'viewer' }]);
+    expect(recorded).toEqual([{ type: 'input_received', viewerId: 'view-a', sizeBytes: 8, source: 'viewer' }]);
   });
 
   it('refuses visibly while nothing runs, gives holes up after their time, and tells input that got lost', async () => {
