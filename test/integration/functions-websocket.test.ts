@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
+import type { EventDraft } from '../../shared/events.ts';
 import {
   ControlToRunnerFrame,
   ControlToViewerFrame,
@@ -11,6 +12,7 @@ import {
 import { FRAME_MAX_BYTES } from '../../shared/limits.ts';
 import { nextRunnerCredential } from '../../shared/runner-credential.ts';
 import { batchOf } from '../fakes/control-plane-ports.ts';
+import { fixture } from '../unit/shared/fixtures.ts';
 import { type Connection, type ControlPlane, startControlPlane, startedShell } from './functions-harness.ts';
 
 let plane: ControlPlane;
@@ -269,6 +271,69 @@ describe('a session from hello to its end', () => {
     expect(await plane.http('GET', `/api/sessions/${one.ref.sessionId}`, { token })).toMatchObject({
       body: { state: 'created' },
     });
+  });
+});
+
+describe('uploads', () => {
+  test('a grant takes exactly the body it was asked for, once, and the committed event makes it readable', async () => {
+    const { connection, ref, capability } = await runner();
+    const body = JSON.stringify(fixture('http', 'session-diff'));
+    const wish = {
+      kind: 'diff',
+      number: 1,
+      sizeBytes: Buffer.byteLength(body),
+      sha256Base64: createHash('sha256').update(body).digest('base64'),
+    };
+    const batch = { type: 'runner_events', capability, ...batchOf(ref, 1, []), uploads: [wish] };
+    const ack = ControlToRunnerFrame.parse(await plane.send('runner', connection, batch));
+    const grant = ack.type === 'ack' ? ack.grants[0] : undefined;
+    if (grant === undefined) throw new Error('nothing was granted');
+    const put = async (sent: string, over: Record<string, string> = {}) =>
+      (await fetch(grant.url, { method: 'PUT', headers: { ...grant.headers, ...over }, body: sent })).status;
+    expect(await put(body.replace('main', 'niam'))).toBe(400);
+    expect(await put(`${body} `, { 'content-length': String(wish.sizeBytes + 1) })).toBe(403);
+    expect(await put(body)).toBe(200);
+    expect(await put(body)).toBe(412);
+
+    const summary: EventDraft = {
+      type: 'diff_summary',
+      files: [],
+      fileCount: 2,
+      linesAdded: 4,
+      linesRemoved: 1,
+      truncated: false,
+      key: grant.key,
+    };
+    await plane.send('runner', connection, { type: 'runner_events', capability, ...batchOf(ref, 1, [summary]) });
+    const diff = await plane.http('GET', `/api/sessions/${ref.sessionId}/diff`, { token });
+    expect(diff).toMatchObject({ status: 200, body: fixture('http', 'session-diff') });
+  });
+
+  test('a stored chunk is listed with an address that gives its bytes', async () => {
+    const { connection, ref, capability } = await runner();
+    const body = 'gzipped';
+    const sha256Base64 = createHash('sha256').update(body).digest('base64');
+    const uploads = [{ kind: 'transcript', number: 0, sizeBytes: body.length, sha256Base64 }];
+    const wishing = { type: 'runner_events', capability, ...batchOf(ref, 1, []), uploads };
+    const ack = ControlToRunnerFrame.parse(await plane.send('runner', connection, wishing));
+    const grant = ack.type === 'ack' ? ack.grants[0] : undefined;
+    if (grant === undefined) throw new Error('nothing was granted');
+    expect((await fetch(grant.url, { method: 'PUT', headers: grant.headers, body })).status).toBe(200);
+    const chunk: EventDraft = {
+      type: 'transcript_chunk_stored',
+      number: 0,
+      firstOffset: 0,
+      endOffset: 50,
+      key: grant.key,
+      sizeBytes: body.length,
+      sha256: sha256(body),
+    };
+    await plane.send('runner', connection, { type: 'runner_events', capability, ...batchOf(ref, 1, [chunk]) });
+    const { body: transcript } = await plane.http('GET', `/api/sessions/${ref.sessionId}/transcript`, { token });
+    const [listed] = z.array(z.looseObject({ url: z.url() })).parse(transcript.chunks);
+    expect(await (await fetch(listed?.url ?? '')).text()).toBe(body);
+    const later = await plane.http('GET', `/api/sessions/${ref.sessionId}/transcript?from=1:50`, { token });
+    expect(later.body).toMatchObject({ chunks: [], live: true });
   });
 });
 

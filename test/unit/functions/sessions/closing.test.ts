@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
+import { reap } from '../../../../functions/sessions/reap.ts';
+import { setDesired } from '../../../../functions/sessions/set-desired.ts';
+import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
+import type { EventDraft } from '../../../../shared/events.ts';
+import { canMove } from '../../../../shared/session.ts';
+import { batchOf, controlPlanePorts, startedSession, USER } from '../../../fakes/control-plane-ports.ts';
+
+const state = (fromState: string, toState: string): EventDraft =>
+  ({ type: 'session_state_changed', fromState, toState, reason: null }) as EventDraft;
+const LADDER = ['created', 'preparing_workspace', 'starting_provider', 'running', 'stopping'] as const;
+const steps = (count: number) => LADDER.slice(1, count + 1).map((to, index) => state(LADDER[index] ?? '', to));
+const lost = { code: 'runner_lost', message: 'The task is gone.' };
+
+const setUp = async (count: number) => {
+  const ports = controlPlanePorts();
+  const ref = await startedSession(ports);
+  if (count > 0) await ingestBatch(ports, ref, batchOf(ref, 1, steps(count)));
+  return { ports, ref };
+};
+const closed = async (count: number, isStopAsked: boolean) => {
+  const { ports, ref } = await setUp(count);
+  if (isStopAsked) await setDesired(ports, ref, 'stop', USER);
+  expect(await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: null, reason: lost })).toBe(true);
+  const meta = await ports.sessions.meta(ref);
+  if (meta === null) throw new Error('no session');
+  return meta;
+};
+
+describe('an epoch that the control plane closes', () => {
+  test.each(LADDER.map((from, count) => [from, count] as const))(
+    'from %s fails with the reason',
+    async (from, count) => {
+      const meta = await closed(count, false);
+      expect(meta).toMatchObject({ state: 'failed', reason: lost });
+      expect(canMove(from, 'failed')).toBe(true);
+    },
+  );
+
+  test.each([
+    ['created', 0, 'completed'],
+    ['preparing_workspace', 1, 'failed'],
+    ['running', 3, 'failed'],
+    ['stopping', 4, 'completed'],
+  ] as const)('from %s after a stop was asked', async (from, count, to) => {
+    expect((await closed(count, true)).state).toBe(to);
+    expect(canMove(from, to)).toBe(true);
+  });
+
+  test('what was asked of it afterwards is told as it is', async () => {
+    const { ports, ref } = await setUp(3);
+    await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: null, reason: lost });
+    expect((await setDesired(ports, ref, 'stop', USER)).state).toBe('failed');
+    await expect(setDesired(ports, ref, 'pause', USER)).rejects.toMatchObject({ code: 'session_ended' });
+    expect(ports.runnerSender.posted).toEqual([]);
+  });
+
+  test('stop absorbs what comes after it', async () => {
+    const { ports, ref } = await setUp(3);
+    await setDesired(ports, ref, 'stop', USER);
+    await expect(setDesired(ports, ref, 'run', USER)).rejects.toMatchObject({ code: 'conflict' });
+    expect((await setDesired(ports, ref, 'stop', USER)).desired).toBe('stop');
+    expect((await ports.sessions.head(ref))?.desiredRev).toBe(1);
+  });
+});
+
+describe('the reaper', () => {
+  const onError = () => expect.unreachable();
+
+  test('waits for a runner that is suspect, then closes after a quarter of an hour of silence', async () => {
+    const { ports, ref } = await setUp(3);
+    await ports.db.write({
+      kind: 'update',
+      table: 'sessions',
+      key: { pk: `T#${ref.tenantId}#S#${ref.sessionId}`, sk: 'HEAD' },
+      set: { assignedAtMs: ports.clock.nowMs() },
+    });
+    ports.clock.advance(200_000);
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 0, closed: 0, failed: 0 });
+    ports.clock.advance(90_000);
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    ports.clock.advance(900_000);
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 1, failed: 0 });
+    expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'failed', reason: { code: 'runner_lost' } });
+    expect(ports.tasks.stopped).toHaveLength(1);
+  });
+
+  test('asks nothing of ECS while the lease holds', async () => {
+    const { ports, ref } = await setUp(0);
+    ports.clock.advance(179_000);
+    await ingestBatch(ports, ref, batchOf(ref, 1, []));
+    ports.clock.advance(60_000);
+    ports.tasks.status = async () => expect.unreachable();
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+  });
+
+  test('leaves a session whose lease was renewed while it looked', async () => {
+    const { ports, ref } = await setUp(0);
+    ports.clock.advance(181_000);
+    ports.tasks.status = async () => {
+      await ingestBatch(ports, ref, batchOf(ref, 1, []));
+      return { kind: 'stopped', why: 'a fact that came late', exitCode: 1 };
+    };
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect((await ports.sessions.meta(ref))?.state).toBe('created');
+  });
+});
