@@ -37,8 +37,15 @@ export const INPUT_MAX_HELD_FRAMES = 256;
 export const INPUT_MAX_BYTES = 8 * KIB;
 /** The same data as JSON, inside a frame that also carries a signed view of up to 1,000 characters. */
 export const INPUT_SERIALISED_MAX_BYTES = FRAME_MAX_BYTES - 2 * FRAME_ENVELOPE_BYTES;
+/** Input without an ack is sent again after this long, ever more rarely: the first time before INPUT_HOLE_MS gives a hole up. */
+export const INPUT_RESEND_FIRST_MS = 400;
+export const INPUT_RESEND_MAX_MS = 8_000;
+/** Frames of input sent again at once: the oldest open the way for the rest. */
+export const INPUT_RESEND_MAX_FRAMES = 32;
 export const HEAD_REPEAT_MS: readonly number[] = [500, 5_000];
 export const PING_INTERVAL_MS = 5 * 60_000;
+/** A ping without its pong for this long means that the line is dead though nobody said so. */
+export const PONG_DEADLINE_MS = 10_000;
 /** A viewer row without a ping for this long counts as gone. */
 export const VIEWER_EXPIRY_MS = 11 * 60_000;
 /** Viewers of one session; the next attach is refused with `too_many_viewers`. */
@@ -48,6 +55,10 @@ export const REDIAL_AFTER_MS = 110 * 60_000;
 export const REDIAL_JITTER_MS = 5 * 60_000;
 export const RECONNECT_BASE_MS = 250;
 export const RECONNECT_MAX_MS = 20_000;
+/** A viewer's dial that neither opens nor closes is given up. */
+export const VIEWER_DIAL_DEADLINE_MS = 15_000;
+/** A line that held this long was good: the next cut starts with a short wait again. */
+export const VIEWER_STABLE_MS = 10_000;
 export const TICKET_TTL_MS = 30_000;
 export const RUNNER_TOKEN_TTL_MS = 10 * 60_000;
 export const SIGN_IN_LINK_TTL_MS = 10 * 60_000;
@@ -85,6 +96,8 @@ export const TRANSCRIPT_CHUNK_UNWATCHED_BYTES = 1 * MIB;
 export const TRANSCRIPT_CHUNK_UNWATCHED_MS = 5 * 60_000;
 /** A stored chunk, compressed, keyframe included. */
 export const TRANSCRIPT_CHUNK_MAX_BYTES = 4 * MIB;
+/** JSON of one stored chunk; a compressed one may unpack to a multiple of its size, a bomb gets no further than this. */
+export const TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES = 8 * TRANSCRIPT_CHUNK_MAX_BYTES;
 export const UPLOAD_GRANTS_AHEAD = 4;
 export const UPLOAD_GRANT_TTL_MS = 15 * 60_000;
 /** Snapshot parts of one snapshot; a larger screen is cut from the oldest scrollback line. */
@@ -92,11 +105,19 @@ export const SNAPSHOT_MAX_PARTS = 64;
 /** Frames a viewer holds above its own offset before it asks for a snapshot. */
 export const VIEWER_HOLD_MAX_FRAMES = 512;
 export const VIEWER_HOLD_MS = 1_000;
+/** A re-attach that brought nothing is repeated after this long. */
+export const VIEWER_REATTACH_AGAIN_MS = 5 * VIEWER_HOLD_MS;
+/** Snapshots a viewer puts together at once: the one asked for last, and the one before it that may still finish first. */
+export const VIEWER_OPEN_SNAPSHOTS_MAX = 2;
+/** An attach that got no answer, or found no runner, is sent again after this long. */
+export const ATTACH_DEADLINE_MS = 5_000;
+/** A size that did not arrive (no runner yet, a frame lost) is asked for again this long after it shows. */
+export const VIEWER_RESIZE_AGAIN_MS = 500;
 /** Characters a viewer's terminal may have waiting to be drawn; beyond it they are dropped for a snapshot. */
 export const VIEWER_WRITE_QUEUE_MAX_CHARS = 8 * MIB;
 /** Durable events the page keeps of one session; older ones are paged in from the log. */
 export const VIEWER_EVENTS_MAX = 2_000;
-/** Stored transcript the page replays, from the end backwards. */
+/** Stored transcript a viewer replays, from the end backwards. */
 export const VIEWER_TRANSCRIPT_MAX_BYTES = 16 * MIB;
 /** An attach from an address at most this far behind gets the bytes; further behind gets a snapshot. */
 export const ATTACH_BYTES_MAX = 256 * KIB;

@@ -1,5 +1,6 @@
 /** Feeds a terminal in order: xterm parses writes later but resizes and resets at once, so those must wait for it. */
-import type { TerminalAction } from './terminal-assembler.ts';
+import type { Drawing } from '../../../shared/viewer/terminal-assembler.ts';
+import { dividerText, type ReplayAction } from '../../../shared/viewer/transcript-replay.ts';
 
 /** The part of xterm's Terminal used here. */
 export interface TerminalLike {
@@ -8,7 +9,6 @@ export interface TerminalLike {
   reset(): void;
 }
 
-type Drawing = Exclude<TerminalAction, { kind: 'reattach' }>;
 /** Characters handed over in one write: enough for throughput, short enough that a page stays responsive. */
 const WRITE_MAX_CHARS = 256 * 1024;
 
@@ -30,8 +30,9 @@ export class TerminalQueue {
     return this.#pendingChars;
   }
 
-  apply(actions: readonly Drawing[]): void {
-    for (const action of actions) {
+  apply(actions: readonly ReplayAction[]): void {
+    for (const any of actions) {
+      const action = any.kind === 'divide' ? ({ kind: 'write', data: dividerText(any) } as const) : any;
       // What a reset wipes need not be drawn first.
       if (action.kind === 'reset') this.clear();
       this.#queue.push(action);

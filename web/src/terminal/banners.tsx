@@ -1,8 +1,8 @@
 /** Tells when what is shown may not be the newest, and what is done about it. */
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
+import type { StreamView } from '../../../shared/viewer/session-stream.ts';
 import type { ReplayResult } from '../session/load-transcript.ts';
-import type { StreamView } from '../stream/session-stream.ts';
 import { useNow } from '../ui/use-now.ts';
 import { sizeWords } from '../ui/words.ts';
 import { ToolButton } from './tool-button.tsx';

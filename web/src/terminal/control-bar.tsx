@@ -1,8 +1,8 @@
 /** Who has the keyboard, who watches, and how to take it over. */
 
 import { isFinal, type SessionState } from '../../../shared/session.ts';
+import type { StreamView } from '../../../shared/viewer/session-stream.ts';
 import { BOOT_STATES } from '../session/boot-steps.ts';
-import type { StreamView } from '../stream/session-stream.ts';
 import { Icon } from '../ui/icon.tsx';
 import { plural } from '../ui/words.ts';
 import { ToolButton } from './tool-button.tsx';

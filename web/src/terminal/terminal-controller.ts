@@ -3,12 +3,12 @@ import { systemClock, systemRandom } from '../../../shared/clock.ts';
 import type { SessionEvent } from '../../../shared/events.ts';
 import { TERMINAL_COLS_MAX, TERMINAL_ROWS_MAX } from '../../../shared/limits.ts';
 import { isFinal, type SessionView, type TerminalSize } from '../../../shared/session.ts';
+import type { InputLoss } from '../../../shared/viewer/input-sender.ts';
+import { SessionStream, type StreamView } from '../../../shared/viewer/session-stream.ts';
+import type { SocketLike } from '../../../shared/viewer/viewer-socket.ts';
 import { requestTicket } from '../api/queries.ts';
 import { type ReplayResult, replayTranscript } from '../session/load-transcript.ts';
-import type { InputLoss } from '../stream/input-sender.ts';
-import { SessionStream, type StreamView } from '../stream/session-stream.ts';
 import { TerminalQueue } from '../stream/terminal-queue.ts';
-import type { SocketLike } from '../stream/viewer-socket.ts';
 import { createTerminal } from './create-terminal.ts';
 import { watcherFontPx } from './terminal-font.ts';
 import { exposeForTests, recordForTests } from './test-hook.ts';
@@ -153,7 +153,7 @@ export class TerminalController {
         random: systemRandom,
         ticket: requestTicket,
         dial,
-        queue: {
+        terminal: {
           apply: (actions) => {
             recordForTests(actions);
             this.#queue.apply(actions);

@@ -5,7 +5,7 @@
  */
 import type { Terminal } from '@xterm/xterm';
 import type { StreamAddress } from '../../../shared/session.ts';
-import type { TerminalAction } from '../stream/terminal-assembler.ts';
+import type { TerminalAction } from '../../../shared/viewer/terminal-assembler.ts';
 
 interface Hook {
   readonly term: Terminal;

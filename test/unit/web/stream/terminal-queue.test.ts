@@ -37,9 +37,15 @@ describe('TerminalQueue', () => {
     const queue = new TerminalQueue(terminal);
     queue.apply([write('a')]);
     queue.apply([write('b')]);
-    queue.apply([{ kind: 'reset' }, write('c')]);
+    queue.apply([{ kind: 'reset', epoch: 1 }, write('c')]);
     terminal.finish();
     expect(terminal.log).toEqual(['write a', 'reset', 'write c']);
+  });
+
+  it('scrolls up what was shown before a divider, and says why', () => {
+    const terminal = slowTerminal();
+    new TerminalQueue(terminal).apply([{ kind: 'divide', epoch: 2, rows: 3, words: 'went on' }]);
+    expect(terminal.log).toEqual([expect.stringMatching(/\r\n\r\n\r\n.*── went on ──/s)]);
   });
 
   it('tells when everything was drawn, and touches nothing once closed', () => {

@@ -1,6 +1,6 @@
 /** A clock moved by hand and sockets that a test plays the other end of. */
 import type { Clock, Random } from '../../../../shared/clock.ts';
-import type { SocketLike } from '../../../../web/src/stream/viewer-socket.ts';
+import type { SocketLike } from '../../../../shared/viewer/viewer-socket.ts';
 
 export class HandClock implements Clock {
   #nowMs = 1_000;

@@ -1,9 +1,9 @@
 /** One viewer of one session against a played control plane: attach, input, control, re-attach, slow terminals. */
 import { describe, expect, it } from 'vitest';
 import { VIEWER_HOLD_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../../shared/limits.ts';
-import type { InputLoss } from '../../../../web/src/stream/input-sender.ts';
-import { SessionStream, type SessionStreamPorts } from '../../../../web/src/stream/session-stream.ts';
-import type { TerminalAction } from '../../../../web/src/stream/terminal-assembler.ts';
+import type { InputLoss } from '../../../../shared/viewer/input-sender.ts';
+import { SessionStream, type SessionStreamPorts } from '../../../../shared/viewer/session-stream.ts';
+import type { TerminalAction } from '../../../../shared/viewer/terminal-assembler.ts';
 import { mockSession } from '../../../e2e/mock/mock-data.ts';
 import { FakeSocket, fixedRandom, HandClock, settle } from './fake-socket.ts';
 
@@ -29,7 +29,7 @@ const setup = async (over: Partial<SessionStreamPorts> = {}) => {
         sockets.push(socket);
         return socket;
       },
-      queue: {
+      terminal: {
         apply: (more) => actions.push(...more),
         clear: () => actions.splice(0),
         pendingChars: () => pendingChars,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { VIEWER_SUBPROTOCOL } from '../../../../shared/frames.ts';
 import { PING_INTERVAL_MS, RECONNECT_BASE_MS, RECONNECT_MAX_MS } from '../../../../shared/limits.ts';
-import { type SocketState, type TicketResult, ViewerSocket } from '../../../../web/src/stream/viewer-socket.ts';
+import { type SocketState, type TicketResult, ViewerSocket } from '../../../../shared/viewer/viewer-socket.ts';
 import { FakeSocket, fixedRandom, HandClock, settle } from './fake-socket.ts';
 
 const setup = (

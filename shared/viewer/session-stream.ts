@@ -1,18 +1,11 @@
 /** One session as a viewer sees it: attaches, keeps the terminal exact, sends input; survives every cut of its socket. */
-import type { Clock, Random } from '../../../shared/clock.ts';
-import type { SessionEvent } from '../../../shared/events.ts';
-import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../../../shared/frames.ts';
-import { VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../shared/limits.ts';
-import {
-  isFinal,
-  type Presence,
-  type SessionView,
-  type StreamAddress,
-  type TerminalSize,
-} from '../../../shared/session.ts';
+import type { Clock, Random } from '../clock.ts';
+import type { SessionEvent } from '../events.ts';
+import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../frames.ts';
+import { ATTACH_DEADLINE_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../limits.ts';
+import { isFinal, type Presence, type SessionView, type StreamAddress, type TerminalSize } from '../session.ts';
 import { type InputLoss, type InputPiece, InputSender } from './input-sender.ts';
-import { type TerminalAction, TerminalAssembler } from './terminal-assembler.ts';
-import type { TerminalQueue } from './terminal-queue.ts';
+import { type Drawing, type TerminalAction, TerminalAssembler } from './terminal-assembler.ts';
 import { type SocketLike, type SocketState, type TicketResult, ViewerSocket } from './viewer-socket.ts';
 
 export interface StreamView {
@@ -27,12 +20,19 @@ export interface StreamView {
   readonly problem: string | null;
 }
 
+/** What shows the stream, in order. `clear` drops what was not drawn yet; beyond a cap of `pendingChars` it is called. */
+export interface TerminalSink {
+  apply(actions: readonly Drawing[]): void;
+  clear(): void;
+  pendingChars(): number;
+}
+
 export interface SessionStreamPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly ticket: () => Promise<TicketResult>;
   readonly dial: (protocols: string[]) => SocketLike;
-  readonly queue: Pick<TerminalQueue, 'apply' | 'clear'> & { readonly pendingChars: () => number };
+  readonly terminal: TerminalSink;
   readonly onView: (view: StreamView) => void;
   readonly onSession: (session: SessionView) => void;
   readonly onStateChange: (frame: FrameOf<ControlToViewerFrame, 'session_state_changed'>) => void;
@@ -52,8 +52,6 @@ export interface SessionStreamStart {
 }
 
 const TICK_MS = 200;
-/** An attach that got no answer is sent again. */
-const ATTACH_AGAIN_MS = 5_000;
 
 export class SessionStream {
   readonly #ports: SessionStreamPorts;
@@ -264,11 +262,11 @@ export class SessionStream {
   #perform(actions: readonly TerminalAction[]): void {
     for (const action of actions) {
       if (action.kind === 'reattach') this.#attach({ from: action.from });
-      else this.#ports.queue.apply([action]);
+      else this.#ports.terminal.apply([action]);
     }
-    if (this.#ports.queue.pendingChars() > VIEWER_WRITE_QUEUE_MAX_CHARS) {
+    if (this.#ports.terminal.pendingChars() > VIEWER_WRITE_QUEUE_MAX_CHARS) {
       // Too slow to draw it all: the screen as it is now serves a person better than a growing queue.
-      this.#ports.queue.clear();
+      this.#ports.terminal.clear();
       this.#assembler.forget();
       this.#attach({ from: undefined });
     }
@@ -303,9 +301,9 @@ export class SessionStream {
   #tick(): void {
     const nowMs = this.#nowMs();
     if (this.#socket.state.kind === 'open') {
-      if (this.#attachSentAtMs !== null && nowMs - this.#attachSentAtMs >= ATTACH_AGAIN_MS) this.#attach();
+      if (this.#attachSentAtMs !== null && nowMs - this.#attachSentAtMs >= ATTACH_DEADLINE_MS) this.#attach();
       const waits = this.#view.live === false && (!this.#final || this.#assembler.behind);
-      if (waits && nowMs - this.#lastAttachMs >= ATTACH_AGAIN_MS) this.#attach();
+      if (waits && nowMs - this.#lastAttachMs >= ATTACH_DEADLINE_MS) this.#attach();
       if (this.#view.live === true) this.#perform(this.#assembler.tick(nowMs));
       this.#sendInput(this.#input.tick(nowMs));
     }

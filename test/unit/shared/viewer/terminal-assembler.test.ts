@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ATTACH_BYTES_MAX, VIEWER_HOLD_MAX_FRAMES, VIEWER_HOLD_MS } from '../../../../shared/limits.ts';
-import { type TerminalAction, TerminalAssembler } from '../../../../web/src/stream/terminal-assembler.ts';
-import { utf8Length } from '../../../../web/src/stream/utf8.ts';
+import { type TerminalAction, TerminalAssembler } from '../../../../shared/viewer/terminal-assembler.ts';
+import { utf8Length } from '../../../../shared/viewer/utf8.ts';
 
 const SESSION = `ses_${'0'.repeat(26)}`;
 const AGENT = `agt_${'0'.repeat(26)}`;

@@ -1,5 +1,5 @@
 /** Joins the parts of a snapshot; a newer snapshot replaces an unfinished older one. */
-import { SNAPSHOT_MAX_PARTS } from '../../../shared/limits.ts';
+import { SNAPSHOT_MAX_PARTS, VIEWER_OPEN_SNAPSHOTS_MAX } from '../limits.ts';
 
 interface Part {
   readonly snapshotId: string;
@@ -8,9 +8,6 @@ interface Part {
   readonly offset: number;
   readonly data: string;
 }
-
-/** Snapshots under way at once: the one asked for last, and the one before it that may still finish first. */
-const OPEN_SNAPSHOTS_MAX = 2;
 
 export class SnapshotParts {
   readonly #open = new Map<string, Map<number, string>>();
@@ -29,6 +26,6 @@ export class SnapshotParts {
 
   #forgetOldest(): void {
     const oldest = this.#open.keys().next();
-    if (this.#open.size > OPEN_SNAPSHOTS_MAX && !oldest.done) this.#open.delete(oldest.value);
+    if (this.#open.size > VIEWER_OPEN_SNAPSHOTS_MAX && !oldest.done) this.#open.delete(oldest.value);
   }
 }

@@ -7,8 +7,8 @@ import {
   INPUT_MAX_BYTES,
   INPUT_MAX_HELD_FRAMES,
 } from '../../../../shared/limits.ts';
-import { inputPieces } from '../../../../web/src/stream/input-pieces.ts';
-import { InputSender } from '../../../../web/src/stream/input-sender.ts';
+import { inputPieces } from '../../../../shared/viewer/input-pieces.ts';
+import { InputSender } from '../../../../shared/viewer/input-sender.ts';
 
 const controlling = (term = 1) => {
   const sender = new InputSender();

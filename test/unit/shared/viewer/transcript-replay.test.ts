@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TranscriptChunk } from '../../../../shared/http.ts';
 import { VIEWER_TRANSCRIPT_MAX_BYTES } from '../../../../shared/limits.ts';
-import { chunksToReplay, TranscriptReplay } from '../../../../web/src/session/transcript.ts';
+import { chunksToReplay, TranscriptReplay } from '../../../../shared/viewer/transcript-replay.ts';
 import { mockId } from '../../../e2e/mock/mock-data.ts';
 
 const chunk = (
@@ -24,7 +24,11 @@ const chunk = (
 const replayed = (...chunks: TranscriptChunk[]) => {
   const replay = new TranscriptReplay();
   const actions = chunks.flatMap((one) => replay.next(one));
-  const text = actions.map((action) => (action.kind === 'write' ? action.data : `<${action.kind}>`)).join('');
+  const text = actions
+    .map((action) =>
+      action.kind === 'write' ? action.data : action.kind === 'divide' ? `<${action.words}>` : `<${action.kind}>`,
+    )
+    .join('');
   return { replay, text };
 };
 

@@ -1,5 +1,10 @@
 /** Numbers a person's input and resends it only while that is safe: within one term of control (protocol.md "Input"). */
-import { INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
+import {
+  INPUT_MAX_HELD_FRAMES,
+  INPUT_RESEND_FIRST_MS,
+  INPUT_RESEND_MAX_FRAMES,
+  INPUT_RESEND_MAX_MS,
+} from '../limits.ts';
 import { inputPieces } from './input-pieces.ts';
 
 export interface InputPiece {
@@ -14,12 +19,6 @@ export interface InputLoss {
   readonly reason: 'hole' | 'overflow' | 'not_controller' | 'not_running' | 'control_moved' | 'too_fast';
 }
 
-/** A lost frame is sent again before the runner gives the hole up (INPUT_HOLE_MS). */
-const RESEND_FIRST_MS = 400;
-const RESEND_MAX_MS = 8_000;
-/** Pieces sent again at once: the oldest open the way for the rest. */
-const RESEND_MAX_PIECES = 32;
-
 const charactersOf = (pieces: readonly InputPiece[]): number =>
   pieces.reduce((sum, piece) => sum + piece.data.length, 0);
 
@@ -29,7 +28,7 @@ export class InputSender {
   #nextSeq = 1;
   #unacked: InputPiece[] = [];
   #resendAtMs: number | null = null;
-  #resendDelayMs = RESEND_FIRST_MS;
+  #resendDelayMs = INPUT_RESEND_FIRST_MS;
 
   /** Whether this viewer may type now. */
   get controlling(): boolean {
@@ -71,7 +70,7 @@ export class InputSender {
     const controlTerm = this.#term;
     const send = pieces.map((data) => ({ inputSeq: this.#nextSeq++, controlTerm, data }));
     if (this.#unacked.length === 0) {
-      this.#resendDelayMs = RESEND_FIRST_MS;
+      this.#resendDelayMs = INPUT_RESEND_FIRST_MS;
       this.#resendAtMs = nowMs + this.#resendDelayMs;
     }
     this.#unacked.push(...send);
@@ -101,13 +100,13 @@ export class InputSender {
   /** What has waited too long for its ack; call it every few hundred milliseconds while connected. */
   tick(nowMs: number): InputPiece[] {
     if (this.#unacked.length === 0 || this.#resendAtMs === null || nowMs < this.#resendAtMs) return [];
-    this.#resendDelayMs = Math.min(RESEND_MAX_MS, this.#resendDelayMs * 2);
+    this.#resendDelayMs = Math.min(INPUT_RESEND_MAX_MS, this.#resendDelayMs * 2);
     this.#resendAtMs = nowMs + this.#resendDelayMs;
-    return this.#unacked.slice(0, RESEND_MAX_PIECES);
+    return this.#unacked.slice(0, INPUT_RESEND_MAX_FRAMES);
   }
 
   #arm(nowMs: number): void {
-    this.#resendDelayMs = RESEND_FIRST_MS;
+    this.#resendDelayMs = INPUT_RESEND_FIRST_MS;
     this.#resendAtMs = this.#unacked.length === 0 ? null : nowMs + this.#resendDelayMs;
   }
 

@@ -1,11 +1,11 @@
 /** One WebSocket to the control plane that comes back by itself: ticket, dial, ping, full-jitter reconnect, visible state. */
-import type { Clock, Random } from '../../../shared/clock.ts';
-import type { ViewerFrame } from '../../../shared/frames.ts';
-import { ControlToViewerFrame, TICKET_SUBPROTOCOL_PREFIX, VIEWER_SUBPROTOCOL } from '../../../shared/frames.ts';
-import { PING_INTERVAL_MS } from '../../../shared/limits.ts';
+import type { Clock, Random } from '../clock.ts';
+import type { ViewerFrame } from '../frames.ts';
+import { ControlToViewerFrame, TICKET_SUBPROTOCOL_PREFIX, VIEWER_SUBPROTOCOL } from '../frames.ts';
+import { PING_INTERVAL_MS, PONG_DEADLINE_MS, VIEWER_DIAL_DEADLINE_MS, VIEWER_STABLE_MS } from '../limits.ts';
 import { fullJitterMs } from './backoff.ts';
 
-/** The part of the browser's WebSocket used here. */
+/** The part of a WebSocket used here: the browser's own, and that of `ws`. */
 export interface SocketLike {
   onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
@@ -38,13 +38,6 @@ export interface ViewerSocketPorts {
   readonly onProblem: (problem: Problem) => void;
   readonly pingTargets: () => { sessionId: string; viewerId: string }[];
 }
-
-/** A ping without its pong for this long means that the line is dead though nobody said so. */
-const PONG_DEADLINE_MS = 10_000;
-/** A dial that neither opens nor closes is given up. */
-const DIAL_DEADLINE_MS = 15_000;
-/** A line that held this long was good: the next cut starts with a short wait again. */
-const STABLE_MS = 10_000;
 
 type Problem = { kind: 'unreadable' | 'gateway'; message: string };
 
@@ -113,7 +106,7 @@ export class ViewerSocket {
     this.#dial += 1;
     const dial = this.#dial;
     this.#setState({ kind: 'connecting', attempt: this.#attempt });
-    this.#after('dial', DIAL_DEADLINE_MS, () => this.#retry('no answer'));
+    this.#after('dial', VIEWER_DIAL_DEADLINE_MS, () => this.#retry('no answer'));
     const result = await this.#ports.ticket();
     if (dial !== this.#dial) return;
     if (result.kind === 'signed_out') {
@@ -130,7 +123,7 @@ export class ViewerSocket {
     socket.onopen = () => {
       if (!current()) return;
       this.#cancel('dial');
-      this.#after('stable', STABLE_MS, () => {
+      this.#after('stable', VIEWER_STABLE_MS, () => {
         this.#attempt = 0;
       });
       this.#setState({ kind: 'open' });

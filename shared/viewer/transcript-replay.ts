@@ -1,9 +1,9 @@
 /** Makes a terminal out of stored chunks: each begins with a keyframe, so a missing one costs only itself and says so. */
-import type { TranscriptChunk } from '../../../shared/http.ts';
-import { VIEWER_TRANSCRIPT_MAX_BYTES } from '../../../shared/limits.ts';
-import type { StreamAddress } from '../../../shared/session.ts';
-import type { TerminalAction } from '../stream/terminal-assembler.ts';
-import { dropUtf8Bytes, utf8Length } from '../stream/utf8.ts';
+import type { TranscriptChunk } from '../http.ts';
+import { VIEWER_TRANSCRIPT_MAX_BYTES } from '../limits.ts';
+import type { StreamAddress } from '../session.ts';
+import type { Drawing } from './terminal-assembler.ts';
+import { dropUtf8Bytes, utf8Length } from './utf8.ts';
 
 interface ChunkListing {
   readonly epoch: number;
@@ -12,7 +12,7 @@ interface ChunkListing {
   readonly endOffset: number;
 }
 
-/** In stream order, from the end backwards as far as the page replays; `skipped` says that there was more. */
+/** In stream order, from the end backwards as far as a viewer replays; `skipped` says that there was more. */
 export const chunksToReplay = <T extends ChunkListing>(chunks: readonly T[]): { chunks: T[]; skipped: boolean } => {
   const ordered = [...chunks].sort((a, b) => a.epoch - b.epoch || a.firstOffset - b.firstOffset || a.number - b.number);
   let bytes = 0;
@@ -23,10 +23,17 @@ export const chunksToReplay = <T extends ChunkListing>(chunks: readonly T[]): { 
   return { chunks: ordered.slice(first + 1), skipped: first >= 0 };
 };
 
-type Drawing = Exclude<TerminalAction, { kind: 'reattach' }>;
+/** Another screen begins, of `epoch`, as `words` say: what was shown so far stays readable above it. */
+export interface Divider {
+  readonly kind: 'divide';
+  readonly epoch: number;
+  readonly rows: number;
+  readonly words: string;
+}
+export type ReplayAction = Drawing | Divider;
 
 /** Leaves the alternate screen and all modes, and scrolls what is shown into the scrollback instead of wiping it. */
-const DIVIDE = (rows: number, words: string): string =>
+export const dividerText = ({ rows, words }: Divider): string =>
   `\u001b[?1049l\u001b[!p\u001b[0m\u001b[${rows};1H${'\r\n'.repeat(rows)}\u001b[H\u001b[2m── ${words} ──\u001b[0m\r\n`;
 
 /** Replays chunk after chunk; `at` is where the last one ended. */
@@ -38,10 +45,10 @@ export class TranscriptReplay {
     return this.#at;
   }
 
-  next(chunk: TranscriptChunk): Drawing[] {
+  next(chunk: TranscriptChunk): ReplayAction[] {
     const at = this.#at;
     const goesOn = at !== null && at.epoch === chunk.epoch && chunk.firstOffset <= at.offset;
-    const actions: Drawing[] = goesOn ? [] : this.#keyframe(chunk, at);
+    const actions: ReplayAction[] = goesOn ? [] : this.#keyframe(chunk, at);
     let offset = goesOn ? at.offset : chunk.firstOffset;
     for (const part of chunk.parts) {
       if (part.k === 'r') {
@@ -60,15 +67,16 @@ export class TranscriptReplay {
     return actions;
   }
 
-  #keyframe(chunk: TranscriptChunk, at: StreamAddress | null): Drawing[] {
-    const actions: Drawing[] = [];
-    if (at === null) actions.push({ kind: 'reset' });
+  #keyframe(chunk: TranscriptChunk, at: StreamAddress | null): ReplayAction[] {
+    const actions: ReplayAction[] = [];
+    const { epoch } = chunk;
+    if (at === null) actions.push({ kind: 'reset', epoch });
     else {
       const words =
-        at.epoch === chunk.epoch
+        at.epoch === epoch
           ? `${chunk.firstOffset - at.offset} bytes were not stored`
-          : `the session went on (epoch ${chunk.epoch})`;
-      actions.push({ kind: 'write', data: DIVIDE(this.#rows, words) });
+          : `the session went on (epoch ${epoch})`;
+      actions.push({ kind: 'divide', epoch, rows: this.#rows, words });
     }
     this.#rows = chunk.keyframe.rows;
     actions.push({ kind: 'resize', cols: chunk.keyframe.cols, rows: chunk.keyframe.rows });

@@ -1,7 +1,7 @@
 /** Makes one exact terminal out of frames that arrive late, twice, out of order or never (protocol.md "Terminal"). */
-import type { ControlToViewerFrame, FrameOf } from '../../../shared/frames.ts';
-import { VIEWER_HOLD_MAX_FRAMES, VIEWER_HOLD_MS } from '../../../shared/limits.ts';
-import type { StreamAddress } from '../../../shared/session.ts';
+import type { ControlToViewerFrame, FrameOf } from '../frames.ts';
+import { VIEWER_HOLD_MAX_FRAMES, VIEWER_HOLD_MS, VIEWER_REATTACH_AGAIN_MS } from '../limits.ts';
+import type { StreamAddress } from '../session.ts';
 import { SnapshotParts } from './snapshot-parts.ts';
 import { dropUtf8Bytes, utf8Length } from './utf8.ts';
 
@@ -10,15 +10,13 @@ type SnapshotFrame = FrameOf<ControlToViewerFrame, 'terminal_snapshot'>;
 type Output = Pick<OutputFrame, 'epoch' | 'offset' | 'sizeRev' | 'cols' | 'rows' | 'data'>;
 type Snapshot = Omit<SnapshotFrame, 'type' | 'sessionId' | 'viewerId' | 'part' | 'parts' | 'snapshotId'>;
 
-/** In order, to a terminal whose earlier writes are done. `reattach` without an address asks for a snapshot. */
-export type TerminalAction =
-  | { readonly kind: 'reset' }
+/** In order, to a terminal whose earlier writes are done. What follows a `reset` belongs to `epoch`. */
+export type Drawing =
+  | { readonly kind: 'reset'; readonly epoch: number }
   | { readonly kind: 'resize'; readonly cols: number; readonly rows: number }
-  | { readonly kind: 'write'; readonly data: string }
-  | { readonly kind: 'reattach'; readonly from: StreamAddress | undefined };
-
-/** A re-attach that was itself lost is repeated after this many holds. */
-const REATTACH_AGAIN_HOLDS = 5;
+  | { readonly kind: 'write'; readonly data: string };
+/** `reattach` without an address asks for a snapshot. */
+export type TerminalAction = Drawing | { readonly kind: 'reattach'; readonly from: StreamAddress | undefined };
 
 /**
  * State of one viewer's terminal. Feed it frames and the time (`nowMs` of any steady clock); it answers what to do.
@@ -69,7 +67,7 @@ export class TerminalAssembler {
     const actions: TerminalAction[] = [];
     if (frame.epoch > this.#epoch) {
       this.#startEpoch(frame.epoch);
-      actions.push({ kind: 'reset' });
+      actions.push({ kind: 'reset', epoch: frame.epoch });
     }
     this.#hold(frame);
     const broken = this.#drain(actions);
@@ -110,7 +108,7 @@ export class TerminalAssembler {
     this.#held = held;
     this.#offset = snapshot.offset;
     this.#based = true;
-    const actions: TerminalAction[] = [{ kind: 'reset' }];
+    const actions: TerminalAction[] = [{ kind: 'reset', epoch: snapshot.epoch }];
     this.#applySize(snapshot, actions);
     if (snapshot.data !== '') actions.push({ kind: 'write', data: snapshot.data });
     const broken = this.#drain(actions);
@@ -183,7 +181,7 @@ export class TerminalAssembler {
 
   #ask(nowMs: number, dropHeld: boolean): TerminalAction[] {
     if (dropHeld) this.#dropFarthest();
-    if (this.#askedAtMs !== null && nowMs - this.#askedAtMs < VIEWER_HOLD_MS * REATTACH_AGAIN_HOLDS) return [];
+    if (this.#askedAtMs !== null && nowMs - this.#askedAtMs < VIEWER_REATTACH_AGAIN_MS) return [];
     this.#askedAtMs = nowMs;
     return [{ kind: 'reattach', from: this.#askFrom() }];
   }
