@@ -264,3 +264,65 @@ export const FLUSH_INTERACTIVE_MS = 16;
 export const FLUSH_INTERACTIVE_BUSY_MS = 33;
 export const FLUSH_INTERACTIVE_BUSY_BYTES = 4 * KIB;
 export const FLUSH_IDLE_MS = 250;
+
+// Runner: live view and transcript.
+/** Bytes that may wait on the runner's socket; beyond it live frames pause until a quarter is left, then a snapshot follows. */
+export const LINE_BUFFER_MAX_BYTES = 512 * KIB;
+/** Between two rounds of snapshots for everybody; a flood of output asks for more and gets them later. */
+export const SNAPSHOT_EVERY_MS = 400;
+/** A snapshot as JSON, so that its parts are at most SNAPSHOT_MAX_PARTS; a larger one loses its oldest scrollback lines, then its colours. */
+export const SNAPSHOT_MAX_BYTES = SNAPSHOT_MAX_PARTS * (FRAME_MAX_BYTES - 2 * FRAME_ENVELOPE_BYTES);
+/** Bytes of transcript chunks that wait to be stored; beyond it a chunk is given up and its gap declared. */
+export const TRANSCRIPT_WAITING_MAX_BYTES = 64 * MIB;
+/** Without a grant for this long an upload is asked for again. */
+export const UPLOAD_GRANT_WAIT_MS = 15_000;
+/** Times an upload is asked for; then it is given up, and a transcript chunk's gap declared. */
+export const UPLOAD_TRIES_MAX = 6;
+/** Before an upload that failed is asked for again, times the tries so far. */
+export const UPLOAD_RETRY_MS = 1_000;
+/** One PUT of an object; a longer one counts as failed. */
+export const UPLOAD_PUT_TIMEOUT_MS = 60_000;
+
+// Runner: input.
+/** After a reset the viewer goes on this far above everything it may have sent; a jump it outruns would mix old input with new. */
+export const INPUT_RESET_JUMP = 1_000;
+/** Lanes kept, one per viewer and control term; beyond it the oldest is forgotten, and its viewer is reset. */
+export const INPUT_LANES_MAX = 256;
+
+// Runner: files and counters.
+/** A diff is made this long after a change, and not again before the pause is over: later changes wait for it. */
+export const DIFF_DEBOUNCE_MS = 700;
+export const DIFF_PAUSE_MS = 5_000;
+/** Paths remembered as reported; beyond it one may be reported again. */
+export const TOUCHED_SEEN_MAX_PATHS = 100_000;
+/** Distinct paths that `filesTouched` counts; further ones are not counted. */
+export const USAGE_MAX_PATHS = 100_000;
+
+// Runner: connection and end.
+/** Silence after which a line is dead although nobody closed it: longer than a heartbeat and its answer may take. */
+export const LINE_QUIET_MAX_MS = HEARTBEAT_MS + 15_000;
+/** Steps of a session's end; one that takes longer is logged and the next begins. */
+export const END_BOOT_RETURN_MS = 15_000;
+export const END_STEP_MS = 15_000;
+export const END_STORE_MS = 30_000;
+/** Waiting for the last acknowledgement: nothing runs any more, and a cut line needs time to come back. Then the runner goes. */
+export const END_LAST_ACK_MS = 120_000;
+/** The same for a runner that was started again only to deliver what was recorded. */
+export const RESTARTED_LAST_ACK_MS = 60_000;
+/** Part of a drain's time that one step of the end may take. */
+export const DRAIN_STEP_SHARE = 0.3;
+/** Kept of DRAIN_MS for the runner process to end after its session has. */
+export const DRAIN_RESERVE_MS = 2_000;
+/** Between SIGTERM and SIGKILL when pty-host itself ends and nobody waits for its sessions. */
+export const PTY_LAST_GRACE_MS = 500;
+/** One message of the gateway to the runner; a larger one closes the line, which is dialled again. */
+export const LINE_MESSAGE_MAX_BYTES = 128 * KIB;
+
+// Retention of what is found by its key only.
+/** Credentials and control rows outlive every session by far (8 h), and are then forgotten. */
+export const SESSION_SIDE_ROWS_TTL_MS = 60 * 24 * 60 * 60_000;
+/** Late batches kept per closed epoch; what comes after is refused without being kept. */
+export const ANNEX_MAX_BATCHES = 1_000;
+/** Chunks listed by one transcript request; the next asks from the end of the last. */
+export const TRANSCRIPT_PAGE_DEFAULT = 200;
+export const TRANSCRIPT_PAGE_MAX = 1_000;

@@ -2,7 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Assign, ControlToRunnerFrame, FrameOf } from '../../shared/frames.ts';
-import { DRAIN_MS } from '../../shared/limits.ts';
+import { DRAIN_MS, DRAIN_RESERVE_MS } from '../../shared/limits.ts';
 import type { RunnerConfig } from './config.ts';
 import type { HealthState } from './health/health-server.ts';
 import type { RuntimePorts } from './session/ports.ts';
@@ -20,9 +20,6 @@ export interface RunnerOptions {
   /** Everything but what the runner itself provides. */
   readonly ports: Omit<RuntimePorts, 'send' | 'bufferedBytes' | 'stateDir' | 'onTick'>;
 }
-
-/** Kept of DRAIN_MS for this process to end after its session has. */
-const DRAIN_RESERVE_MS = 2_000;
 
 export class Runner {
   readonly #options: RunnerOptions;

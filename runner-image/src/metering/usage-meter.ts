@@ -1,12 +1,10 @@
 /** The session's cumulative counters: each tick says everything since the start of the epoch, so a lost one heals itself. */
+import { USAGE_MAX_PATHS } from '../../../shared/limits.ts';
 import type { SessionState } from '../../../shared/session.ts';
 import type { UsageCounters } from '../../../shared/usage.ts';
 
 /** What time counts as; `idle` is time nobody pays for. */
 type TimeKind = 'agentMs' | 'waitingMs' | 'frozenMs' | 'idle';
-
-/** Distinct paths remembered; further ones are not counted. */
-const PATHS_MAX = 100_000;
 
 export const timeKindOf = (state: SessionState, isFrozen: boolean): TimeKind => {
   if (state === 'running') return isFrozen ? 'frozenMs' : 'agentMs';
@@ -38,7 +36,7 @@ export class UsageMeter {
 
   touched(paths: readonly string[]): void {
     const before = this.#paths.size;
-    for (const path of paths) if (this.#paths.size < PATHS_MAX) this.#paths.add(path);
+    for (const path of paths) if (this.#paths.size < USAGE_MAX_PATHS) this.#paths.add(path);
     this.#totals = { ...this.#totals, filesTouched: this.#totals.filesTouched + this.#paths.size - before };
   }
 

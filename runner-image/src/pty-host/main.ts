@@ -2,12 +2,9 @@
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { systemClock, systemRandom } from '../../../shared/clock.ts';
-import { DRAIN_MS } from '../../../shared/limits.ts';
+import { DRAIN_MS, PTY_LAST_GRACE_MS } from '../../../shared/limits.ts';
 import { startPtyServer } from './server.ts';
 import { superviseRunner } from './supervisor.ts';
-
-/** Sessions get less time than usual to end when nobody is left who waits for them. */
-const LAST_GRACE_MS = 500;
 
 const Environment = z.object({
   VILLAGE_RUNNER_MAIN: z
@@ -25,7 +22,7 @@ const main = async (): Promise<void> => {
   const end = async (exitCode: number): Promise<void> => {
     if (isEnding) return;
     isEnding = true;
-    const left = await server.killAll(LAST_GRACE_MS);
+    const left = await server.killAll(PTY_LAST_GRACE_MS);
     if (left.length > 0) console.error(`pty-host: processes left over: ${left.join(', ')}`);
     server.close();
     process.exit(exitCode);

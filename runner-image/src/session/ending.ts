@@ -3,7 +3,14 @@
  * then the final state, so that whoever sees it finds everything in place. No step's failure keeps the next from running.
  */
 import { rm } from 'node:fs/promises';
-import { STOP_GRACE_MS } from '../../../shared/limits.ts';
+import {
+  DRAIN_STEP_SHARE,
+  END_BOOT_RETURN_MS,
+  END_LAST_ACK_MS,
+  END_STEP_MS,
+  END_STORE_MS,
+  STOP_GRACE_MS,
+} from '../../../shared/limits.ts';
 import { removeWorkspace } from '../workspace/cleanup.ts';
 import { privateDirOf } from './boot.ts';
 import { within } from './boot-limit.ts';
@@ -19,14 +26,6 @@ export interface EndOptions extends Ending {
   readonly drainMs: number | null;
 }
 
-const BOOT_RETURN_MS = 15_000;
-const KILL_MS = 15_000;
-const STORE_MS = 30_000;
-/** Nothing runs any more, so waiting for the last acknowledgement costs little, and a cut line needs time to come back. */
-const LAST_ACK_MS = 120_000;
-/** Kept of a drain's time for what follows a step. */
-const DRAIN_STEP_SHARE = 0.3;
-
 export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, options: EndOptions): Promise<void> => {
   const { core, agent } = runtime;
   const { clock, log } = ports;
@@ -41,24 +40,24 @@ export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, o
     }
   };
 
-  await attempt('boot', BOOT_RETURN_MS, () => options.booting);
-  await attempt('thaw', KILL_MS, () => core.freezer.release());
+  await attempt('boot', END_BOOT_RETURN_MS, () => options.booting);
+  await attempt('thaw', END_STEP_MS, () => core.freezer.release());
   const graceMs = isAborted() ? 0 : Math.min(STOP_GRACE_MS, (drainMs ?? Number.POSITIVE_INFINITY) * DRAIN_STEP_SHARE);
-  await attempt('stop', graceMs + KILL_MS, async () => agent.provider?.stop({ graceMs }));
+  await attempt('stop', graceMs + END_STEP_MS, async () => agent.provider?.stop({ graceMs }));
   // Also where the adapter could not: no process of the session outlives it.
-  await attempt('kill', KILL_MS, () => agent.terminal.kill());
-  await attempt('release', KILL_MS, async () => agent.terminal.process?.release());
+  await attempt('kill', END_STEP_MS, () => agent.terminal.kill());
+  await attempt('release', END_STEP_MS, async () => agent.terminal.process?.release());
   core.stopMetering();
   agent.live?.flushNow();
   if (!isAborted()) {
-    await attempt('diff', STORE_MS, async () => agent.files?.finish());
-    await attempt('transcript', STORE_MS, async () => agent.transcript?.end());
+    await attempt('diff', END_STORE_MS, async () => agent.files?.finish());
+    await attempt('transcript', END_STORE_MS, async () => agent.transcript?.end());
   }
-  await attempt('files', KILL_MS, async () => agent.files?.close());
-  await attempt('broker', KILL_MS, () => agent.stopBroker());
+  await attempt('files', END_STEP_MS, async () => agent.files?.close());
+  await attempt('broker', END_STEP_MS, () => agent.stopBroker());
   core.finalTick();
-  await attempt('clean', KILL_MS, () => clean(runtime, ports));
-  const lastAckMs = isAborted() ? 0 : Math.min(LAST_ACK_MS, drainMs ?? LAST_ACK_MS);
+  await attempt('clean', END_STEP_MS, () => clean(runtime, ports));
+  const lastAckMs = isAborted() ? 0 : Math.min(END_LAST_ACK_MS, drainMs ?? END_LAST_ACK_MS);
   // The final state goes alone, so that it and `session_ended` fit into one batch.
   core.events.flush();
   await core.events.drained(lastAckMs);

@@ -2,7 +2,7 @@
  * Puts the input of viewers in order: delivered once, in the order typed, never past a hole. Pure: state, frame and time
  * in; what to type and what to answer out.
  */
-import { INPUT_HOLE_MS, INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
+import { INPUT_HOLE_MS, INPUT_LANES_MAX, INPUT_MAX_HELD_FRAMES, INPUT_RESET_JUMP } from '../../../shared/limits.ts';
 
 export interface InputFrame {
   readonly viewerId: string;
@@ -33,14 +33,6 @@ export interface InputOutcome {
   readonly deliver: readonly InputFrame[];
   readonly replies: readonly InputReply[];
 }
-
-/**
- * After a reset the viewer goes on this far above everything it may have sent: what was still on its way when it learnt of
- * the reset is then told from what the person typed afterwards.
- */
-const RESET_JUMP = 1_000;
-/** Lanes kept: one per viewer and control term; the oldest is forgotten beyond it. */
-const LANES_MAX = 256;
 
 interface Lane {
   readonly viewerId: string;
@@ -128,7 +120,7 @@ export class InputOrder {
     };
     this.#lanes.set(key, lane);
     const oldest = this.#lanes.keys().next().value;
-    if (this.#lanes.size > LANES_MAX && oldest !== undefined) this.#lanes.delete(oldest);
+    if (this.#lanes.size > INPUT_LANES_MAX && oldest !== undefined) this.#lanes.delete(oldest);
     return lane;
   }
 
@@ -149,7 +141,8 @@ export class InputOrder {
     lane.held.clear();
     lane.heldSinceMs = null;
     // Frames of an API caller stand for themselves: the next one is taken whatever its number.
-    lane.expected = lane.highest + (lane.isApi ? 1 : RESET_JUMP);
+    // What was on its way when a viewer learnt of the reset is told by the jump from what was typed afterwards.
+    lane.expected = lane.highest + (lane.isApi ? 1 : INPUT_RESET_JUMP);
     return { deliver: [], replies: [resetOf(lane, reason)] };
   }
 

@@ -4,7 +4,14 @@
  */
 import type { Clock } from '../../../shared/clock.ts';
 import type { ControlToRunnerFrame, FrameOf, RunnerFrame, WatcherList } from '../../../shared/frames.ts';
-import { ATTACH_BYTES_MAX, FRAME_MAX_BYTES, HEAD_REPEAT_MS, SNAPSHOT_MAX_PARTS } from '../../../shared/limits.ts';
+import {
+  ATTACH_BYTES_MAX,
+  FRAME_MAX_BYTES,
+  HEAD_REPEAT_MS,
+  LINE_BUFFER_MAX_BYTES,
+  SNAPSHOT_EVERY_MS,
+  SNAPSHOT_MAX_PARTS,
+} from '../../../shared/limits.ts';
 import { splitForFrames } from '../stream/frame-splitter.ts';
 import { type OutputPacer, outputPacer } from '../stream/output-pacer.ts';
 import type { Spool } from '../stream/spool.ts';
@@ -27,11 +34,7 @@ export interface LiveViewOptions {
   readonly bufferedBytes: () => number;
 }
 
-/** Beyond this the line is slow: live frames pause until it has drained to a quarter. */
-const LINE_BUFFER_MAX_BYTES = 512 * 1024;
 const LINE_POLL_MS = 50;
-/** Between two rounds of snapshots for everybody, so that a flood of output costs a bounded number of them. */
-const SNAPSHOT_EVERY_MS = 400;
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
 export class LiveView {

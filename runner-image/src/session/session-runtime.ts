@@ -1,5 +1,6 @@
 /** One session's life on this runner: boot, run, follow what people ask, end in order. The rules stand in the modules it joins. */
 import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../../shared/frames.ts';
+import { RESTARTED_LAST_ACK_MS } from '../../../shared/limits.ts';
 import type { StateReason, TerminalSize } from '../../../shared/session.ts';
 import type { ProviderEvent } from '../adapters/contract.ts';
 import type { RunnerConfig } from '../config.ts';
@@ -28,7 +29,6 @@ export interface Ending {
   readonly reason: StateReason | null;
 }
 
-const LAST_EVENTS_MS = 60_000;
 const STOPPED: Ending = { to: 'completed', reason: { code: 'stopped', message: 'The session was stopped.' } };
 
 export class SessionRuntime {
@@ -163,7 +163,7 @@ export class SessionRuntime {
 
   /** A restarted runner whose session had ended: only its last events may be missing. */
   deliverRest(): void {
-    this.#ending ??= this.core.events.drained(LAST_EVENTS_MS).then((isDelivered) => {
+    this.#ending ??= this.core.events.drained(RESTARTED_LAST_ACK_MS).then((isDelivered) => {
       this.core.dispose(isDelivered);
       this.#ended.resolve();
     });

@@ -1,6 +1,7 @@
 /** Brings the redacted stream to storage in chunks; a chunk counts once its event is committed, and that follows the PUT. */
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
+import { TRANSCRIPT_WAITING_MAX_BYTES } from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
 import type { OutputPiece, TerminalStream } from '../stream/terminal-stream.ts';
 import { type ClosedChunk, type TranscriptChunker, transcriptChunker } from '../stream/transcript-chunker.ts';
@@ -18,9 +19,6 @@ export interface TranscriptStoreOptions {
   /** The number a restarted runner goes on with. */
   readonly onNumber: (next: number) => void;
 }
-
-/** Bytes of chunks that wait to be stored; beyond it a chunk is given up and the gap declared. */
-const WAITING_MAX_BYTES = 64 * 1024 * 1024;
 
 export class TranscriptStore {
   readonly #options: TranscriptStoreOptions;
@@ -72,7 +70,7 @@ export class TranscriptStore {
 
   #onChunk(chunk: ClosedChunk): void {
     this.#options.onNumber(chunk.number + 1);
-    if (this.#waitingBytes + chunk.sizeBytes > WAITING_MAX_BYTES) {
+    if (this.#waitingBytes + chunk.sizeBytes > TRANSCRIPT_WAITING_MAX_BYTES) {
       this.#gap(chunk, 'too much waits to be stored');
       return;
     }

@@ -2,6 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../../shared/clock.ts';
 import type { UploadGrant, UploadWish } from '../../../shared/frames.ts';
+import {
+  UPLOAD_GRANT_WAIT_MS,
+  UPLOAD_PUT_TIMEOUT_MS,
+  UPLOAD_RETRY_MS,
+  UPLOAD_TRIES_MAX,
+} from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
 
 export type UploadKind = UploadWish['kind'];
@@ -25,11 +31,6 @@ export interface UploadsOptions {
   /** Hands a wish to the outbox. */
   readonly wish: (wish: UploadWish, isUrgent: boolean) => void;
 }
-
-/** Without a grant for this long the wish is made again: the ack that carried it may have been lost. */
-const GRANT_WAIT_MS = 15_000;
-const TRIES_MAX = 6;
-const RETRY_MS = 1_000;
 
 interface Waiting {
   readonly wish: UploadWish;
@@ -90,13 +91,14 @@ export class Uploads {
   }
 
   #ask(waiting: Waiting, isUrgent: boolean): void {
-    if (waiting.tries >= TRIES_MAX) {
-      this.#end(waiting, { kind: 'failed', why: `not stored after ${TRIES_MAX} tries` });
+    if (waiting.tries >= UPLOAD_TRIES_MAX) {
+      this.#end(waiting, { kind: 'failed', why: `not stored after ${UPLOAD_TRIES_MAX} tries` });
       return;
     }
     waiting.tries += 1;
+    // The ack that carried the last grant may have been lost.
     this.#options.wish(waiting.wish, isUrgent);
-    waiting.cancel = this.#options.clock.after(GRANT_WAIT_MS, () => this.#ask(waiting, true));
+    waiting.cancel = this.#options.clock.after(UPLOAD_GRANT_WAIT_MS, () => this.#ask(waiting, true));
   }
 
   async #send(waiting: Waiting, grant: UploadGrant): Promise<void> {
@@ -114,7 +116,7 @@ export class Uploads {
     waiting.wasSent = true;
     const why = answer.kind === 'answer' ? `status ${answer.status}` : answer.why;
     this.#options.log.warn('an upload failed and is tried again', { kind: wish.kind, number: wish.number, why });
-    waiting.cancel = this.#options.clock.after(RETRY_MS * waiting.tries, () => this.#ask(waiting, true));
+    waiting.cancel = this.#options.clock.after(UPLOAD_RETRY_MS * waiting.tries, () => this.#ask(waiting, true));
   }
 
   #end(waiting: Waiting, stored: Stored): void {
@@ -124,14 +126,13 @@ export class Uploads {
   }
 }
 
-const PUT_TIMEOUT_MS = 60_000;
 /** `fetch` sets these itself. */
 const OWN_HEADERS = new Set(['host', 'content-length', 'connection']);
 
 export const fetchPut: PutObject = async (url, headers, body) => {
   const sent = Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase())));
   try {
-    const signal = AbortSignal.timeout(PUT_TIMEOUT_MS);
+    const signal = AbortSignal.timeout(UPLOAD_PUT_TIMEOUT_MS);
     const answer = await fetch(url, { method: 'PUT', headers: sent, body: Buffer.from(body), signal });
     await answer.arrayBuffer();
     return { kind: 'answer', status: answer.status };

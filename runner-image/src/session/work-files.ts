@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../../shared/clock.ts';
 import type { DiffFile, EventDraft } from '../../../shared/events.ts';
 import type { SessionDiff } from '../../../shared/http.ts';
+import { DIFF_DEBOUNCE_MS, DIFF_PAUSE_MS, TOUCHED_SEEN_MAX_PATHS } from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
 import type { DiffResult } from '../workspace/diff-summary.ts';
 import type { FileWatcher, WatchReport } from '../workspace/file-watcher.ts';
@@ -21,13 +22,6 @@ export interface WorkFilesOptions {
   readonly store: (body: Uint8Array) => Promise<Stored>;
   readonly onTouched: (paths: readonly string[]) => void;
 }
-
-/** A diff is made this long after the last change, and again only after a pause: git runs cost the agent's processor. */
-const DEBOUNCE_MS = 700;
-const PAUSE_MS = 5_000;
-
-/** Paths remembered as reported; beyond it one may be reported again. */
-const SEEN_MAX_PATHS = 100_000;
 
 const KINDS: Readonly<Record<DiffFile['status'], TouchedFile['kind']>> = {
   added: 'added',
@@ -68,7 +62,8 @@ export class WorkFiles {
   hint(): void {
     if (this.#isClosed || this.#cancel) return;
     const { clock } = this.#options;
-    const pauseMs = Math.max(DEBOUNCE_MS, this.#lastRunMs + PAUSE_MS - clock.monotonicMs());
+    // Git runs cost the agent's processor.
+    const pauseMs = Math.max(DIFF_DEBOUNCE_MS, this.#lastRunMs + DIFF_PAUSE_MS - clock.monotonicMs());
     this.#cancel = clock.after(pauseMs, () => {
       this.#cancel = null;
       void this.#run(false);
@@ -98,7 +93,7 @@ export class WorkFiles {
   }
 
   #remember(paths: readonly string[]): void {
-    for (const path of paths) if (this.#seen.size < SEEN_MAX_PATHS) this.#seen.add(path);
+    for (const path of paths) if (this.#seen.size < TOUCHED_SEEN_MAX_PATHS) this.#seen.add(path);
     this.#options.onTouched(paths);
   }
 

@@ -4,6 +4,7 @@ import unicodePackage from '@xterm/addon-unicode11';
 import headless from '@xterm/headless';
 import { SCROLLBACK_LINES } from '../../../shared/limits.ts';
 import { planSkip } from './bulk-skip.ts';
+import { fitSnapshot, plainScreen } from './fit-snapshot.ts';
 import { groundGate } from './ground-gate.ts';
 import { isWholeScreenScrolling, serializeTerminal } from './snapshot.ts';
 
@@ -11,6 +12,8 @@ export interface ScreenModelOptions {
   readonly cols: number;
   readonly rows: number;
   readonly scrollbackLines?: number;
+  /** Of a snapshot as JSON; SNAPSHOT_MAX_BYTES unless told. */
+  readonly snapshotMaxBytes?: number;
   /** Answers to the program's queries (DA, DSR, DECRQSS…): the only ones it gets. */
   readonly onAnswer?: (data: string) => void;
 }
@@ -63,7 +66,9 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
     },
     snapshot() {
       if (!gate.isAtGround) return { kind: 'not_at_ground' };
-      const data = serializeTerminal(terminal, addon, scrollbackLines, title);
+      const lines = Math.min(scrollbackLines, terminal.buffer.normal.baseY);
+      const serialize = (kept: number): string => serializeTerminal(terminal, addon, kept, title);
+      const data = fitSnapshot(serialize, lines, () => plainScreen(terminal), options.snapshotMaxBytes);
       return { kind: 'snapshot', data, cols: terminal.cols, rows: terminal.rows };
     },
     text() {

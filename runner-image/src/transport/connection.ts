@@ -3,7 +3,7 @@ import type { Clock, Random } from '../../../shared/clock.ts';
 import { ControlToRunnerFrame, type FrameOf, PROTOCOL_VERSION, type RunnerFrame } from '../../../shared/frames.ts';
 import {
   FRAME_MAX_BYTES,
-  HEARTBEAT_MS,
+  LINE_QUIET_MAX_MS,
   PING_INTERVAL_MS,
   RECONNECT_BASE_MS,
   RECONNECT_MAX_MS,
@@ -35,8 +35,6 @@ export interface ConnectionOptions {
   readonly onRefused: (status: number) => void;
 }
 
-/** Longer than a heartbeat and its answer may take: the line is dead although nobody closed it. */
-const QUIET_MAX_MS = HEARTBEAT_MS + 15_000;
 const HELLO_REPEAT_MS = { base: 2_000, max: 15_000 };
 
 interface Line {
@@ -139,8 +137,8 @@ export class Connection {
   }
 
   #watch(line: Line): void {
-    this.#later(line, QUIET_MAX_MS / 3, () => {
-      if (this.#options.clock.monotonicMs() - line.lastHeardMs > QUIET_MAX_MS) line.socket?.terminate();
+    this.#later(line, LINE_QUIET_MAX_MS / 3, () => {
+      if (this.#options.clock.monotonicMs() - line.lastHeardMs > LINE_QUIET_MAX_MS) line.socket?.terminate();
       else this.#watch(line);
     });
   }

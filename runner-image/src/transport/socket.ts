@@ -1,6 +1,7 @@
 /** One WebSocket as the connection needs it; `ws` behind a port, so that dialling rules are tested without a network. */
 import { WebSocket } from 'ws';
 import { NEXT_CREDENTIAL_HEADER } from '../../../shared/frames.ts';
+import { LINE_MESSAGE_MAX_BYTES } from '../../../shared/limits.ts';
 import type { DialTicket } from './dial-store.ts';
 
 export interface RunnerSocket {
@@ -21,7 +22,6 @@ export interface SocketEvents {
 export type OpenSocket = (ticket: DialTicket, events: SocketEvents) => RunnerSocket;
 
 const HANDSHAKE_TIMEOUT_MS = 20_000;
-const MESSAGE_MAX_BYTES = 128 * 1024;
 
 /** Dials `url` with the ticket's credential. */
 export const wsSocket =
@@ -30,7 +30,7 @@ export const wsSocket =
     const socket = new WebSocket(url, {
       headers: { authorization: `Bearer ${ticket.credential}`, [NEXT_CREDENTIAL_HEADER]: ticket.nextCredentialSha256 },
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      maxPayload: MESSAGE_MAX_BYTES,
+      maxPayload: LINE_MESSAGE_MAX_BYTES,
       perMessageDeflate: false,
     });
     let status: number | null = null;
