@@ -22,7 +22,11 @@ export default defineConfig({
     trace: 'off',
     launchOptions: {
       ...(executablePath === undefined ? {} : { executablePath }),
-      args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-background-networking'],
+      args: [
+        ...['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--no-first-run'],
+        // A browser under test calls nobody.
+        ...['--disable-quic', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      ],
     },
   },
 });

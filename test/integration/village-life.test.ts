@@ -43,6 +43,9 @@ const allGone = (village: TestVillage) =>
     15_000,
     () => JSON.stringify(village.processes()),
   );
+/** Node's own cache of compiled code may lie beside them. */
+const taskFolders = (village: TestVillage): string[] =>
+  readdirSync(join(village.root, 'tmp')).filter((name) => name.startsWith('village-'));
 const kinds = (village: TestVillage): string[] =>
   ['dynoxide serve', 'pty-host/main.ts', 'runner-image/src/main.ts', '--noprofile --norc'].filter((part) =>
     village.processes().some(({ command }) => command.includes(part)),
@@ -74,7 +77,7 @@ describe('a village with a session', () => {
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
     expect(events.at(-1)?.type).toBe('session_ended');
     expect(existsSync(join(village.dataDir, 'runner', 'workspaces', sessionId))).toBe(false);
-    expect(readdirSync(join(village.root, 'tmp'))).toEqual([]);
+    expect(taskFolders(village)).toEqual([]);
     const next = await startShell(village);
     await running(village, next);
   });
@@ -91,7 +94,7 @@ describe('a village with a session', () => {
     expect(existsSync(join(village.dataDir, 'endpoint.json'))).toBe(false);
     expect(existsSync(join(village.dataDir, 'village.lock'))).toBe(false);
     expect(existsSync(join(village.dataDir, 'runner', 'workspaces'))).toBe(false);
-    expect(readdirSync(join(village.root, 'tmp'))).toEqual([]);
+    expect(taskFolders(village)).toEqual([]);
 
     await village.start();
     expect(await inState(village, sessionId, isFinal)).toMatchObject({ state: 'failed' });
