@@ -64,7 +64,8 @@ export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, o
   finish(runtime, options);
   core.events.flush();
   const isDelivered = await core.events.drained(lastAckMs);
-  if (!isDelivered) log.error('the last events were not acknowledged', { isAborted: isAborted() });
+  // After an abort nobody takes them: the control plane has ended this life of the session itself.
+  if (!isDelivered && !isAborted()) log.error('the last events were not acknowledged');
   agent.dispose();
   core.dispose(isDelivered);
 };

@@ -119,6 +119,12 @@ export class EventStream {
     });
   }
 
+  /** No line will come any more: nobody waits for acknowledgements from here on. */
+  giveUp(): void {
+    this.#isBroken = true;
+    this.#settled();
+  }
+
   /** Ends sending; the journal stays on disk unless `remove`. */
   close(remove: boolean): void {
     this.onDown();

@@ -64,6 +64,7 @@ export class SessionCore {
     this.#baseCommit = saved?.baseCommit ?? '';
     this.#nextChunk = saved?.nextChunk ?? 0;
     this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs();
+    this.#isOver = saved?.isOver ?? false;
     this.#meter = new UsageMeter(saved?.counters ?? ZERO_USAGE, clock.monotonicMs());
     this.freezer = new Freezer(log);
     this.events = new EventStream({

@@ -226,7 +226,12 @@ export class SessionRuntime {
 
   /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, tell nobody. */
   abort(why: string): void {
-    if (this.#isAborted || this.core.isOver) return;
+    if (this.core.isOver) {
+      this.#options.ports.log.warn('the last acknowledgement will not come', { why });
+      this.core.events.giveUp();
+      return;
+    }
+    if (this.#isAborted) return;
     this.#isAborted = true;
     this.#options.ports.log.warn('the session is given up', { why });
     this.core.uploads.close(why);

@@ -182,7 +182,13 @@ export class Outbox {
   onNack(nack: NackFrame, nowMs: number): NackResult {
     const flying = this.#flying;
     if (nack.epoch !== this.#options.epoch) return { kind: 'ignored' };
-    if (nack.reason === 'stale_epoch' || nack.reason === 'closed') return { kind: 'over', reason: nack.reason };
+    if (nack.reason === 'stale_epoch' || nack.reason === 'closed') {
+      // A closed epoch still keeps what comes: its last batch sent again (the ack was lost), and late truth beside the stream.
+      const isSent = flying?.firstSentMs != null && nack.firstRseq === flying.firstRseq;
+      if (isSent && flying.lastRseq >= flying.firstRseq && nack.expected > flying.lastRseq)
+        this.#settle(flying.lastRseq);
+      return { kind: 'over', reason: nack.reason };
+    }
     if (flying === null || nack.firstRseq !== flying.firstRseq) return { kind: 'ignored' };
     if (nack.reason !== 'gap') return { kind: 'broken', why: `batch ${nack.firstRseq} was refused: ${nack.reason}` };
     if (nack.expected > this.#nextRseq) return { kind: 'broken', why: 'the journal was lost' };

@@ -72,6 +72,36 @@ describe('EventStream', () => {
     expect(sent[2]).toEqual(sent[1]);
   });
 
+  it('is drained when a closed epoch answers to the last batch sent again: it is kept there', async () => {
+    const { events, clock, log } = setup();
+    const closed = (expected: number) =>
+      events.onNack({ type: 'nack', sessionId, epoch: 1, firstRseq: 1, reason: 'closed', expected });
+    events.onWelcome(0);
+    events.record(urgent, { type: 'session_ended', state: 'failed', reason: null, durationMs: 1 });
+    clock.advance(RESEND_FIRST_MS);
+    const drained = events.drained(60_000);
+    closed(3);
+    expect(await drained).toBe(true);
+    expect(log).toEqual(['closed']);
+  });
+
+  it('is not drained when a closed epoch did not take the batch, and waits no longer', async () => {
+    const { events } = setup();
+    events.onWelcome(0);
+    events.record(urgent);
+    const drained = events.drained(60_000);
+    events.onNack({ type: 'nack', sessionId, epoch: 1, firstRseq: 1, reason: 'closed', expected: 1 });
+    expect(await drained).toBe(false);
+  });
+
+  it('waits no longer once no line can come', async () => {
+    const { events } = setup();
+    events.record(urgent);
+    const drained = events.drained(60_000);
+    events.giveUp();
+    expect(await drained).toBe(false);
+  });
+
   it('keeps everything over a cut and a crash, and sends what was in flight first', () => {
     const first = setup();
     first.events.onWelcome(0);
