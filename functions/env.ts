@@ -27,6 +27,8 @@ export const ControlPlaneEnv = z.object({
   REQUIRE_ORIGIN_SECRET: z.stringbool().default(true),
   MANAGEMENT_ENDPOINT_VIEWER: z.url(),
   MANAGEMENT_ENDPOINT_RUNNER: z.url(),
+  /** The tenant whose command line may register builds for the platform; nobody's where it is not set. */
+  OPERATOR_TENANT: z.string().optional(),
   VILLAGE_VERSION: z.string().default('0.0.0'),
   /** Release pipeline: parsed now, used when it is built. */
   VERSION_CHECK_INTERVAL_MS: z.coerce.number().int().min(60_000).default(3_600_000),

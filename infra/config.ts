@@ -1,6 +1,7 @@
 /** What an operator may choose at synthesis (`cdk synth -c publicDomain=…`), parsed once; everything else is in topology.ts. */
 import type { Node } from 'constructs';
 import { z } from 'zod';
+import { TenantId } from '../shared/ids.ts';
 
 export const CellConfig = z
   .strictObject({
@@ -16,6 +17,8 @@ export const CellConfig = z
       .string()
       .regex(/^arn:aws:wafv2:us-east-1:\d{12}:global\/webacl\/.+$/, 'must be a WAFv2 web ACL of scope CLOUDFRONT')
       .optional(),
+    /** Tenant whose command line may register builds; without it nobody may. */
+    operatorTenant: TenantId.optional(),
   })
   .refine((config) => (config.publicDomain === undefined) === (config.certificateArn === undefined), {
     path: ['certificateArn'],
@@ -30,5 +33,6 @@ export const cellConfigFrom = (node: Node): CellConfig => {
     publicDomain: given('publicDomain'),
     certificateArn: given('certificateArn'),
     webAclArn: given('webAclArn'),
+    operatorTenant: given('operatorTenant'),
   });
 };

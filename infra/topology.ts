@@ -362,7 +362,7 @@ export const TASK_FAMILY: TaskFamilySpec = {
 
 /**
  * Environment of every function, given by the platform: TABLE_<NAME>, BUCKET_<NAME>, SECRET_<NAME> (upper case, - as _) with physical
- * names; CLUSTER, TASK_CONTAINER, TASK_SUBNETS, TASK_SECURITY_GROUPS; PUBLIC_URL (one origin), ALLOWED_ORIGINS (comma separated), REQUIRE_ORIGIN_SECRET;
+ * names; CLUSTER, TASK_CONTAINER, TASK_SUBNETS, TASK_SECURITY_GROUPS; PUBLIC_URL (one origin), ALLOWED_ORIGINS (comma separated), REQUIRE_ORIGIN_SECRET, OPERATOR_TENANT (may register builds);
  * MANAGEMENT_ENDPOINT_VIEWER, MANAGEMENT_ENDPOINT_RUNNER; POWERTOOLS_SERVICE_NAME, LOG_LEVEL.
  */
 export const envName = (kind: 'TABLE' | 'BUCKET' | 'SECRET' | 'MANAGEMENT_ENDPOINT', name: string): string =>

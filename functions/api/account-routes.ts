@@ -14,6 +14,7 @@ export interface AccountPorts extends SignInPorts {
   readonly runnerStore: RunnerStore;
   readonly publicUrl: string;
   readonly version: string;
+  readonly operatorTenant: string | undefined;
 }
 
 const cookie = (value: string, maxAgeSec: number, secure: boolean): string =>
@@ -64,7 +65,10 @@ export const accountRoutes = (ports: AccountPorts): Record<string, HttpRoute> =>
     'POST /api/builds': route({
       body: RegisterBuildBody,
       run: async ({ body, authorizer }) => {
-        if (userOf(authorizer).client !== 'cli')
+        const user = userOf(authorizer);
+        if (user.tenantId !== ports.operatorTenant)
+          throw new AppError('forbidden', 'Builds serve every tenant: only the operator registers them.');
+        if (user.client !== 'cli')
           throw new AppError('forbidden', 'Builds are registered on the command line: `npx village builds add`.');
         return { status: 201, body: await registerBuild(ports, body) };
       },

@@ -7,13 +7,15 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { ApiGatewayManagementApiClient } from '@aws-sdk/client-apigatewaymanagementapi';
 import type { ConnectionSender } from '../sessions/ports.ts';
-import { signPost } from './sign-request.ts';
+import { type SigningCredentials, signPost } from './sign-request.ts';
 
 /** Posts under way at once; more wait for a socket. A fan-out to the most viewers of a session has room. */
 const SOCKETS_MAX = 128;
 /** A post is answered within milliseconds; one that hangs for so long is lost, and its socket with it. */
 const POST_TIMEOUT_MS = 10_000;
 const SERVICE = 'execute-api';
+/** Credentials that end are asked for again this long before. */
+const REFRESH_BEFORE_MS = 5 * 60_000;
 
 const agents = {
   http: new HttpAgent({ keepAlive: true, maxSockets: SOCKETS_MAX, timeout: POST_TIMEOUT_MS }),
@@ -42,6 +44,19 @@ const targetOf = async (client: ApiGatewayManagementApiClient): Promise<Target> 
     host: port === undefined ? hostname : `${hostname}:${port}`,
     basePath: path.replace(/\/$/, ''),
     region: await client.config.region(),
+  };
+};
+
+/** The SDK's provider remembers as well, behind a chain of promises that costs more than the signature. */
+const rememberedCredentials = (client: ApiGatewayManagementApiClient) => {
+  let known: { readonly credentials: SigningCredentials; readonly untilMs: number } | undefined;
+  return async (nowMs: number): Promise<SigningCredentials> => {
+    if (known !== undefined && nowMs < known.untilMs) return known.credentials;
+    const credentials = await client.config.credentials();
+    const { expiration } = credentials;
+    const untilMs = expiration === undefined ? Number.POSITIVE_INFINITY : expiration.getTime() - REFRESH_BEFORE_MS;
+    known = { credentials, untilMs };
+    return credentials;
   };
 };
 
@@ -79,16 +94,18 @@ const send = (target: Target, path: string, headers: Record<string, string>, bod
   });
 
 export const managementSender = <F>(client: ApiGatewayManagementApiClient): ConnectionSender<F> => {
-  let target: Promise<Target> | undefined;
+  const credentialsAt = rememberedCredentials(client);
+  let target: Target | undefined;
   return {
     post: async (connectionId, frame) => {
-      target ??= targetOf(client);
-      const to = await target;
+      target ??= await targetOf(client);
+      const to = target;
       const body = Buffer.from(JSON.stringify(frame));
       const path = `${to.basePath}/@connections/${encodeURIComponent(connectionId)}`;
-      const credentials = await client.config.credentials();
+      const nowMs = Date.now();
+      const credentials = await credentialsAt(nowMs);
       const { host, region } = to;
-      const headers = signPost({ credentials, region, service: SERVICE, host, path, body, nowMs: Date.now() });
+      const headers = signPost({ credentials, region, service: SERVICE, host, path, body, nowMs });
       const { status, errorType } = await send(to, path, headers, body);
       if (status >= 200 && status < 300) return 'sent';
       if (status === 410) return 'gone';

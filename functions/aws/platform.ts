@@ -66,7 +66,7 @@ const makePlatform = () => {
     watchers,
     runners,
     runnerSender,
-    fanOut: viewerFanOut({ watchers, viewers, runners, clock }),
+    fanOut: viewerFanOut({ watchers, viewers, runners, clock, epochOf: sessions.epochOf }),
     tenants: tenantStore(db, clock),
     builds: buildStore(db),
     runnerStore: runnerStore(db, clock),

@@ -8,6 +8,9 @@ let routes: Readonly<Record<string, HttpRoute>> | undefined;
 
 export const handler = httpEntry(() => {
   const ports = platform();
-  routes ??= { ...accountRoutes({ ...ports, version: ports.env.VILLAGE_VERSION }), ...sessionRoutes(ports) };
+  routes ??= {
+    ...accountRoutes({ ...ports, version: ports.env.VILLAGE_VERSION, operatorTenant: ports.env.OPERATOR_TENANT }),
+    ...sessionRoutes(ports),
+  };
   return { routes, edgeSecret: ports.edgeSecret };
 });

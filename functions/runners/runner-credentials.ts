@@ -5,7 +5,7 @@
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
-import { RUNNER_TOKEN_TTL_MS } from '../../shared/limits.ts';
+import { RUNNER_TOKEN_TTL_MS, SESSION_SIDE_ROWS_TTL_MS } from '../../shared/limits.ts';
 import { formatRunnerCredential, parseRunnerCredential, type RunnerScope } from '../../shared/runner-credential.ts';
 import type { Database, Key, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
@@ -33,7 +33,13 @@ export const deriveStartToken = (signingKey: Uint8Array, scope: RunnerScope): st
 export const credentialPut = (scope: RunnerScope, startToken: string, nowMs: number): Write => ({
   kind: 'put',
   table: 'runners',
-  item: { ...keyOf(scope), hash: sha256Hex(startToken), previousHash: null, expiresAtMs: nowMs + RUNNER_TOKEN_TTL_MS },
+  item: {
+    ...keyOf(scope),
+    hash: sha256Hex(startToken),
+    previousHash: null,
+    expiresAtMs: nowMs + RUNNER_TOKEN_TTL_MS,
+    expiresAtSec: Math.ceil((nowMs + SESSION_SIDE_ROWS_TTL_MS) / 1_000),
+  },
   conditions: [{ attr: 'pk', is: 'absent' }],
 });
 

@@ -1,5 +1,5 @@
 /** The reaper: every minute, looks at sessions whose check is due and closes those that nothing will end any more. */
-import { LIVE_INDEX_SHARDS, REAPER_PAGE_MAX } from '../../shared/limits.ts';
+import { LEASE_MS, LIVE_INDEX_SHARDS, REAPER_PAGE_MAX } from '../../shared/limits.ts';
 import type { AppendPorts } from '../streams/append-events.ts';
 import { closeEpoch } from './close-epoch.ts';
 import { decideReap, needsTaskStatus } from './decide-reap.ts';
@@ -28,13 +28,7 @@ const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<'closed' | 'w
       : { kind: 'unknown' };
   const decision = decideReap(head, task, nowMs);
   if (decision.action === 'wait') {
-    await ports.db.write({
-      kind: 'update',
-      table: 'sessions',
-      key: metaKey(ref),
-      set: { nextCheckAtMs: decision.nextCheckAtMs },
-      conditions: [{ attr: 'liveShard', is: 'present' }],
-    });
+    await setNextCheck(ports, ref, decision.nextCheckAtMs);
     return 'waiting';
   }
   if (decision.stopTask && meta.taskArn !== null) await ports.tasks.stop(meta.taskArn, decision.reason.code);
@@ -44,6 +38,24 @@ const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<'closed' | 'w
     reason: decision.reason,
   });
   return closed ? 'closed' : 'waiting';
+};
+
+const setNextCheck = (ports: ReapPorts, ref: SessionRef, nextCheckAtMs: number) =>
+  ports.db.write({
+    kind: 'update',
+    table: 'sessions',
+    key: metaKey(ref),
+    set: { nextCheckAtMs },
+    conditions: [{ attr: 'liveShard', is: 'present' }],
+  });
+
+/** To the end of the line: sessions that fail every time must not fill each run's page. */
+const postpone = async (ports: ReapPorts, ref: SessionRef): Promise<void> => {
+  try {
+    await setNextCheck(ports, ref, ports.clock.nowMs() + LEASE_MS);
+  } catch (error) {
+    ports.onError(ref, error);
+  }
 };
 
 /** One session that cannot be reaped never keeps the others waiting: its error is reported and it stays due. */
@@ -57,6 +69,7 @@ export const reap = async (ports: ReapPorts): Promise<{ checked: number; closed:
       } catch (error) {
         counts.failed += 1;
         ports.onError(ref, error);
+        await postpone(ports, ref);
       }
     }
   }

@@ -50,7 +50,7 @@ const rejected = (event: EventEnvelope, issue: string): RunnerEvent => {
 };
 
 const parseEvent = (event: EventEnvelope): RunnerEvent => {
-  if (JSON.stringify(event).length > EVENT_MAX_BYTES) return rejected(event, 'larger than an event may be');
+  if (Buffer.byteLength(JSON.stringify(event)) > EVENT_MAX_BYTES) return rejected(event, 'larger than an event may be');
   const parsed = RunnerEventSchema.safeParse(event);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -2,7 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../../shared/frames.ts';
-import { isFinal } from '../../shared/session.ts';
+import { isFinal, type SessionView } from '../../shared/session.ts';
 import { type SessionRef, type SessionStore, viewOf } from '../sessions/session-store.ts';
 import type { Signer } from '../signing.ts';
 import type { RunnerLine } from './runner-line.ts';
@@ -24,6 +24,13 @@ export interface ViewerConnection {
   readonly tenantId: string;
   readonly userId: string;
 }
+
+/** A frame holds 32 KiB: the last screen of a failed session is read over HTTP. */
+const withoutScreen = (view: SessionView): SessionView => {
+  if (view.reason === null) return view;
+  const { lastScreen: _lastScreen, ...reason } = view.reason;
+  return { ...view, reason };
+};
 
 const VIEW_TTL_SEC = 3 * 60 * 60;
 
@@ -83,7 +90,7 @@ const attach = async (
     type: 'attached',
     sessionId: frame.sessionId,
     viewerId: frame.viewerId,
-    session: viewOf(meta),
+    session: withoutScreen(viewOf(meta)),
     live: live && !isFinal(head.state),
     head: { epoch: head.epoch, offset: head.offset, seq: head.seq },
     mode,

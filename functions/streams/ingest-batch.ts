@@ -7,7 +7,7 @@ import { batchDigestInput } from '../../shared/batch.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { SessionEvent } from '../../shared/events.ts';
 import type { FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
+import { ANNEX_MAX_BATCHES, BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
 import type { Database, Put, TransactResult, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { type Billing, quarantined, sameRow, usageRowOf } from '../metering/usage-rows.ts';
@@ -205,7 +205,20 @@ const annex = async (
     ports.clock.nowMs(),
   );
   const known = batch.epoch === record.head.epoch && batch.firstRseq <= record.head.ackedRseq;
-  if (!known) await ports.db.write(put);
+  if (!known)
+    await ports.db.transact([
+      put,
+      {
+        kind: 'update',
+        table: 'sessions',
+        key: epochKey(ref, batch.epoch),
+        add: { annexBatches: 1 },
+        conditions: [
+          { attr: 'pk', is: 'present' },
+          { attr: 'annexBatches', op: '<', value: ANNEX_MAX_BATCHES, orAbsent: true },
+        ],
+      },
+    ]);
   const reason = batch.epoch === record.head.epoch ? 'closed' : 'stale_epoch';
   return { kind: 'nack', reason, expected: batch.firstRseq + batch.events.length };
 };

@@ -17,6 +17,8 @@ export interface FanOutPorts {
   readonly viewers: ViewerSender;
   readonly runners: RunnerLine;
   readonly clock: Clock;
+  /** The session's current epoch, for frames that name none. */
+  readonly epochOf: (ref: SessionRef) => Promise<number | null>;
 }
 
 export interface FanOut {
@@ -27,12 +29,7 @@ export interface FanOut {
   announce(ref: SessionRef, epoch: number, watchers: Watchers): Promise<void>;
 }
 
-const epochOf = (frame: ControlToViewerFrame): number => {
-  if (frame.type === 'session_event') return frame.event.epoch;
-  return 'epoch' in frame ? frame.epoch : 1;
-};
-
-export const viewerFanOut = ({ watchers, viewers, runners, clock }: FanOutPorts): FanOut => {
+export const viewerFanOut = ({ watchers, viewers, runners, clock, epochOf }: FanOutPorts): FanOut => {
   const memory = new Map<string, { list: Watchers; untilMs: number }>();
 
   const remember = (ref: SessionRef, list: Watchers): Watchers => {
@@ -63,17 +60,21 @@ export const viewerFanOut = ({ watchers, viewers, runners, clock }: FanOutPorts)
     frame: ControlToViewerFrame,
     targets: Watchers['viewers'],
   ): Promise<Watchers['viewers']> => {
-    const results = await Promise.all(
-      targets.map(async (viewer) => ({ viewer, result: await viewers.post(viewer.connectionId, frame) })),
-    );
+    const results = await Promise.allSettled(targets.map((viewer) => viewers.post(viewer.connectionId, frame)));
     const moved: Watchers['viewers'][number][] = [];
-    for (const { viewer, result } of results) {
+    for (const [index, viewer] of targets.entries()) {
+      const posted = results[index];
+      const result = posted?.status === 'fulfilled' ? posted.value : 'failed';
       /** `slow` drops this frame for that viewer alone: it sees the gap and attaches again from its address. */
       if (result !== 'gone') continue;
       const left = await watchers.detach(ref, viewer.viewerId, viewer.connectionId);
+      const epoch = left === null ? null : await epochOf(ref);
       if (left === null) moved.push(viewer);
-      else await announce(ref, epochOf(frame), left);
+      else if (epoch !== null) await announce(ref, epoch, left);
     }
+    /** Everybody else has the frame by now; what failed is for the log. */
+    const failed = results.find((posted) => posted.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
     return moved;
   };
 

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import type { WatcherList } from '../../shared/frames.ts';
-import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
+import { SESSION_SIDE_ROWS_TTL_MS, VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
 import type { Presence } from '../../shared/session.ts';
 import { type Condition, type Database, type Key, queryAll } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
@@ -101,9 +101,16 @@ const watcherReads = (db: Database, clock: Clock) => {
 };
 
 /** The writes that move the revision: who leads is decided by one conditional write. */
-const controlWrites = (db: Database) => {
+const controlWrites = (db: Database, clock: Clock) => {
   const bump = async (ref: SessionRef): Promise<void> => {
-    await db.write({ kind: 'update', table: 'connections', key: controlKey(ref), add: { rev: 1 } });
+    const expiresAtSec = Math.ceil((clock.nowMs() + SESSION_SIDE_ROWS_TTL_MS) / 1_000);
+    await db.write({
+      kind: 'update',
+      table: 'connections',
+      key: controlKey(ref),
+      set: { expiresAtSec },
+      add: { rev: 1 },
+    });
   };
 
   /** One round of the conditional write; the caller reads again, so a lost round shows the winner. */
@@ -152,7 +159,7 @@ const connectionReads = (db: Database): Pick<WatcherStore, 'attachments' | 'next
 
 export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
   const { read } = watcherReads(db, clock);
-  const { bump, claim } = controlWrites(db);
+  const { bump, claim } = controlWrites(db, clock);
   const expiresAtSec = () => Math.ceil((clock.nowMs() + VIEWER_EXPIRY_MS) / 1_000);
 
   const remove = (ref: SessionRef, { viewerId, connectionId }: ViewerRow, condition: Condition) =>

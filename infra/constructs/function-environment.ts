@@ -23,6 +23,7 @@ export interface EnvironmentParts {
   readonly network: Network;
   readonly publicUrl: string;
   readonly version: string;
+  readonly operatorTenant: string | undefined;
 }
 
 const named = <Name extends string, Value>(
@@ -44,6 +45,7 @@ export const functionEnvironment = (parts: EnvironmentParts): Readonly<Record<st
   PUBLIC_URL: parts.publicUrl,
   ALLOWED_ORIGINS: parts.publicUrl,
   REQUIRE_ORIGIN_SECRET: 'true',
+  ...(parts.operatorTenant === undefined ? {} : { OPERATOR_TENANT: parts.operatorTenant }),
   VILLAGE_VERSION: parts.version,
   LOG_LEVEL: 'INFO',
   NODE_OPTIONS: '--enable-source-maps',

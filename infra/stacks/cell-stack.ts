@@ -66,6 +66,7 @@ export class CellStack extends Stack {
       return picked;
     };
     const environment = functionEnvironment({
+      operatorTenant: config.operatorTenant,
       tables,
       buckets: buckets.all,
       secrets,

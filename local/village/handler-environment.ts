@@ -5,6 +5,8 @@ import { REGION } from '../lambda/identity.ts';
 /** Closed: a client without an endpoint of its own reaches nothing outside this machine. */
 const NOWHERE = 'http://127.0.0.1:9';
 export const CLUSTER = 'village';
+/** The one tenant of a local village, and its operator. */
+export const LOCAL_TENANT = 'local';
 
 export const tableName = (name: string): string => `village-${name}`;
 export const bucketName = (name: string): string => `village-${name}`;
@@ -66,12 +68,12 @@ export const handlerEnvironment = (
     Object.entries(at.management).map(([name, url]) => [envName('MANAGEMENT_ENDPOINT', name), url]),
   ),
   CLUSTER,
-  TASK_FAMILY: TASK_FAMILY.family,
   TASK_CONTAINER: TASK_FAMILY.container,
   TASK_SUBNETS: 'subnet-local',
   TASK_SECURITY_GROUPS: 'sg-local',
   PUBLIC_URL: at.publicUrl,
   ALLOWED_ORIGINS: originsOf(at.publicUrl).join(','),
   REQUIRE_ORIGIN_SECRET: 'false',
+  OPERATOR_TENANT: LOCAL_TENANT,
   VILLAGE_VERSION: version,
 });

@@ -8,7 +8,7 @@ import { runSchedules } from '../lambda/schedules.ts';
 import type { Lambda } from '../lambda/types.ts';
 import { Builds } from './builds.ts';
 import { removeEndpointFile, writeEndpointFile } from './endpoint-file.ts';
-import { handlerEnvironment, originsOf } from './handler-environment.ts';
+import { handlerEnvironment, LOCAL_TENANT, originsOf } from './handler-environment.ts';
 import { createLocalRoutes } from './local-routes.ts';
 import { buildPage, pageDirOf } from './page-build.ts';
 import { type Parts, prepare, type VillageContext } from './parts.ts';
@@ -22,7 +22,6 @@ export interface RunningVillage {
   readonly signInUrl: string;
 }
 
-const TENANT = 'local';
 const USER = 'me';
 const Bootstrap = z.object({ signInCode: z.string(), token: z.string() });
 
@@ -50,7 +49,7 @@ const apiOf =
   };
 
 const bootstrap = async (lambda: Lambda, hasModelKey: boolean) => {
-  const request = { tenantId: TENANT, userId: USER, modelVendors: hasModelKey ? ['anthropic'] : [] };
+  const request = { tenantId: LOCAL_TENANT, userId: USER, modelVendors: hasModelKey ? ['anthropic'] : [] };
   const result = await lambda.invoke(BOOTSTRAP_FUNCTION, request, { source: 'event' });
   if (!result.ok) throw new Error(`the first user could not be made: ${result.message}`);
   return Bootstrap.parse(result.payload);

@@ -119,7 +119,7 @@ export const controlPlanePorts = () => {
     runners,
     runnerSender,
     viewers,
-    fanOut: viewerFanOut({ watchers, viewers, runners, clock }),
+    fanOut: viewerFanOut({ watchers, viewers, runners, clock, epochOf: sessions.epochOf }),
     tenants: tenantStore(db, clock),
     builds: buildStore(db),
     runnerStore: runnerStore(db, clock),

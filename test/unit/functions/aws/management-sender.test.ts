@@ -102,6 +102,26 @@ describe('managementSender', () => {
     await expect(managementSender<object>(clientOf(endpoint)).post('id', {})).rejects.toThrow('403 SomeException');
   });
 
+  it.each([
+    // Within what we refresh: each post asks.
+    [4 * 60_000, true],
+    [60 * 60_000, false],
+  ])('asks again for credentials that end in %i ms: %s', async (leftMs, isAskedAgain) => {
+    const { seen, endpoint } = await listen(() => 200);
+    let asked = 0;
+    const expiring = async () => {
+      asked += 1;
+      return { ...credentials, accessKeyId: `AKID${asked}`, expiration: new Date(Date.now() + leftMs) };
+    };
+    const client = new ApiGatewayManagementApiClient({ endpoint, region: 'eu-central-1', credentials: expiring });
+    const sender = managementSender<object>(client);
+    await sender.post('id', {});
+    await sender.post('id', {});
+    const [first, second] = seen.map(({ headers }) => /AKID\d/.exec(String(headers.authorization))?.[0]);
+    expect(first).toMatch('AKID');
+    expect(first !== second).toBe(isAskedAgain);
+  });
+
   it('throws when nobody listens', async () => {
     const { endpoint } = await listen(() => 200);
     await new Promise((resolve) => server?.close(resolve));

@@ -155,6 +155,10 @@ describe('closing', () => {
       return { kind: 'live' };
     };
     expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ checked: 2, closed: 1, failed: 1 });
+    /** Postponed, so that it does not fill the next page; looked at again later. */
+    expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ checked: 0 });
+    ports.clock.advance(90_000);
+    expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ checked: 1, closed: 1, failed: 0 });
   });
 
   test('a stopped task counts only for the session, epoch and task it names', async () => {

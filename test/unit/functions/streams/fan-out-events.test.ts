@@ -20,7 +20,10 @@ const setUp = async () => {
       false,
     );
   /** The stream's function is a process of its own. */
-  const streamPorts: FanOutEventPorts = { ...ports, fanOut: viewerFanOut(ports) };
+  const streamPorts: FanOutEventPorts = {
+    ...ports,
+    fanOut: viewerFanOut({ ...ports, epochOf: ports.sessions.epochOf }),
+  };
   const images = (): Item[] => ports.db.all('events');
   const posted = (viewerId: string) =>
     ports.viewers.posted.filter(({ connectionId }) => connectionId === `c-${viewerId}`).map(({ frame }) => frame);

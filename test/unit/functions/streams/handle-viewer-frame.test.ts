@@ -259,3 +259,11 @@ test('an approval cannot be decided yet: nothing is allowed by default', async (
   const frame = ViewerFrame.parse({ type: 'approval_decision', sessionId: ref.sessionId, decision });
   await expect(handleViewerFrame(ports, who, frame)).rejects.toMatchObject({ code: 'unavailable' });
 });
+
+test('the last screen of a failed session stays out of the frame: it is read over HTTP', async () => {
+  const { ports, ref, attach } = await setUp();
+  const reason = { code: 'provider_exited', message: 'ended', lastScreen: 'x'.repeat(8_000) };
+  const key = { pk: `T#${ref.tenantId}#S#${ref.sessionId}`, sk: 'META' };
+  await ports.db.write({ kind: 'update', table: 'sessions', key, set: { reason } });
+  expect((await attach()).session.reason).toEqual({ code: 'provider_exited', message: 'ended' });
+});

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import { readEvents } from '../../../../functions/streams/segments.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
+import { ANNEX_MAX_BATCHES } from '../../../../shared/limits.ts';
 import { ZERO_USAGE } from '../../../../shared/usage.ts';
 import { batchOf, controlPlanePorts, startedSession, type TestPorts } from '../../../fakes/control-plane-ports.ts';
 
@@ -189,6 +190,20 @@ describe('ingest', () => {
     });
     expect(ports.db.all('events').filter((item) => String(item.sk).startsWith('ANNEX#'))).toHaveLength(1);
     expect((await ports.sessions.meta(ref))?.seq).toBe(5);
+  });
+
+  test('the annex of an epoch has an end', async () => {
+    const { ports, ref } = await setUp();
+    await ingestBatch(ports, ref, batchOf(ref, 1, [...toRunning, state('running', 'completed')]));
+    const epochKey = { pk: `T#${ref.tenantId}#S#${ref.sessionId}`, sk: 'EPOCH#000001' };
+    await ports.db.write({
+      kind: 'update',
+      table: 'sessions',
+      key: epochKey,
+      add: { annexBatches: ANNEX_MAX_BATCHES - 1 },
+    });
+    for (const rseq of [5, 6, 7]) await ingestBatch(ports, ref, batchOf(ref, rseq, [message('late')]));
+    expect(ports.db.all('events').filter((item) => String(item.sk).startsWith('ANNEX#'))).toHaveLength(1);
   });
 
   test('a repeated chunk in one batch does not cancel the transaction', async () => {

@@ -14,7 +14,7 @@ const setUp = async () => {
       false,
     );
   /** Another process: the same tables, a memory of its own. */
-  const fanOut = viewerFanOut(ports);
+  const fanOut = viewerFanOut({ ...ports, epochOf: ports.sessions.epochOf });
   return { ports, ref, attach, fanOut };
 };
 type Ref = Awaited<ReturnType<typeof startedSession>>;
@@ -57,7 +57,7 @@ describe('a frame for all', () => {
       return ports.watchers.read(of);
     };
     const counted = { ...ports.watchers, read };
-    const fanOut = viewerFanOut({ ...ports, watchers: counted });
+    const fanOut = viewerFanOut({ ...ports, epochOf: ports.sessions.epochOf, watchers: counted });
     for (let seq = 0; seq < 10; seq += 1) await fanOut.toAll(ref, headFrame(ref, seq), list?.control.rev ?? 0);
     expect(reads).toBe(1);
     ports.clock.advance(60_000);
@@ -131,5 +131,20 @@ describe('a frame for one', () => {
     await attach('first');
     await fanOut.toOne(ref, 'nobody', headFrame(ref), 0);
     expect(receivers(ports, 'head')).toEqual([]);
+  });
+});
+
+describe('a post that fails', () => {
+  test('is reported once everybody else has the frame', async () => {
+    const { ports, ref, attach, fanOut } = await setUp();
+    await attach('first');
+    await attach('second');
+    const post = ports.viewers.post;
+    ports.viewers.post = async (connectionId, frame) => {
+      if (connectionId === 'c-first' && frame.type === 'head') throw new Error('forbidden');
+      return post(connectionId, frame);
+    };
+    await expect(fanOut.toAll(ref, headFrame(ref), 0)).rejects.toThrow('forbidden');
+    expect(receivers(ports, 'head')).toEqual(['c-second']);
   });
 });
