@@ -2,11 +2,13 @@
 import type { Clock, Random } from '../clock.ts';
 import type { SessionEvent } from '../events.ts';
 import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../frames.ts';
-import { ATTACH_DEADLINE_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../limits.ts';
-import { isFinal, type Presence, type SessionView, type StreamAddress, type TerminalSize } from '../session.ts';
+import { VIEWER_WRITE_QUEUE_MAX_CHARS } from '../limits.ts';
+import { isFinal, type Presence, type StreamAddress, type TerminalSize } from '../session.ts';
+import { AttachSchedule } from './attach-schedule.ts';
 import { type InputLoss, type InputPiece, InputSender } from './input-sender.ts';
 import { type Drawing, type TerminalAction, TerminalAssembler } from './terminal-assembler.ts';
 import { type SocketLike, type SocketState, type TicketResult, ViewerSocket } from './viewer-socket.ts';
+import { WantedSize } from './wanted-size.ts';
 
 export interface StreamView {
   readonly socket: SocketState;
@@ -34,10 +36,12 @@ export interface SessionStreamPorts {
   readonly dial: (protocols: string[]) => SocketLike;
   readonly terminal: TerminalSink;
   readonly onView: (view: StreamView) => void;
-  readonly onSession: (session: SessionView) => void;
+  readonly onAttached: (frame: FrameOf<ControlToViewerFrame, 'attached'>) => void;
   readonly onStateChange: (frame: FrameOf<ControlToViewerFrame, 'session_state_changed'>) => void;
   readonly onEvent: (event: SessionEvent) => void;
   readonly onInputLoss: (loss: InputLoss) => void;
+  /** What the control plane refused; `view.problem` says it too. */
+  readonly onError?: (frame: FrameOf<ControlToViewerFrame, 'error'>) => void;
   /** No runner is there: what is stored must be replayed, then `replayed` called. */
   readonly onNotLive: () => void;
 }
@@ -46,6 +50,8 @@ export interface SessionStreamStart {
   readonly sessionId: string;
   readonly viewerId: string;
   readonly mode: 'control' | 'watch';
+  /** Takes the keyboard even from somebody who has it: once, not again after a cut. */
+  readonly takeOver?: boolean;
   readonly size: TerminalSize;
   /** Where to begin: the stream's first byte, so that a short stream is shown whole, scrollback included. */
   readonly from: StreamAddress | undefined;
@@ -58,13 +64,13 @@ export class SessionStream {
   readonly #start: SessionStreamStart;
   readonly #assembler = new TerminalAssembler();
   readonly #input = new InputSender();
+  readonly #attaches = new AttachSchedule();
+  readonly #size: WantedSize;
   readonly #socket: ViewerSocket;
-  #size: TerminalSize;
   #wanted: 'control' | 'watch';
   #signedView: string | null = null;
-  #resizeRev = 0;
-  #attachSentAtMs: number | null = null;
-  #lastAttachMs = 0;
+  #takeOver: boolean;
+  #heardRunner = false;
   #final = false;
   #knownTerm = 0;
   #stopTick: (() => void) | null = null;
@@ -73,7 +79,8 @@ export class SessionStream {
   constructor(start: SessionStreamStart, ports: SessionStreamPorts) {
     this.#start = start;
     this.#ports = ports;
-    this.#size = start.size;
+    this.#size = new WantedSize(start.size);
+    this.#takeOver = start.takeOver ?? false;
     this.#wanted = start.mode;
     this.#view = {
       socket: { kind: 'idle' },
@@ -89,7 +96,10 @@ export class SessionStream {
       onOpen: () => this.#attach(),
       onFrame: (frame) => this.#receive(frame),
       onState: (socket) => this.#show({ socket }),
-      onProblem: ({ message }) => this.#show({ problem: message }),
+      onProblem: ({ kind, message }) => {
+        if (kind === 'gateway') this.#attaches.refused(this.#nowMs(), ports.random);
+        this.#show({ problem: message });
+      },
       pingTargets: () => [{ sessionId: start.sessionId, viewerId: start.viewerId }],
     });
   }
@@ -99,6 +109,10 @@ export class SessionStream {
   }
   get address(): StreamAddress | undefined {
     return this.#assembler.address;
+  }
+  /** Whether a runner was heard since the last attach and nothing that anybody told of is missing. */
+  get caughtUp(): boolean {
+    return this.#heardRunner && !this.#assembler.behind;
   }
 
   start(): void {
@@ -120,12 +134,14 @@ export class SessionStream {
   /** Asks for the keyboard, also when somebody else has it. */
   takeControl(): void {
     this.#wanted = 'control';
-    this.#attach({ takeOver: true });
+    this.#takeOver = true;
+    this.#attach();
   }
 
   /** Gives the keyboard back and goes on watching. */
   watchOnly(): void {
     this.#wanted = 'watch';
+    this.#takeOver = false;
     this.#attach();
   }
 
@@ -137,9 +153,7 @@ export class SessionStream {
 
   /** The controller's size is the PTY's; a watcher's is only remembered for when it takes over. */
   resize(size: TerminalSize): void {
-    if (size.cols === this.#size.cols && size.rows === this.#size.rows) return;
-    this.#size = size;
-    this.#sendResize();
+    if (this.#size.want(size)) this.#sendResize();
   }
 
   /** What is stored has been replayed up to `address`: live bytes go on from there. */
@@ -147,21 +161,20 @@ export class SessionStream {
     this.#assembler.rebase(address);
   }
 
-  #attach(over: { takeOver?: boolean; from?: StreamAddress | undefined } = {}): void {
+  #attach(over: { from?: StreamAddress | undefined } = {}): void {
     const from = 'from' in over ? over.from : (this.#assembler.address ?? this.#start.from);
     const sent = this.#socket.send({
       type: 'attach',
       sessionId: this.#start.sessionId,
       viewerId: this.#start.viewerId,
       mode: this.#wanted,
-      takeOver: over.takeOver ?? false,
+      takeOver: this.#takeOver,
       ...(from === undefined ? {} : { from }),
-      cols: this.#size.cols,
-      rows: this.#size.rows,
+      ...this.#size.size,
     });
     if (!sent) return;
-    this.#attachSentAtMs = this.#nowMs();
-    this.#lastAttachMs = this.#attachSentAtMs;
+    this.#heardRunner = false;
+    this.#attaches.sent(this.#nowMs());
   }
 
   #receive(frame: ControlToViewerFrame): void {
@@ -176,20 +189,20 @@ export class SessionStream {
         return;
       case 'terminal_output':
         this.#isLive();
+        this.#size.shown(frame, nowMs);
         this.#perform(this.#assembler.output(frame, nowMs));
         return;
       case 'terminal_snapshot':
         if (frame.viewerId !== this.#start.viewerId) return;
         this.#isLive();
+        this.#size.shown(frame, nowMs);
         this.#perform(this.#assembler.snapshot(frame, nowMs));
         return;
       case 'head':
-        this.#perform(this.#assembler.head(frame, nowMs));
+        this.#head(frame);
         return;
       case 'pong':
-        for (const head of frame.heads) {
-          if (head.sessionId === this.#start.sessionId) this.#perform(this.#assembler.head(head, nowMs));
-        }
+        for (const head of frame.heads) if (head.sessionId === this.#start.sessionId) this.#head(head);
         return;
       case 'input_ack':
         if (frame.viewerId === this.#start.viewerId) this.#input.acked(frame, nowMs);
@@ -206,7 +219,10 @@ export class SessionStream {
         this.#ports.onStateChange(frame);
         return;
       case 'error':
+        if (frame.code === 'throttled' || frame.code === 'unavailable')
+          this.#attaches.refused(nowMs, this.#ports.random);
         this.#show({ problem: frame.message });
+        this.#ports.onError?.(frame);
         return;
       case 'approval_requested':
       case 'approval_resolved':
@@ -217,10 +233,11 @@ export class SessionStream {
 
   #attached(frame: FrameOf<ControlToViewerFrame, 'attached'>): void {
     if (frame.viewerId !== this.#start.viewerId) return;
-    this.#attachSentAtMs = null;
+    this.#attaches.answered();
+    this.#takeOver = false;
     this.#signedView = frame.view;
     this.#final = isFinal(frame.session.state);
-    this.#ports.onSession(frame.session);
+    this.#ports.onAttached(frame);
     this.#show({ live: frame.live, problem: null });
     this.#presence({ ...frame, viewers: frame.viewers });
     const { epoch, offset } = frame.head;
@@ -229,9 +246,16 @@ export class SessionStream {
     if (!frame.live && this.#assembler.behind) this.#ports.onNotLive();
   }
 
+  #head(head: StreamAddress): void {
+    this.#heardRunner = true;
+    this.#perform(this.#assembler.head(head, this.#nowMs()));
+  }
+
   /** A resize that no output followed is known from its event alone. */
   #sized(event: SessionEvent): void {
-    if (event.type === 'terminal_resized') this.#perform(this.#assembler.output({ ...event, data: '' }, this.#nowMs()));
+    if (event.type !== 'terminal_resized') return;
+    this.#size.shown(event, this.#nowMs());
+    this.#perform(this.#assembler.output({ ...event, data: '' }, this.#nowMs()));
   }
 
   /** What the stream still lacks now comes from storage: the next attach says so. */
@@ -242,6 +266,7 @@ export class SessionStream {
 
   /** Bytes come only from a runner: it is back, whatever the last attach said. */
   #isLive(): void {
+    this.#heardRunner = true;
     if (this.#view.live !== true && !this.#final) this.#show({ live: true });
   }
 
@@ -284,16 +309,14 @@ export class SessionStream {
   #sendResize(): void {
     const controlTerm = this.#input.term;
     if (controlTerm === null || this.#signedView === null) return;
-    // Rises over page loads and viewers too, as the clock does.
-    this.#resizeRev = Math.max(this.#resizeRev + 1, this.#ports.clock.nowMs());
     const frame: ViewerFrame = {
       type: 'resize',
       sessionId: this.#start.sessionId,
       viewerId: this.#start.viewerId,
       view: this.#signedView,
       controlTerm,
-      rev: this.#resizeRev,
-      ...this.#size,
+      rev: this.#size.nextRev(this.#ports.clock.nowMs()),
+      ...this.#size.size,
     };
     this.#socket.send(frame);
   }
@@ -301,9 +324,9 @@ export class SessionStream {
   #tick(): void {
     const nowMs = this.#nowMs();
     if (this.#socket.state.kind === 'open') {
-      if (this.#attachSentAtMs !== null && nowMs - this.#attachSentAtMs >= ATTACH_DEADLINE_MS) this.#attach();
       const waits = this.#view.live === false && (!this.#final || this.#assembler.behind);
-      if (waits && nowMs - this.#lastAttachMs >= ATTACH_DEADLINE_MS) this.#attach();
+      if (this.#attaches.isDue(nowMs, waits)) this.#attach();
+      if (this.#size.takeAgain(nowMs)) this.#sendResize();
       if (this.#view.live === true) this.#perform(this.#assembler.tick(nowMs));
       this.#sendInput(this.#input.tick(nowMs));
     }

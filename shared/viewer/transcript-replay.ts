@@ -23,6 +23,15 @@ export const chunksToReplay = <T extends ChunkListing>(chunks: readonly T[]): { 
   return { chunks: ordered.slice(first + 1), skipped: first >= 0 };
 };
 
+export interface Replayed {
+  /** Where the terminal stands now; `null` when nothing is stored. */
+  readonly at: StreamAddress | null;
+  /** The beginning was left out, as it was too long to replay. */
+  readonly skipped: boolean;
+  /** Chunks that could not be read. */
+  readonly unreadable: number;
+}
+
 /** Another screen begins, of `epoch`, as `words` say: what was shown so far stays readable above it. */
 export interface Divider {
   readonly kind: 'divide';
@@ -84,3 +93,23 @@ export class TranscriptReplay {
     return actions;
   }
 }
+
+/**
+ * Replays what is stored. `read` fetches one chunk and answers `null` where it is gone or damaged: that is counted, and
+ * the next one begins with a keyframe of its own. Rejects as `read` and `draw` do.
+ */
+export const replayChunks = async <T extends ChunkListing>(
+  listed: readonly T[],
+  read: (chunk: T) => Promise<TranscriptChunk | null>,
+  draw: (actions: readonly ReplayAction[]) => void | Promise<void>,
+): Promise<Replayed> => {
+  const { chunks, skipped } = chunksToReplay(listed);
+  const replay = new TranscriptReplay();
+  let unreadable = 0;
+  for (const listing of chunks) {
+    const chunk = await read(listing);
+    if (chunk === null) unreadable += 1;
+    else await draw(replay.next(chunk));
+  }
+  return { at: replay.at, skipped, unreadable };
+};

@@ -1,19 +1,12 @@
 /** Fetches what is stored of a terminal and replays it, so that an ended or waiting session looks as it was left. */
 import type { TranscriptChunk } from '../../../shared/http.ts';
-import type { StreamAddress } from '../../../shared/session.ts';
 import { readTranscriptChunk } from '../../../shared/viewer/transcript-chunk.ts';
-import { chunksToReplay, TranscriptReplay } from '../../../shared/viewer/transcript-replay.ts';
+import { type Replayed, replayChunks } from '../../../shared/viewer/transcript-replay.ts';
 import { fetchTranscript } from '../api/queries.ts';
 import type { TerminalQueue } from '../stream/terminal-queue.ts';
 
-export interface ReplayResult {
-  /** Where the terminal stands now; `null` when nothing is stored. */
-  readonly at: StreamAddress | null;
+export interface ReplayResult extends Replayed {
   readonly head: { readonly epoch: number; readonly offset: number };
-  /** The beginning was left out, as it was too long to replay. */
-  readonly skipped: boolean;
-  /** Chunks that could not be read. */
-  readonly unreadable: number;
 }
 
 /** Throws ApiError when the list cannot be had, and the signal's reason when aborted. */
@@ -22,26 +15,23 @@ export const replayTranscript = async (
   queue: Pick<TerminalQueue, 'apply'>,
   signal: AbortSignal,
 ): Promise<ReplayResult> => {
-  const listing = await fetchTranscript(sessionId, { epoch: 1, offset: 0 }, signal);
-  const { chunks, skipped } = chunksToReplay(listing.chunks);
-  const replay = new TranscriptReplay();
-  let unreadable = 0;
-  for (const { url } of chunks) {
-    const chunk = await readChunk(url, signal);
-    signal.throwIfAborted();
-    if (chunk === null) unreadable += 1;
-    else queue.apply(replay.next(chunk));
-  }
-  return { at: replay.at, head: listing.head, skipped, unreadable };
+  const { chunks, head } = await fetchTranscript(sessionId, { epoch: 1, offset: 0 }, signal);
+  const replayed = await replayChunks(
+    chunks,
+    ({ url }) => readChunk(url, signal),
+    (actions) => queue.apply(actions),
+  );
+  return { ...replayed, head };
 };
 
-/** `null` for a chunk that is gone or damaged: the next one begins with a keyframe of its own. */
+/** `null` for a chunk that is gone or damaged; throws the signal's reason when aborted. */
 const readChunk = async (url: string, signal: AbortSignal): Promise<TranscriptChunk | null> => {
   try {
     const response = await fetch(url, { signal, credentials: 'omit' });
     return response.ok ? await readTranscriptChunk(await response.arrayBuffer()) : null;
   } catch {
-    // Counted by the caller and told to the person.
+    signal.throwIfAborted();
+    // Counted by the replay and told to the person.
     return null;
   }
 };

@@ -167,7 +167,7 @@ export class TerminalController {
           this.#parts.terminal.options.cursorBlink = false;
           this.#fit();
         },
-        onSession: reports.onSession,
+        onAttached: ({ session }) => reports.onSession(session),
         onStateChange: reports.onStateChange,
         onEvent: reports.onEvent,
         onInputLoss: reports.onInputLoss,

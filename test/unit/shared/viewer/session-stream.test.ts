@@ -11,7 +11,7 @@ const session = mockSession(1);
 const { sessionId } = session;
 const VIEWER = 'viewer-1';
 
-const setup = async (over: Partial<SessionStreamPorts> = {}) => {
+const setup = async (over: Partial<SessionStreamPorts> = {}, start: { takeOver?: boolean } = {}) => {
   const clock = new HandClock();
   const sockets: FakeSocket[] = [];
   const actions: TerminalAction[] = [];
@@ -19,7 +19,14 @@ const setup = async (over: Partial<SessionStreamPorts> = {}) => {
   let replays = 0;
   let pendingChars = 0;
   const stream = new SessionStream(
-    { sessionId, viewerId: VIEWER, mode: 'control', size: { cols: 90, rows: 30 }, from: { epoch: 1, offset: 0 } },
+    {
+      sessionId,
+      viewerId: VIEWER,
+      mode: 'control',
+      size: { cols: 90, rows: 30 },
+      from: { epoch: 1, offset: 0 },
+      ...start,
+    },
     {
       clock,
       random: fixedRandom(0),
@@ -35,7 +42,7 @@ const setup = async (over: Partial<SessionStreamPorts> = {}) => {
         pendingChars: () => pendingChars,
       },
       onView: () => {},
-      onSession: () => {},
+      onAttached: () => {},
       onStateChange: () => {},
       onEvent: () => {},
       onInputLoss: (loss) => losses.push(loss),
@@ -109,6 +116,41 @@ describe('attaching', () => {
     const { clock, sent } = await setup();
     await clock.advance(5_200);
     expect(sent('attach')).toHaveLength(2);
+  });
+
+  it('asks sooner, after a back-off that grows, when it is refused for now', async () => {
+    const { clock, line, sent } = await setup({ random: fixedRandom(0.99) });
+    line().receive({ message: 'Internal server error', connectionId: 'c', requestId: 'r' });
+    await clock.advance(400);
+    expect(sent('attach')).toHaveLength(2);
+    line().receive({ type: 'error', code: 'throttled', message: 'later', requestId: 'r' });
+    await clock.advance(400);
+    expect(sent('attach')).toHaveLength(2);
+    await clock.advance(200);
+    expect(sent('attach')).toHaveLength(3);
+  });
+
+  it('hands on what was refused for good', async () => {
+    const codes: string[] = [];
+    const { clock, line, sent } = await setup({ onError: ({ code }) => codes.push(code) });
+    line().receive({ type: 'error', code: 'not_found', message: 'no such session', requestId: 'r' });
+    expect(codes).toEqual(['not_found']);
+    await clock.advance(1_000);
+    expect(sent('attach')).toHaveLength(1);
+  });
+
+  it('is caught up once a runner was heard since the attach and nothing is missing', async () => {
+    const { stream, line } = await setup();
+    line().receive(attached({ head: { epoch: 1, offset: 3, seq: 0 } }));
+    expect(stream.caughtUp).toBe(false);
+    line().receive(output(0, 'ab'));
+    expect(stream.caughtUp).toBe(false);
+    line().receive(output(2, 'c'));
+    expect(stream.caughtUp).toBe(true);
+    stream.watchOnly();
+    expect(stream.caughtUp).toBe(false);
+    line().receive({ type: 'head', sessionId, epoch: 1, offset: 3, seq: 1 });
+    expect(stream.caughtUp).toBe(true);
   });
 
   it('asks again when the head shows that bytes are missing', async () => {
@@ -213,6 +255,19 @@ describe('typing', () => {
   });
 });
 
+describe('taking over', () => {
+  it('is asked for until it is answered, and not again after a cut', async () => {
+    const { clock, line, sent } = await setup({}, { takeOver: true });
+    await clock.advance(5_200);
+    expect(sent('attach')).toMatchObject([{ takeOver: true }, { takeOver: true }]);
+    line().receive(attached());
+    line().drop();
+    await clock.advance(0);
+    line().onopen?.();
+    expect(sent('attach').at(-1)).toMatchObject({ takeOver: false });
+  });
+});
+
 describe('presence', () => {
   it('that was overtaken gives control to nobody', async () => {
     const { stream, line, sent } = await setup();
@@ -234,6 +289,31 @@ describe('sizes', () => {
     const resizes = sent('resize');
     expect(resizes.map(({ cols }) => cols)).toEqual([100, 101]);
     expect(Number(resizes[1]?.rev)).toBeGreaterThan(Number(resizes[0]?.rev));
+  });
+});
+
+describe('a size that did not arrive', () => {
+  it('is asked for again, once for each stretch in which the stream shows another', async () => {
+    const { clock, line, sent } = await setup();
+    line().receive(attached());
+    expect(sent('resize')).toHaveLength(1);
+    line().receive({ ...output(0, 'a'), cols: 80 });
+    await clock.advance(400);
+    expect(sent('resize')).toHaveLength(1);
+    await clock.advance(10_000);
+    expect(sent('resize')).toHaveLength(2);
+    line().receive({ ...output(1, 'b'), sizeRev: 2 });
+    await clock.advance(10_000);
+    expect(sent('resize')).toHaveLength(2);
+  });
+
+  it('needs nothing when it comes late but in time', async () => {
+    const { clock, line, sent } = await setup();
+    line().receive(attached());
+    line().receive({ ...output(0, 'a'), cols: 80 });
+    line().receive({ ...output(1, 'b'), sizeRev: 2 });
+    await clock.advance(10_000);
+    expect(sent('resize')).toHaveLength(1);
   });
 });
 

@@ -2,7 +2,12 @@
 import { describe, expect, it } from 'vitest';
 import type { TranscriptChunk } from '../../../../shared/http.ts';
 import { VIEWER_TRANSCRIPT_MAX_BYTES } from '../../../../shared/limits.ts';
-import { chunksToReplay, TranscriptReplay } from '../../../../shared/viewer/transcript-replay.ts';
+import {
+  chunksToReplay,
+  type ReplayAction,
+  replayChunks,
+  TranscriptReplay,
+} from '../../../../shared/viewer/transcript-replay.ts';
 import { mockId } from '../../../e2e/mock/mock-data.ts';
 
 const chunk = (
@@ -93,5 +98,34 @@ describe('chunksToReplay', () => {
     ]);
     expect(chunks.map(({ firstOffset }) => firstOffset)).toEqual([half, half * 2]);
     expect(skipped).toBe(true);
+  });
+});
+
+describe('replayChunks', () => {
+  it('goes on behind a chunk that is gone, and counts it', async () => {
+    const stored = [chunk(1, 0, 'abc'), null, chunk(1, 6, 'xyz')];
+    const listed = [6, 0, 3].map((firstOffset) => ({
+      epoch: 1,
+      number: 0,
+      firstOffset,
+      endOffset: firstOffset + 3,
+    }));
+    const drawn: ReplayAction[] = [];
+    const result = await replayChunks(
+      listed,
+      async ({ firstOffset }) => stored[firstOffset / 3] ?? null,
+      (actions) => void drawn.push(...actions),
+    );
+    expect(result).toEqual({ at: { epoch: 1, offset: 9 }, skipped: false, unreadable: 1 });
+    expect(drawn.map(({ kind }) => kind)).toEqual([
+      'reset',
+      'resize',
+      'write',
+      'write',
+      'divide',
+      'resize',
+      'write',
+      'write',
+    ]);
   });
 });
