@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { bulk } from './bulk.ts';
 import { echo } from './echo.ts';
 import { commit, endAll } from './harness.ts';
+import { idle } from './idle.ts';
 import { page } from './page.ts';
 import { start } from './start.ts';
 
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object
   bulk: () => bulk(),
   start: (n) => start(n ?? 10),
   page: (n) => page(n ?? 10),
+  idle: (n) => idle(n ?? 5),
 };
 
 const [name = '', count] = process.argv.slice(2);
