@@ -37,22 +37,27 @@ const sessionIdOf = async (page: Page): Promise<string> => {
 };
 const viewOf = async (village: TestVillage, sessionId: string): Promise<SessionView> =>
   SessionView.parse((await village.api('GET', `/api/sessions/${sessionId}`)).body);
-const ended = (village: TestVillage, sessionId: string): Promise<SessionView> =>
-  until(
+const eventsOf = async (village: TestVillage, sessionId: string) =>
+  EventPage.parse((await village.api('GET', `/api/sessions/${sessionId}/events?limit=1000`)).body).events;
+const ended = async (village: TestVillage, sessionId: string): Promise<SessionView> => {
+  let last = '';
+  return until(
     `the end of ${sessionId}`,
     async () => {
       const view = await viewOf(village, sessionId);
+      const events = await eventsOf(village, sessionId);
+      last = JSON.stringify([view, ...events.map(({ type, ts, seq }) => `${seq} ${type} ${ts}`)]);
       return isFinal(view.state) ? view : undefined;
     },
     END_TIMEOUT_MS,
-    village.taskLogs,
+    () => `${last}\n${village.taskLogs()}`,
   );
+};
 
 /** Everything the session was is stored, and nothing of it is left running or lying about. */
 const expectKeptAndClean = async (village: TestVillage, view: SessionView): Promise<void> => {
   const { sessionId } = view;
-  const { body } = await village.api('GET', `/api/sessions/${sessionId}/events?limit=1000`);
-  const { events } = EventPage.parse(body);
+  const events = await eventsOf(village, sessionId);
   expect(events.map(({ seq }) => seq)).toEqual(Array.from({ length: view.head.seq }, (_, index) => index + 1));
   const rseqs = events.flatMap(({ rseq }) => (rseq === undefined || rseq === null ? [] : [rseq]));
   expect(rseqs.filter((rseq) => rseq > 0)).toEqual(rseqs.filter((rseq) => rseq > 0).toSorted((a, b) => a - b));
@@ -125,10 +130,8 @@ const claudeStory = (): void => {
     await page.getByTestId('tab-events').click();
     await expect(page.locator('[data-testid=event][data-type=turn_finished]')).toHaveCount(1);
 
-    await expect(page.getByTestId('session-state').first()).toHaveAttribute('data-state', 'completed', {
-      timeout: END_TIMEOUT_MS,
-    });
     const view = await ended(village, sessionId);
+    await expect(page.getByTestId('session-state').first()).toHaveAttribute('data-state', 'completed');
     expect(view).toMatchObject({ state: 'completed', provider: 'claude_code', reason: { code: 'done' } });
     await expectKeptAndClean(village, view);
 
@@ -144,6 +147,8 @@ const claudeStory = (): void => {
   });
 };
 
+/** 125 keys a second: more than INPUT_MAX_HELD_FRAMES on their way at once would be refused, and said so. */
+const KEY_EVERY_MS = 8;
 const LONG_TEXT = Array.from({ length: 60 }, (_, index) => `w${index}é`).join('-');
 
 const shellStory = (): void => {
@@ -173,7 +178,7 @@ const shellStory = (): void => {
     await page.keyboard.type("PS1='> '; printf '\\033c'; echo be'gun'\n");
     await expect.poll(() => textOf(page)).toContain('begun');
 
-    await page.keyboard.type(`printf %s '${LONG_TEXT}' | sha256sum\n`);
+    await page.keyboard.type(`printf %s '${LONG_TEXT}' | sha256sum\n`, { delay: KEY_EVERY_MS });
     await expect.poll(() => textOf(page), { timeout: 20_000 }).toContain(sha256(Buffer.from(LONG_TEXT)));
     await page.keyboard.type("seq 1 400; printf '\\033[1;31mred\\033[0m 漢字 🚀\\n'; echo fin'ished'\n");
     await expect.poll(() => textOf(page), { timeout: 20_000 }).toContain('finished');
