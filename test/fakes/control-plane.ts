@@ -39,6 +39,9 @@ export interface FakeControlPlane {
   cut(): void;
   /** Answers to batches that are swallowed from now on. */
   swallowAcks(count: number): void;
+  /** Objects are answered with 503 until told otherwise; `refusedPuts` names those that came meanwhile. */
+  refusePuts(isOn: boolean): void;
+  readonly refusedPuts: readonly string[];
   /** Resolves with the value once `look` finds one; looks at every frame. */
   until<T>(what: string, look: () => T | undefined | false): Promise<T>;
   /** What a viewer that misses nothing shows: live output without a hole, by offset. */
@@ -84,6 +87,8 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   let watchers: WatcherList = { rev: 0, viewers: [], controllerId: null, controlTerm: 0 };
   let line: WebSocket | null = null;
   let swallow = 0;
+  let refusesPuts = false;
+  const refusedPuts: string[] = [];
   let isOpen = true;
 
   const server = createServer((request, response) => {
@@ -104,6 +109,12 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     if (request.method !== 'PUT' || !grant) {
       problems.push(`${request.method} ${path} was not granted`);
       response.writeHead(403).end();
+      return;
+    }
+    if (refusesPuts) {
+      refusedPuts.push(path);
+      response.writeHead(503).end();
+      for (const look of [...looks]) look();
       return;
     }
     const sum = createHash('sha256').update(body).digest('base64');
@@ -248,6 +259,10 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       post({ type: 'viewers', sessionId, epoch: EPOCH, ...next });
     },
     cut: () => line?.terminate(),
+    refusePuts(isOn) {
+      refusesPuts = isOn;
+    },
+    refusedPuts,
     swallowAcks(count) {
       swallow = count;
     },

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { WatcherList } from '../../shared/frames.ts';
+import { TranscriptChunk } from '../../shared/http.ts';
+import { TranscriptReplay } from '../../shared/viewer/transcript-replay.ts';
 import { type RunnerSetup, SESSION_ID, startRunner } from './runner-fixture.ts';
 
 type Started = Awaited<ReturnType<typeof startRunner>>;
@@ -134,6 +136,54 @@ describe('a shell session on the real runner', () => {
     expect(control.problems).toEqual([]);
     expect(control.events.map(({ rseq }) => rseq)).toEqual(control.events.map((_, index) => index + 1));
     expect(started.workspaces()).toEqual([]);
+  });
+
+  it('stores again what was cut from the transcript and not stored when the runner process crashed', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.setWatchers(led);
+    typeLine(started, 1, 'echo stored-$((1+1)); seq -f "first %.0f" 12000; echo all-$((2+2))\r');
+    await control.until('a stored chunk', () => control.events.find(({ type }) => type === 'transcript_chunk_stored'));
+    control.refusePuts(true);
+    await control.until('the first output', () =>
+      control.frames.some((frame) => JSON.stringify(frame).includes('all-4')),
+    );
+    typeLine(started, 2, 'echo; seq -f "second %.0f" 12000; echo all-$((3+3))\r');
+    await control.until('a chunk that is not stored', () =>
+      control.refusedPuts.some((path) => path.includes('transcript')),
+    );
+    const refused = [...control.refusedPuts];
+    process.kill(started.runnerPid(), 'SIGKILL');
+    await control.until('the second runner', () => control.dials.length > 1 || undefined);
+    control.refusePuts(false);
+    control.ask('stop');
+    expect(await started.exited).toBe(0);
+    expect(control.problems).toEqual([]);
+    expect(types(started)).not.toContain('stream_gap');
+
+    const chunks = control.events
+      .filter((event) => event.type === 'transcript_chunk_stored')
+      .map(({ key }) =>
+        TranscriptChunk.parse(JSON.parse(gunzipSync(control.objects.get(String(key)) ?? '').toString())),
+      );
+    const replay = new TranscriptReplay();
+    const written = chunks
+      .toSorted((one, other) => one.firstOffset - other.firstOffset)
+      .flatMap((chunk) => replay.next(chunk))
+      .flatMap((action) => (action.kind === 'write' ? [action.data] : []))
+      .join('');
+    expect(written).not.toContain('were not stored');
+    expect(replay.at?.offset).toBe(control.events.at(-1)?.offset);
+    const lines = written.split(/\r?\n/);
+    for (const name of ['first', 'second'])
+      expect(lines.filter((line) => line.startsWith(`${name} `))).toEqual(
+        Array.from({ length: 12_000 }, (_, index) => `${name} ${index + 1}`),
+      );
+    // No number was used for other bytes.
+    expect(refused.filter((path) => path.includes('transcript')).every((path) => !control.objects.has(path))).toBe(
+      true,
+    );
   });
 
   it('pauses and resumes all its processes', async () => {

@@ -19,6 +19,8 @@ import type { SessionCore } from './session-core.ts';
 import { TranscriptStore } from './transcript-store.ts';
 import { WorkFiles } from './work-files.ts';
 
+export const spoolFolder = ({ stateDir }: Pick<RuntimePorts, 'stateDir'>): string => join(stateDir, 'spool');
+
 export interface AgentOptions {
   readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
   readonly ports: RuntimePorts;
@@ -106,7 +108,7 @@ export class Agent {
     const { clock, log } = ports;
     this.#secrets = secrets;
     const spool = openSpool({
-      folder: join(ports.stateDir, 'spool'),
+      folder: spoolFolder(ports),
       epoch,
       onDropped: (fromOffset, toOffset) =>
         log.warn('the spool is full and drops its beginning', { fromOffset, toOffset }),
@@ -127,12 +129,11 @@ export class Agent {
     });
     stream.subscribe(this.#options.onOutput);
     this.#transcript = new TranscriptStore({
-      ...{ stream, clock, log },
-      sessionId: core.assign.sessionId,
-      firstNumber: core.nextChunk,
+      ...{ sessionId, epoch, stream, spool, clock, log },
+      place: core.transcript,
       store: (number, body, isUrgent) => core.uploads.store('transcript', number, body, isUrgent),
       record: (draft) => core.record(draft),
-      onNumber: (next) => core.setNextChunk(next),
+      onPlace: (place) => core.setTranscript(place),
     });
     this.#transcript.setWatched(this.#isWatched);
     await this.#transcript.start();

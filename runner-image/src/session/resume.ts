@@ -1,9 +1,11 @@
 /** After a crash of the runner process: go on with a CLI that needs no gate and no broker, end every other one safely. */
+import { existsSync } from 'node:fs';
 import { PROVIDERS } from '../../../shared/providers.ts';
 import { isFinal, type StateReason } from '../../../shared/session.ts';
 import type { AgentPty, ProviderSession } from '../adapters/contract.ts';
 import { asPlainText } from '../adapters/type-prompt.ts';
 import { sessionPaths } from '../workspace/layout.ts';
+import { spoolFolder } from './agent.ts';
 import type { RuntimePorts } from './ports.ts';
 import type { SavedSession } from './saved-session.ts';
 import type { SessionRuntime } from './session-runtime.ts';
@@ -50,8 +52,9 @@ const resume = async (runtime: SessionRuntime, ports: RuntimePorts, saved: Saved
   const isRunning = saved.state === 'running' || saved.state === 'paused_by_human';
   const processes = await ports.host.list();
   const mine = processes.find(({ id }) => id === agent.terminal.ptyId);
+  // Also of a CLI that is gone: what it printed may not be stored yet.
+  if (mine || existsSync(spoolFolder(ports))) runtime.people.setLive(await agent.openStream(core, [saved.capability]));
   if (mine) {
-    runtime.people.setLive(await agent.openStream(core, [saved.capability]));
     const pty = await agent.terminal.adopt();
     if (isShell && isRunning && !mine.exited) {
       agent.setProvider(adoptedSession(pty));

@@ -18,7 +18,7 @@ export const SavedSession = z.strictObject({
   startedAtMs: z.int(),
   cliVersion: z.string(),
   baseCommit: z.string(),
-  nextChunk: z.int().min(0),
+  transcript: z.strictObject({ nextNumber: z.int().min(0), storedOffset: z.int().min(0) }),
   /** The end was recorded: only its delivery may be missing. */
   isOver: z.boolean(),
 });

@@ -15,6 +15,7 @@ import { LeaseKeeper } from './lease-keeper.ts';
 import { type MachineEvent, nextState } from './machine.ts';
 import type { RuntimePorts } from './ports.ts';
 import { type SavedSession, saveSession } from './saved-session.ts';
+import type { TranscriptPlace } from './transcript-store.ts';
 import { Uploads } from './uploads.ts';
 
 export interface CoreOptions {
@@ -47,7 +48,7 @@ export class SessionCore {
   #lastCounters: UsageCounters | null = null;
   #cliVersion: string;
   #baseCommit: string;
-  #nextChunk: number;
+  #transcript: TranscriptPlace;
   #startedAtMs: number;
   #isOver = false;
   #cancelTick: () => void = () => {};
@@ -62,7 +63,7 @@ export class SessionCore {
     this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
     this.#cliVersion = saved?.cliVersion ?? '';
     this.#baseCommit = saved?.baseCommit ?? '';
-    this.#nextChunk = saved?.nextChunk ?? 0;
+    this.#transcript = saved?.transcript ?? { nextNumber: 0, storedOffset: 0 };
     this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs();
     this.#isOver = saved?.isOver ?? false;
     this.#meter = new UsageMeter(saved?.counters ?? ZERO_USAGE, clock.monotonicMs());
@@ -118,8 +119,8 @@ export class SessionCore {
     return this.#baseCommit;
   }
 
-  get nextChunk(): number {
-    return this.#nextChunk;
+  get transcript(): TranscriptPlace {
+    return this.#transcript;
   }
 
   get ranMs(): number {
@@ -184,8 +185,8 @@ export class SessionCore {
     this.save();
   }
 
-  setNextChunk(next: number): void {
-    this.#nextChunk = next;
+  setTranscript(place: TranscriptPlace): void {
+    this.#transcript = place;
     this.save();
   }
 
@@ -205,7 +206,7 @@ export class SessionCore {
       startedAtMs: this.#startedAtMs,
       cliVersion: this.#cliVersion,
       baseCommit: this.#baseCommit,
-      nextChunk: this.#nextChunk,
+      transcript: { ...this.#transcript },
       isOver: this.#isOver,
     });
   }

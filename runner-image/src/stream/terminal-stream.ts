@@ -7,9 +7,9 @@ import { REDACTOR_HOLD_MS } from '../../../shared/limits.ts';
 import type { Redacted } from './redactor.ts';
 import { screenModel } from './screen-model.ts';
 import type { Spool } from './spool.ts';
-import { type ScreenTask, type Size, type SnapshotResult, streamScreen } from './stream-screen.ts';
+import { walkSpool } from './spool-walk.ts';
+import { type Size, type SnapshotResult, streamScreen } from './stream-screen.ts';
 import { textPipeline } from './text-pipeline.ts';
-import { utf8Decoder } from './utf8-decoder.ts';
 
 /** A piece of the redacted stream, written for one terminal size; it never cuts a character. */
 export interface OutputPiece extends Size {
@@ -55,28 +55,6 @@ export interface TerminalStream {
   dispose(): void;
 }
 
-const REPLAY_PIECE_BYTES = 256 * 1024;
-
-/** Rebuilds the screen of a stream that goes on: the spooled bytes again, in their sizes. A dropped beginning is missing from it. */
-function* replay(spool: Spool, first: Size): Generator<ScreenTask> {
-  const decoder = utf8Decoder();
-  const sizes = spool.resizes.filter(({ sizeRev }) => sizeRev > first.sizeRev);
-  const end = spool.headOffset;
-  let offset = spool.baseOffset;
-  while (offset < end || sizes.length > 0) {
-    const next = sizes[0];
-    if (next !== undefined && next.offset <= offset) {
-      yield { kind: 'resize', size: next };
-      sizes.shift();
-      continue;
-    }
-    const read = spool.read(offset, Math.min(REPLAY_PIECE_BYTES, Math.min(next?.offset ?? end, end) - offset));
-    if (read.kind === 'dropped' || read.bytes.length === 0) throw new Error(`spool has no bytes at ${offset}`);
-    offset += read.bytes.length;
-    yield { kind: 'write', text: decoder.push(read.bytes), endOffset: offset - decoder.heldBytes };
-  }
-}
-
 /** The screen of a spool, and whether it is still catching up with what was written before this process. */
 const openScreen = (options: TerminalStreamOptions, onProgress: () => void) => {
   const { spool, epoch } = options;
@@ -94,7 +72,8 @@ const openScreen = (options: TerminalStreamOptions, onProgress: () => void) => {
   const onReplayed = () => {
     isReplaying = false;
   };
-  const before = { tasks: replay(spool, first), onReplayed };
+  // A beginning that the spool has dropped is missing from the screen.
+  const before = { tasks: walkSpool(spool, spool.baseOffset, spool.headOffset, first), onReplayed };
   const offsets = { startOffset: spool.baseOffset, headOffset: spool.headOffset };
   return {
     model,

@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib';
 import type { Clock } from '../../../shared/clock.ts';
 import type { TranscriptChunk } from '../../../shared/http.ts';
 import {
+  TRANSCRIPT_CHUNK_MAX_BYTES,
   TRANSCRIPT_CHUNK_UNWATCHED_BYTES,
   TRANSCRIPT_CHUNK_UNWATCHED_MS,
   TRANSCRIPT_CHUNK_WATCHED_BYTES,
@@ -11,6 +12,9 @@ import {
 } from '../../../shared/limits.ts';
 import type { Snapshot, SnapshotResult } from './stream-screen.ts';
 import type { OutputPiece } from './terminal-stream.ts';
+
+/** Keyframe of a chunk that goes on inside the one before it, where no screen can be taken: seen only if that one is missing. */
+export const BLANK_SCREEN = '\x1bc';
 
 /** A closed chunk on its way to storage; its body is the gzipped JSON of shared/http.ts `TranscriptChunk`. */
 export interface ClosedChunk {
@@ -50,6 +54,8 @@ export interface TranscriptChunkerOptions {
   readonly snapshot: () => Promise<SnapshotResult>;
   /** In order; the next chunk is not closed before this one was taken. */
   readonly onChunk: (chunk: ClosedChunk) => void;
+  /** Of a body; TRANSCRIPT_CHUNK_MAX_BYTES unless told. */
+  readonly maxBytes?: number;
 }
 
 /** The pieces below `offset` (a piece across it is cut there) and the others. */
@@ -100,9 +106,39 @@ const makeChunk = (
   return { epoch, number, firstOffset: offset, endOffset, body, sizeBytes: body.length, sha256Base64 };
 };
 
+/** An offset between two characters near the middle; `undefined` when there is none inside. */
+const middleOf = (pieces: readonly OutputPiece[]): number | undefined => {
+  const [first, last] = [pieces[0], pieces.at(-1)];
+  if (first === undefined || last === undefined) return undefined;
+  if (pieces.length > 1) return pieces[Math.floor(pieces.length / 2)]?.offset;
+  const half = Math.floor(first.text.length / 2);
+  const isInsidePair = /^[\udc00-\udfff]/.test(first.text.slice(half));
+  const bytes = Buffer.byteLength(first.text.slice(0, isInsidePair ? half - 1 : half));
+  return bytes === 0 ? undefined : first.offset + bytes;
+};
+
+/** One chunk, or several where its body would be larger than `maxBytes`. */
+const makeChunks = (
+  sessionId: string,
+  key: Snapshot,
+  number: number,
+  pieces: readonly OutputPiece[],
+  endOffset: number,
+  maxBytes: number,
+): ClosedChunk[] => {
+  const whole = makeChunk(sessionId, key, number, pieces, endOffset);
+  const middle = whole.sizeBytes > maxBytes ? middleOf(pieces) : undefined;
+  if (middle === undefined) return [whole];
+  const { before, after } = cutAt(pieces, middle);
+  const { sizeRev, cols, rows } = before.at(-1) ?? key;
+  const next = { ...key, offset: middle, sizeRev, cols, rows, data: BLANK_SCREEN };
+  const first = makeChunks(sessionId, key, number, before, middle, maxBytes);
+  return [...first, ...makeChunks(sessionId, next, number + first.length, after, endOffset, maxBytes)];
+};
+
 /** A chunker for one epoch; pieces must follow the start keyframe without a gap. */
 export const transcriptChunker = (options: TranscriptChunkerOptions): TranscriptChunker => {
-  const { sessionId, clock, snapshot, onChunk } = options;
+  const { sessionId, clock, snapshot, onChunk, maxBytes = TRANSCRIPT_CHUNK_MAX_BYTES } = options;
   let key = options.start;
   let number = options.number;
   let pieces: OutputPiece[] = [];
@@ -112,19 +148,26 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
   let cancel = (): void => {};
 
   const size = (): number => (pieces.at(-1)?.endOffset ?? key.offset) - key.offset;
+  const blankAtEnd = (): Snapshot => {
+    const { sizeRev, cols, rows } = pieces.at(-1) ?? key;
+    return { ...key, offset: key.offset + size(), sizeRev, cols, rows, data: BLANK_SCREEN };
+  };
   const hand = (next: Snapshot): void => {
     const { before, after } = cutAt(pieces, next.offset);
     if (next.offset <= key.offset) return;
-    onChunk(makeChunk(sessionId, key, number, before, next.offset));
-    number += 1;
+    for (const chunk of makeChunks(sessionId, key, number, before, next.offset, maxBytes)) {
+      number = chunk.number + 1;
+      onChunk(chunk);
+    }
     key = next;
     pieces = after;
     openedMs = clock.monotonicMs();
   };
   const close = async (): Promise<void> => {
     const result = await snapshot();
-    // Inside a long control string there is no keyframe: the chunk grows until one can be taken.
     if (result.kind === 'snapshot') hand(result.snapshot);
+    // Inside a long control string there is no keyframe: the chunk grows until one can be taken, within its bound.
+    else if (size() >= maxBytes) hand(blankAtEnd());
   };
   const look = (): void => {
     cancel();
@@ -154,10 +197,7 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
       cancel();
       await closing;
       if (size() === 0) return;
-      const endOffset = key.offset + size();
-      onChunk(makeChunk(sessionId, key, number, pieces, endOffset));
-      pieces = [];
-      key = { ...key, offset: endOffset };
+      hand(blankAtEnd());
     },
   };
 };
