@@ -3,15 +3,15 @@ import { spawnSync } from 'node:child_process';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { TERMINAL_DEFAULT } from '../../shared/limits.ts';
-import { isFinal } from '../../shared/session.ts';
+import { isFinal, type TerminalSize } from '../../shared/session.ts';
+import { createQueryFilter } from '../../shared/viewer/query-filter.ts';
+import type { TerminalSink } from '../../shared/viewer/session-stream.ts';
 import { CliError, EXIT } from '../cli-error.ts';
 import type { CommandContext } from '../context.ts';
 import type { Run } from '../run.ts';
 import { sessionIdOf } from '../session-id.ts';
 import { createDetachKeys } from '../viewer/detach-keys.ts';
-import { dialViewer } from '../viewer/dial.ts';
-import { createQueryFilter } from '../viewer/query-filter.ts';
-import type { Size } from '../viewer/terminal-stream.ts';
+import { viewerLine } from '../viewer/dial.ts';
 import { ViewerClient } from '../viewer/viewer-client.ts';
 
 const FULL_RESET = '\x1bc';
@@ -22,7 +22,7 @@ const RESTORE =
 const LAST_BYTES_MS = 1_500;
 
 interface LocalTerminal {
-  size(): Size;
+  size(): TerminalSize;
   restore(): void;
 }
 
@@ -77,21 +77,35 @@ const relay = async (viewer: ViewerClient, local: LocalTerminal, ended: Promise<
   }
 };
 
+/** This terminal as the stream's: what it would answer is taken out; its size is its own. */
+const screenOf = (stdout: NodeJS.WriteStream): TerminalSink => {
+  let filter = createQueryFilter();
+  return {
+    apply(actions) {
+      for (const action of actions) {
+        if (action.kind === 'write') stdout.write(filter(action.data));
+        if (action.kind !== 'reset') continue;
+        filter = createQueryFilter();
+        stdout.write(FULL_RESET);
+      }
+    },
+    // Node writes to a terminal at once: nothing waits that could be dropped.
+    clear() {},
+    pendingChars: () => 0,
+  };
+};
+
 const attach = async (context: CommandContext, sessionId: string, isWatching: boolean, takeOver: boolean) => {
   const local = takeTerminal();
-  const filter = createQueryFilter();
   const ended = Promise.withResolvers<string>();
   const notes: string[] = [];
   const viewer = new ViewerClient({
-    dial: dialViewer(context.api()),
+    line: viewerLine(context.api()),
     sessionId,
     mode: isWatching ? 'watch' : 'control',
     takeOver,
     size: local.size(),
-    sink: {
-      reset: (_size, data) => void process.stdout.write(`${FULL_RESET}${filter(data)}`),
-      write: (_size, data) => void process.stdout.write(filter(data)),
-    },
+    terminal: screenOf(process.stdout),
     onAttached(frame) {
       if (isFinal(frame.session.state)) ended.resolve(frame.session.state);
       if (!isWatching && frame.mode === 'watch')

@@ -3,14 +3,13 @@ import type { Command } from 'commander';
 import { sleep, systemClock } from '../../shared/clock.ts';
 import { EventPage } from '../../shared/http.ts';
 import { TERMINAL_DEFAULT } from '../../shared/limits.ts';
-import { isFinal, SessionView } from '../../shared/session.ts';
+import { isFinal, SessionView, type StreamAddress } from '../../shared/session.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { Output } from '../output.ts';
 import type { Run } from '../run.ts';
 import { sessionIdOf } from '../session-id.ts';
-import { dialViewer } from '../viewer/dial.ts';
+import { viewerLine } from '../viewer/dial.ts';
 import { createScreenText, type ScreenText } from '../viewer/screen-text.ts';
-import type { Address } from '../viewer/terminal-stream.ts';
 import { playTranscript } from '../viewer/transcript.ts';
 import { ViewerClient } from '../viewer/viewer-client.ts';
 
@@ -42,14 +41,14 @@ const printEvents = async (api: ApiClient, sessionId: string, output: Output, fo
   }
 };
 
-const watch = (api: ApiClient, sessionId: string, screen: ScreenText, from: Address | undefined): ViewerClient =>
+const watch = (api: ApiClient, sessionId: string, screen: ScreenText, from: StreamAddress | null): ViewerClient =>
   new ViewerClient({
-    dial: dialViewer(api),
+    line: viewerLine(api),
     sessionId,
     mode: 'watch',
     size: TERMINAL_DEFAULT,
-    sink: screen,
-    ...(from === undefined ? {} : { from }),
+    terminal: screen,
+    from: from ?? undefined,
   });
 
 /** Brings the screen to where the live session is now. */
@@ -84,9 +83,11 @@ const printText = async (api: ApiClient, sessionId: string, output: Output, foll
     const until = all ? lines.length : lines.length - 1;
     for (; printed < until; printed += 1) output.line(lines[printed] ?? '');
   };
-  const { end, live } = await playTranscript(api, sessionId, screen);
+  const { at, live, skipped, unreadable } = await playTranscript(api, sessionId, screen);
+  if (skipped) output.note('The beginning is left out: it is too long.');
+  if (unreadable > 0) output.note(`${unreadable} pieces of the transcript could not be read.`);
   if (live) {
-    const viewer = watch(api, sessionId, screen, end);
+    const viewer = watch(api, sessionId, screen, at);
     try {
       await catchUp(viewer);
       if (follow) await followScreen(api, sessionId, viewer, print);

@@ -1,38 +1,36 @@
-/** The real connection of a viewer: a one-use ticket over HTTP, then the WebSocket that redeems it. */
+/** The real line of a viewer: a one-use ticket over HTTP, and the WebSocket that redeems it. */
 import { WebSocket } from 'ws';
-import { TICKET_SUBPROTOCOL_PREFIX, VIEWER_SUBPROTOCOL } from '../../shared/frames.ts';
 import { Ticket } from '../../shared/http.ts';
-import { FRAME_MAX_BYTES } from '../../shared/limits.ts';
+import { FRAME_MAX_BYTES, VIEWER_DIAL_DEADLINE_MS } from '../../shared/limits.ts';
+import type { SocketLike } from '../../shared/viewer/viewer-socket.ts';
 import type { ApiClient } from '../api-client.ts';
-import type { DialViewer } from './viewer-client.ts';
+import type { ViewerLine } from './viewer-client.ts';
 
-const HANDSHAKE_TIMEOUT_MS = 15_000;
-
-export const dialViewer =
-  (api: ApiClient): DialViewer =>
-  async (handlers) => {
-    const { ticket } = await api.post('/api/tickets', {}, Ticket);
-    const url = `${api.endpoint.url.replace(/^http/, 'ws')}/ws/viewer`;
-    const socket = new WebSocket(url, [VIEWER_SUBPROTOCOL, `${TICKET_SUBPROTOCOL_PREFIX}${ticket}`], {
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      maxPayload: 4 * FRAME_MAX_BYTES,
-      perMessageDeflate: false,
-    });
-    await new Promise<void>((resolve, reject) => {
-      socket.once('open', resolve);
-      socket.once('error', reject);
-    });
-    // `close` follows every error, and tells what the caller needs.
-    socket.on('error', () => {});
-    socket.on('message', (data, isBinary) => {
-      if (!isBinary) handlers.onMessage(data.toString());
-    });
-    socket.once('close', (code, reason) => handlers.onClose(reason.toString() || `closed with ${code}`));
-    handlers.onOpen();
-    return {
-      send: (text) => {
-        if (socket.readyState === WebSocket.OPEN) socket.send(text);
-      },
-      close: () => socket.close(),
-    };
+const dial = (url: string, protocols: string[]): SocketLike => {
+  const socket = new WebSocket(url, protocols, {
+    handshakeTimeout: VIEWER_DIAL_DEADLINE_MS,
+    maxPayload: 4 * FRAME_MAX_BYTES,
+    perMessageDeflate: false,
+  });
+  const line: SocketLike = {
+    onopen: null,
+    onmessage: null,
+    onclose: null,
+    send: (text) => socket.send(text),
+    close: (code) => socket.close(code),
   };
+  let why = '';
+  // `close` follows every error.
+  socket.on('error', ({ message }) => {
+    why = message;
+  });
+  socket.on('open', () => line.onopen?.());
+  socket.on('message', (data, isBinary) => line.onmessage?.({ data: isBinary ? data : data.toString() }));
+  socket.once('close', (code, reason) => line.onclose?.({ code, reason: reason.toString() || why }));
+  return line;
+};
+
+export const viewerLine = (api: ApiClient): ViewerLine => ({
+  ticket: async () => (await api.post('/api/tickets', {}, Ticket)).ticket,
+  dial: (protocols) => dial(`${api.endpoint.url.replace(/^http/, 'ws')}/ws/viewer`, protocols),
+});

@@ -1,91 +1,58 @@
+/** What the command line adds to a viewer's stream: when it gives up, and what it tells a command. */
 import { expect, it, vi } from 'vitest';
 import { CliError } from '../../../cli/cli-error.ts';
-import { type SocketHandlers, ViewerClient, type ViewerClientOptions } from '../../../cli/viewer/viewer-client.ts';
-import type { Clock } from '../../../shared/clock.ts';
-import { PING_INTERVAL_MS, VIEWER_HOLD_MS } from '../../../shared/limits.ts';
+import { ViewerClient, type ViewerClientOptions } from '../../../cli/viewer/viewer-client.ts';
+import { mockSession } from '../../e2e/mock/mock-data.ts';
+import { FakeSocket, fixedRandom, HandClock, settle } from '../shared/viewer/fake-socket.ts';
 
-const SESSION = 'ses_01M817YGBJPH11SXYBGPEAJZ4X';
-const AGENT = 'agt_01M817YGBKJ8103RSN8CM878S7';
+const session = mockSession(1);
+const { sessionId } = session;
 const SIZE = { cols: 80, rows: 24 };
-const NOW = '2026-01-01T00:00:00.000Z';
 
-const handClock = () => {
-  let nowMs = 0;
-  const timers = new Set<{ atMs: number; run: () => void }>();
-  const clock: Clock = {
-    nowMs: () => nowMs,
-    monotonicMs: () => nowMs,
-    after(delayMs, run) {
-      const timer = { atMs: nowMs + delayMs, run };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-  };
-  const move = (ms: number) => {
-    nowMs += ms;
-    for (const timer of [...timers]) if (timer.atMs <= nowMs && timers.delete(timer)) timer.run();
-  };
-  return { clock, move };
-};
-
-interface FakeSocket {
-  readonly handlers: SocketHandlers;
-  readonly sent: Record<string, unknown>[];
-  receive(frame: object): void;
-}
-
-const setUp = (over: Partial<ViewerClientOptions> = {}) => {
+const setUp = async (over: Partial<ViewerClientOptions> = {}) => {
+  const clock = new HandClock();
   const sockets: FakeSocket[] = [];
   const screen: string[] = [];
-  const lost: string[] = [];
-  const { clock, move } = handClock();
+  const told: string[] = [];
+  const ticket = vi.fn(async () => 't');
   const viewer = new ViewerClient({
-    dial: async (handlers) => {
-      const sent: Record<string, unknown>[] = [];
-      sockets.push({ handlers, sent, receive: (frame) => handlers.onMessage(JSON.stringify(frame)) });
-      return { send: (text) => sent.push(JSON.parse(text)), close: () => handlers.onClose('closed') };
+    line: {
+      ticket,
+      dial: (protocols) => {
+        const socket = new FakeSocket(protocols);
+        sockets.push(socket);
+        return socket;
+      },
     },
-    sessionId: SESSION,
+    sessionId,
     mode: 'control',
     size: SIZE,
-    sink: { reset: (_size, data) => screen.splice(0, Infinity, data), write: (_size, data) => screen.push(data) },
-    onInputLost: (reason) => lost.push(reason),
+    terminal: {
+      apply: (actions) => {
+        for (const action of actions) if (action.kind === 'write') screen.push(action.data);
+      },
+      clear: () => {},
+      pendingChars: () => 0,
+    },
+    onInputLost: (reason) => told.push(reason),
+    onConnection: (state, why) => told.push(why === undefined ? state : `${state}: ${why}`),
+    onStateChange: ({ toState }) => told.push(toState),
     clock,
-    random: { next: () => 0.5, hex: (bytes) => 'a'.repeat(bytes * 2) },
+    random: fixedRandom(0),
     ...over,
   });
-  const socket = (n: number): Promise<FakeSocket> =>
-    vi.waitFor(() => {
-      const found = sockets[n];
-      if (found?.sent[0] === undefined) throw new Error(`no socket ${n} yet`);
-      return found;
-    });
+  const line = async () => {
+    await settle();
+    const socket = sockets.at(-1);
+    if (socket === undefined) throw new Error('nothing was dialled');
+    if (socket.sent.length === 0) socket.onopen?.();
+    return socket;
+  };
   const attached = (controlTerm = 1, offset = 0, controllerId = viewer.viewerId) => ({
     type: 'attached',
-    sessionId: SESSION,
+    sessionId,
     viewerId: viewer.viewerId,
-    session: {
-      sessionId: SESSION,
-      agentId: AGENT,
-      state: 'running',
-      reason: null,
-      desired: 'run',
-      provider: 'shell',
-      model: 'default',
-      buildId: 'b',
-      repository: { url: '/r' },
-      title: 't',
-      epoch: 1,
-      head: { epoch: 1, offset, seq: 1 },
-      createdBy: 'me',
-      createdAt: NOW,
-      updatedAt: NOW,
-      lastEventAt: NOW,
-      startedAt: NOW,
-      endedAt: null,
-      taskArn: null,
-      usage: { agentMs: 0, waitingMs: 0, terminalBytes: 0, filesTouched: 0, commands: 0 },
-    },
+    session,
     live: true,
     head: { epoch: 1, offset, seq: 1 },
     mode: 'control',
@@ -94,13 +61,13 @@ const setUp = (over: Partial<ViewerClientOptions> = {}) => {
     controllerId,
     controlTerm,
   });
-  return { viewer, sockets, socket, attached, screen, lost, move };
+  return { viewer, clock, ticket, line, attached, screen, told };
 };
 const output = (offset: number, data: string) => ({
   type: 'terminal_output',
-  sessionId: SESSION,
+  sessionId,
   epoch: 1,
-  agentId: AGENT,
+  agentId: session.agentId,
   stream: 'stdout',
   offset,
   sizeRev: 0,
@@ -110,114 +77,100 @@ const output = (offset: number, data: string) => ({
   data,
 });
 
-it('attaches, shows output, and comes back from where it was after a cut', async () => {
-  const { viewer, socket, attached, screen, move } = setUp();
-  const first = await socket(0);
-  expect(first.sent[0]).toMatchObject({ type: 'attach', sessionId: SESSION, mode: 'control', ...SIZE });
+it('attaches, shows output, says when it is cut, and comes back from where it was', async () => {
+  const { viewer, clock, line, attached, screen, told } = await setUp();
+  const first = await line();
+  expect(first.protocols.at(-1)).toMatch(/t$/);
+  expect(first.sent[0]).toMatchObject({ type: 'attach', sessionId, mode: 'control', ...SIZE });
   expect(first.sent[0]).not.toHaveProperty('from');
   first.receive(attached());
   first.receive(output(0, 'hello'));
-  first.handlers.onClose('cut');
-  move(60_000);
-  const second = await socket(1);
+  expect(viewer.position).toEqual({ epoch: 1, offset: 5 });
+  expect(viewer.isCaughtUp).toBe(true);
+  first.drop();
+  await clock.advance(0);
+  const second = await line();
   expect(second.sent[0]).toMatchObject({ type: 'attach', from: { epoch: 1, offset: 5 } });
   second.receive(attached(1, 5));
   second.receive(output(3, 'lo!'));
   expect(screen.join('')).toBe('hello!');
+  expect(told).toEqual(['connected', 'reconnecting: closed (1006)', 'connected']);
   viewer.close();
 });
 
-it('resends keys that were not acknowledged, within the same term only', async () => {
-  const { viewer, socket, attached, lost, move } = setUp();
-  const first = await socket(0);
-  expect(viewer.input('too early')).toBe(false);
+it('goes on from what the command has played already', async () => {
+  const { viewer, line, attached, screen } = await setUp({ from: { epoch: 1, offset: 100 } });
+  const first = await line();
+  expect(first.sent[0]).toMatchObject({ type: 'attach', from: { epoch: 1, offset: 100 } });
+  first.receive(attached(1, 104));
+  expect(viewer.isCaughtUp).toBe(false);
+  first.receive(output(98, '..live'));
+  expect(screen).toEqual(['live']);
+  expect(viewer.isCaughtUp).toBe(true);
+  viewer.close();
+});
+
+it('tells of keys that did not arrive, and of the session’s end', async () => {
+  const { viewer, line, attached, told } = await setUp();
+  viewer.input('too early');
+  const first = await line();
   first.receive(attached(4));
   viewer.input('a');
-  viewer.input('b');
-  expect(first.sent.slice(1)).toMatchObject([
-    { type: 'input', view: 'signed', controlTerm: 4, inputSeq: 1, data: 'a' },
-    { type: 'input', inputSeq: 2, data: 'b' },
-  ]);
+  first.receive({ type: 'presence', sessionId, viewers: [], controllerId: 'somebody', controlTerm: 5 });
+  viewer.input('x');
+  expect(first.sent.filter(({ type }) => type === 'input')).toMatchObject([{ controlTerm: 4, inputSeq: 1, data: 'a' }]);
   first.receive({
-    type: 'input_ack',
-    sessionId: SESSION,
+    type: 'session_state_changed',
+    sessionId,
+    agentId: session.agentId,
     epoch: 1,
-    viewerId: viewer.viewerId,
-    controlTerm: 4,
-    inputSeq: 1,
+    fromState: 'running',
+    toState: 'completed',
+    reason: null,
+    ts: 1,
+    seq: 1,
   });
-  first.handlers.onClose('cut');
-  move(60_000);
-  const second = await socket(1);
-  second.receive(attached(4));
-  expect(second.sent.slice(1)).toMatchObject([{ type: 'input', inputSeq: 2, data: 'b' }]);
-  expect(lost).toEqual([]);
-  second.receive({ type: 'presence', sessionId: SESSION, viewers: [], controllerId: 'somebody', controlTerm: 5 });
-  expect(lost).toEqual(['not_controller']);
-  expect(viewer.input('x')).toBe(false);
+  expect(told).toEqual(['not_controller', 'connected', 'control_moved', 'not_controller', 'completed']);
   viewer.close();
 });
 
-it('asks again when bytes do not come: a hole, or a head above what is shown', async () => {
-  const { viewer, socket, attached, move } = setUp();
-  const first = await socket(0);
+it('tells when it leaves, and does nothing after', async () => {
+  const { viewer, clock, ticket, line, attached } = await setUp();
+  const first = await line();
   first.receive(attached());
-  first.receive(output(0, 'ab'));
-  first.receive(output(5, 'f'));
-  move(VIEWER_HOLD_MS);
-  expect(first.sent.at(-1)).toMatchObject({ type: 'attach', from: { epoch: 1, offset: 2 } });
-  first.receive(output(2, 'cde'));
-  expect(viewer.isCaughtUp).toBe(true);
-  first.receive({ type: 'head', sessionId: SESSION, epoch: 1, offset: 9, seq: 2 });
-  expect(viewer.isCaughtUp).toBe(false);
-  const before = first.sent.length;
-  move(VIEWER_HOLD_MS);
-  expect(first.sent.slice(before)).toMatchObject([{ type: 'attach', from: { epoch: 1, offset: 6 } }]);
   viewer.close();
-});
-
-it('asks for its size again where the terminal shows another one', async () => {
-  const { viewer, socket, attached, move } = setUp({ size: { cols: 100, rows: 30 } });
-  const first = await socket(0);
-  first.receive(attached());
-  first.receive(output(0, 'in 80 columns'));
-  move(500);
-  expect(first.sent.at(-1)).toMatchObject({ type: 'resize', cols: 100, rows: 30, rev: 1, view: 'signed' });
-  first.receive({ ...output(13, 'in 100'), cols: 100, rows: 30, sizeRev: 1 });
-  const before = first.sent.length;
-  move(10_000);
-  expect(first.sent).toHaveLength(before);
-  viewer.close();
-});
-
-it('keeps its connection alive and tells when it leaves', async () => {
-  const { viewer, socket, attached, move } = setUp();
-  const first = await socket(0);
-  first.receive(attached());
-  move(PING_INTERVAL_MS);
-  expect(first.sent.at(-1)).toMatchObject({
-    type: 'ping',
-    attached: [{ sessionId: SESSION, viewerId: viewer.viewerId }],
-  });
-  viewer.close();
-  expect(first.sent.at(-1)).toMatchObject({ type: 'detach' });
+  expect(first.sent.at(-1)).toMatchObject({ type: 'detach', viewerId: viewer.viewerId });
+  expect(first.closed).toBe(true);
   await expect(viewer.done).resolves.toBeUndefined();
+  await clock.advance(60_000);
+  expect(ticket).toHaveBeenCalledTimes(1);
 });
 
-it('asks again after an error of the gateway, and gives up where nothing can help', async () => {
-  const { viewer, socket, move } = setUp();
-  const first = await socket(0);
-  first.receive({ message: 'Internal server error', connectionId: 'c', requestId: 'r' });
-  move(60_000);
-  expect(first.sent.filter((frame) => frame.type === 'attach')).toHaveLength(2);
+it('gives up where attaching again is of no use', async () => {
+  const { viewer, clock, ticket, line } = await setUp();
+  const first = await line();
   first.receive({ type: 'error', code: 'not_found', message: 'no such session', requestId: 'r1' });
   await expect(viewer.done).rejects.toMatchObject({ code: 'not_found', requestId: 'r1' });
+  await clock.advance(60_000);
+  expect(ticket).toHaveBeenCalledTimes(1);
 });
 
 it('does not dial again when it is not let in', async () => {
-  const dial = vi.fn(() => Promise.reject(new CliError('not_signed_in', 'sign in')));
-  const { viewer, move } = setUp({ dial });
+  const ticket = vi.fn(() => Promise.reject(new CliError('not_signed_in', 'sign in')));
+  const dial = vi.fn(() => new FakeSocket([]));
+  const { viewer, clock } = await setUp({ line: { ticket, dial } });
   await expect(viewer.done).rejects.toMatchObject({ code: 'not_signed_in' });
-  move(60_000);
+  await clock.advance(60_000);
+  expect(ticket).toHaveBeenCalledTimes(1);
+  expect(dial).not.toHaveBeenCalled();
+});
+
+it('tries again while the village restarts', async () => {
+  const ticket = vi.fn(async () => 't').mockRejectedValueOnce(new CliError('unreachable', 'nobody answers'));
+  const dial = vi.fn(() => new FakeSocket([]));
+  const { viewer, clock, told } = await setUp({ line: { ticket, dial } });
+  await clock.advance(1_000);
+  expect(told).toEqual(['reconnecting: nobody answers']);
   expect(dial).toHaveBeenCalledTimes(1);
+  viewer.close();
 });
