@@ -1,5 +1,6 @@
 /** Keystroke echo: from the viewer's key to the byte on its socket, against a bare relay of the same run, with what each hop takes. */
 
+import { readdirSync, readFileSync } from 'node:fs';
 import { WebSocket } from 'ws';
 import { bareShell } from './bare-shell.ts';
 import {
@@ -15,8 +16,10 @@ import {
   until,
   untilState,
 } from './harness.ts';
+import { messageAndPost, pipeline, ptyHostEcho } from './hops.ts';
 
-const WARM_UP = 30;
+/** Below it the figures are those of an interpreter that has not compiled anything yet. */
+const WARM_UP = 300;
 const KEYS = 'abcdefghijklmnopqrstuvwxyz';
 const BARE_PROMPT = '$ ';
 /** bash writes `#` for root. */
@@ -95,7 +98,30 @@ const pings = async (viewer: RawViewer, n: number): Promise<Summary> => {
   return summarise(values);
 };
 
-export const echo = async (n: number) => {
+/** `/proc/<pid>/stat` counts in hundredths of a second on Linux. */
+const TICK_MS = 10;
+/** Processor time so far of a process and everything below it. */
+const cpuMs = (rootPid: number): number => {
+  const stats = readdirSync('/proc').flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      const text = readFileSync(`/proc/${name}/stat`, 'utf8');
+      const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+      return [{ pid: Number(name), parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) }];
+    } catch {
+      // Ended while we looked.
+      return [];
+    }
+  });
+  const below = (pid: number): number =>
+    stats.filter(({ parent }) => parent === pid).reduce((sum, entry) => sum + entry.ticks + below(entry.pid), 0);
+  return (below(rootPid) + (stats.find(({ pid }) => pid === rootPid)?.ticks ?? 0)) * TICK_MS;
+};
+
+/** Keys typed beside those that count: to warm up, and to clear the line. */
+const typedKeys = (n: number): number => n + WARM_UP;
+
+const throughVillage = async (n: number) => {
   const village = await startVillage();
   try {
     const sessionId = await startShell(village);
@@ -106,6 +132,7 @@ export const echo = async (n: number) => {
       if (frame.type === 'terminal_snapshot' || frame.type === 'terminal_output') screen += frame.data;
     };
     await until('a prompt', async () => (screen.includes(SESSION_PROMPT) ? true : undefined));
+    const cpuBeforeMs = cpuMs(village.pid);
     const whole = await measure(
       n,
       SESSION_PROMPT,
@@ -114,25 +141,39 @@ export const echo = async (n: number) => {
         viewer.onFrame = (frame) => void (frame.type === 'terminal_output' && onData(frame.data));
       },
     );
-    const viewerLambdaViewer = await pings(viewer, n);
+    const cpuPerKeyMs = (cpuMs(village.pid) - cpuBeforeMs) / typedKeys(n);
+    const ping = await pings(viewer, n);
     viewer.close();
-    const pty = await barePty(n);
-    const baseline = await bareRelay(n);
-    const ratio = (a: number, b: number) => Math.round((a / b) * 100) / 100;
-    return {
-      unit: 'ms',
-      village: whole,
-      baseline: { what: 'bare viewer → relay → PTY on ws defaults', ...baseline },
-      ratioP50: ratio(whole.p50, baseline.p50),
-      ratioP99: ratio(whole.p99, baseline.p99),
-      hops: {
-        'viewer → gateway → Lambda → viewer (ping, no read)': viewerLambdaViewer,
-        'bare PTY echo': pty,
-        'rest: two posts, pty-host, pipeline, pacing (p50, by difference)':
-          Math.round((whole.p50 - viewerLambdaViewer.p50 - pty.p50) * 100) / 100,
-      },
-    };
+    return { whole, ping, cpuPerKeyMs };
   } finally {
     await village.close();
   }
+};
+
+const rounded = (value: number): number => Math.round(value * 100) / 100;
+
+export const echo = async (n: number) => {
+  const { whole, ping, cpuPerKeyMs } = await throughVillage(n);
+  // One after the other: two of them at once would measure each other.
+  const pty = await barePty(n);
+  const baseline = await bareRelay(n);
+  const hosted = await ptyHostEcho((type, listen) => measure(n, BARE_PROMPT, type, listen));
+  const posted = await messageAndPost(n, WARM_UP);
+  const piped = await pipeline(n, WARM_UP);
+  return {
+    unit: 'ms',
+    village: whole,
+    baseline: { what: 'bare viewer → relay → PTY on ws defaults', ...baseline },
+    ratioP50: rounded(whole.p50 / baseline.p50),
+    ratioP99: rounded(whole.p99 / baseline.p99),
+    villageCpuPerKey: rounded(cpuPerKeyMs),
+    hops: {
+      'viewer → gateway → Lambda → viewer (ping, no read)': ping,
+      'viewer → gateway → signed post → viewer (twice in an echo, once to the runner)': posted,
+      'pty-host client → pty-host → bash and back': hosted,
+      'pipeline: decode, filter, redact, spool': piped,
+      'bare PTY echo': pty,
+    },
+    restP50: rounded(whole.p50 - 2 * posted.p50 - hosted.p50 - piped.p50),
+  };
 };

@@ -11,6 +11,7 @@ import { SessionView } from '../../shared/session.ts';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
 const READY_TIMEOUT_MS = 60_000;
+const COMPLAINT_MAX_CHARS = 4_000;
 
 export interface Summary {
   readonly n: number;
@@ -99,8 +100,20 @@ export const startVillage = async (): Promise<Village & { close: () => Promise<v
     env,
   );
   started.stdout?.resume();
+  let complaint = '';
+  started.stderr?.on('data', (data: Buffer) => {
+    complaint = (complaint + data.toString()).slice(-COMPLAINT_MAX_CHARS);
+  });
+  const died = new Promise<never>((_, reject) =>
+    started.once('exit', (code) => reject(new Error(`the village ended with ${code}: ${complaint}`))),
+  );
+  // Lost to the race below once the village is ready: its end is then the bench's own doing.
+  died.catch(() => {});
   const file = path.join(dir, 'data', 'endpoint.json');
-  const endpoint = await until('the village', async () => EndpointFile.parse(JSON.parse(await readFile(file, 'utf8'))));
+  const endpoint = await Promise.race([
+    died,
+    until('the village', async () => EndpointFile.parse(JSON.parse(await readFile(file, 'utf8')))),
+  ]);
   const call = async (method: string, pathname: string, body?: unknown): Promise<unknown> => {
     const response = await fetch(endpoint.url + pathname, {
       method,
