@@ -196,14 +196,7 @@ const annex = async (
   record: SessionRecord,
   batch: Batch,
 ): Promise<IngestResult> => {
-  const put = annexPut(
-    ref,
-    batch.epoch,
-    batch.firstRseq,
-    batch.digest,
-    JSON.stringify(batch.events),
-    ports.clock.nowMs(),
-  );
+  const put = annexPut(ref, { ...batch, committedAtMs: ports.clock.nowMs() });
   const known = batch.epoch === record.head.epoch && batch.firstRseq <= record.head.ackedRseq;
   if (!known)
     await ports.db.transact([
@@ -267,9 +260,7 @@ const settle = async (
     case 'quarantine':
       break;
   }
-  await ports.db.write(
-    quarantinePut(ref, batch.epoch, batch.firstRseq, batch.digest, JSON.stringify(batch.events), nowMs),
-  );
+  await ports.db.write(quarantinePut(ref, { ...batch, committedAtMs: nowMs }));
   return { kind: 'nack', reason: 'other_digest', expected: record.head.ackedRseq + 1 };
 };
 

@@ -52,50 +52,41 @@ export const segmentPut = (ref: SessionRef, draft: SegmentDraft): Put => ({
   conditions: [{ attr: 'pk', is: 'absent' }],
 });
 
-/** A late batch of a closed epoch: kept, without a seq and without changing the projection. */
-export const annexPut = (
-  ref: SessionRef,
-  epoch: number,
-  firstRseq: number,
-  digest: string,
-  eventsJson: string,
-  nowMs: number,
-): Put => ({
+/** A batch that is kept beside the log: without a seq, and without changing the projection. */
+export interface AsideDraft {
+  readonly epoch: number;
+  readonly firstRseq: number;
+  readonly digest: string;
+  /** As the batch carried them. */
+  readonly events: readonly unknown[];
+  readonly committedAtMs: number;
+}
+
+const asidePut = (ref: SessionRef, sk: string, draft: AsideDraft): Put => ({
   kind: 'put',
   table: 'events',
   item: {
     pk: sessionPk(ref),
-    sk: `ANNEX#${String(epoch).padStart(6, '0')}#${padded(firstRseq)}`,
-    epoch,
-    firstRseq,
-    digest,
-    events: eventsJson,
-    committedAtMs: nowMs,
+    sk,
+    epoch: draft.epoch,
+    firstRseq: draft.firstRseq,
+    digest: draft.digest,
+    events: JSON.stringify(draft.events),
+    committedAtMs: draft.committedAtMs,
   },
+});
+
+const batchName = ({ epoch, firstRseq }: AsideDraft) => `${String(epoch).padStart(6, '0')}#${padded(firstRseq)}`;
+
+/** A late batch of a closed epoch: put once. */
+export const annexPut = (ref: SessionRef, draft: AsideDraft): Put => ({
+  ...asidePut(ref, `ANNEX#${batchName(draft)}`, draft),
   conditions: [{ attr: 'pk', is: 'absent' }],
 });
 
 /** A batch that came again under the same number with other contents: evidence, never part of the log. */
-export const quarantinePut = (
-  ref: SessionRef,
-  epoch: number,
-  firstRseq: number,
-  digest: string,
-  eventsJson: string,
-  nowMs: number,
-): Put => ({
-  kind: 'put',
-  table: 'events',
-  item: {
-    pk: sessionPk(ref),
-    sk: `QUARANTINE#${String(epoch).padStart(6, '0')}#${padded(firstRseq)}#${digest}`,
-    epoch,
-    firstRseq,
-    digest,
-    events: eventsJson,
-    committedAtMs: nowMs,
-  },
-});
+export const quarantinePut = (ref: SessionRef, draft: AsideDraft): Put =>
+  asidePut(ref, `QUARANTINE#${batchName(draft)}#${draft.digest}`, draft);
 
 const EventArray = z.array(SessionEventSchema);
 export const eventsOf = (item: Item): SessionEvent[] => EventArray.parse(JSON.parse(Segment.parse(item).events));
