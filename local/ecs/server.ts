@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { type Clock, type Random, systemClock, systemRandom } from '../../shared/clock.ts';
+import { closeServer, listenOnLoopback } from '../loopback-server.ts';
 import { type Definitions, openDefinitions } from './definitions.ts';
 import { EcsError } from './ecs-error.ts';
 import { ECS_REQUEST_MAX_BYTES } from './ecs-limits.ts';
@@ -9,7 +10,7 @@ import { page } from './paging.ts';
 import type { TaskLauncher } from './process-launcher.ts';
 import * as requests from './requests.ts';
 import { type CallerIdentity, requireSignature } from './signature.ts';
-import { type BusEvent, taskOnTheWire } from './task.ts';
+import { type TaskEvent, taskOnTheWire } from './task.ts';
 import { Tasks } from './tasks.ts';
 
 const TARGET_PREFIX = 'AmazonEC2ContainerServiceV20141113.';
@@ -24,7 +25,7 @@ export interface EcsOptions {
   readonly cluster: string;
   readonly launcher: TaskLauncher;
   /** Gets every `ECS Task State Change` event once; repeats and disorder are the event bus's part. */
-  readonly emit: (event: BusEvent) => void;
+  readonly emit: (event: TaskEvent) => void;
   /** May answer a call with an error before it is served (`ThrottlingException`…); chaos and tests. */
   readonly refuse?: (operation: string) => EcsError | undefined;
   readonly clock?: Clock;
@@ -168,20 +169,15 @@ export const startEcs = async (options: EcsOptions): Promise<RunningEcs> => {
       },
     );
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port ?? 0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
+  const port = await listenOnLoopback(server, options.port);
   return {
-    endpoint: `http://127.0.0.1:${address.port}`,
+    endpoint: `http://127.0.0.1:${port}`,
     tasks,
     async stop() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // No new call is taken while the tasks end; those under way may still be answered.
+      server.close();
       await tasks.close();
-      server.closeAllConnections();
-      await closed;
+      await closeServer(server);
     },
   };
 };

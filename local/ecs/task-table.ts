@@ -5,14 +5,14 @@ import type { Clock, Random } from '../../shared/clock.ts';
 import { ClientTokens } from './client-tokens.ts';
 import { STOPPED_TASK_VISIBLE_MS } from './ecs-limits.ts';
 import { jsonFile } from './json-file.ts';
-import { type BusEvent, type StopCode, Task, taskEvent, taskId } from './task.ts';
+import { type StopCode, Task, type TaskEvent, taskEvent, taskId } from './task.ts';
 
 const Stored = z.object({ tasks: z.array(Task), tokens: ClientTokens });
 const EVENT_ID_BYTES = 16;
 
 export interface TaskTableOptions {
   readonly dir: string;
-  readonly emit: (event: BusEvent) => void;
+  readonly emit: (event: TaskEvent) => void;
   /** Called when an ended task is forgotten. */
   readonly forget: (taskId: string) => void;
   /** Called at opening for a task that an earlier life left running. */

@@ -1,5 +1,6 @@
 /** A task as ECS describes it, and the event it becomes at each change of state. */
 import { z } from 'zod';
+import { type EventBridgeEvent, eventBridgeEvent } from '../events/event-shape.ts';
 import { TaskOverride } from './requests.ts';
 
 export const TASK_STATUSES = ['PROVISIONING', 'PENDING', 'RUNNING', 'STOPPING', 'STOPPED'] as const;
@@ -69,31 +70,22 @@ const describe = <T>(task: Task, time: (ms: number) => T) => {
 /** As RunTask, StopTask and DescribeTasks answer it. */
 export const taskOnTheWire = (task: Task) => describe(task, (ms) => ms / 1_000);
 
-export interface BusEvent {
-  readonly version: '0';
-  readonly id: string;
-  readonly 'detail-type': string;
-  readonly source: string;
-  readonly account: string;
-  readonly time: string;
-  readonly region: string;
-  readonly resources: readonly string[];
-  readonly detail: Readonly<Record<string, unknown>>;
-}
+/** `detail` is the task as DescribeTasks says it, with times as ISO 8601. */
+export type TaskEvent = EventBridgeEvent<Readonly<Record<string, unknown>>>;
+
+const isoTime = (ms: number): string => new Date(ms).toISOString();
 
 /** The `ECS Task State Change` event; overrides are in it, as on AWS. `arn:aws:ecs:<region>:<account>:…` names region and account. */
-export const taskEvent = (task: Task, id: string, nowMs: number): BusEvent => {
+export const taskEvent = (task: Task, id: string, nowMs: number): TaskEvent => {
   const [, , , region = '', account = ''] = task.taskArn.split(':');
-  const time = new Date(nowMs).toISOString();
-  return {
-    version: '0',
+  return eventBridgeEvent({
     id,
-    'detail-type': 'ECS Task State Change',
     source: 'aws.ecs',
+    detailType: 'ECS Task State Change',
     account,
-    time,
     region,
+    atMs: nowMs,
     resources: [task.taskArn],
-    detail: { ...describe(task, (ms) => new Date(ms).toISOString()), updatedAt: time },
-  };
+    detail: { ...describe(task, isoTime), updatedAt: isoTime(nowMs) },
+  });
 };

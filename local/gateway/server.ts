@@ -5,6 +5,7 @@ import type { HttpRoute } from '../../infra/topology.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../../shared/clock.ts';
 import { type Chaos, createChaos } from '../chaos.ts';
 import type { LambdaInvoker, PlatformLog } from '../lambda/types.ts';
+import { closeServer, listenOnLoopback } from '../loopback-server.ts';
 import { withDeadline } from './deadline.ts';
 import { gatewayAnswer, writeAnswer } from './http-answer.ts';
 import { createHttpApi } from './http-api.ts';
@@ -68,23 +69,9 @@ const HOST = '127.0.0.1';
 /** Longer than the SDK's idle sockets live, so that a post never meets a socket being closed. */
 const KEEP_ALIVE_MS = 65_000;
 
-function listen(server: Server, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' || error.code === 'EACCES' ? new PortTakenError(port) : error),
-    );
-    server.listen(port, HOST, () => {
-      const address = server.address();
-      if (address === null || typeof address === 'string') return reject(new Error('The server has no port.'));
-      resolve(address.port);
-    });
-  });
-}
-
-const close = (server: Server): Promise<void> =>
-  new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
+const listen = (server: Server, port: number): Promise<number> =>
+  listenOnLoopback(server, port).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EADDRINUSE' || error.code === 'EACCES' ? new PortTakenError(port) : error;
   });
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -148,7 +135,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const port = await listen(front, options.port);
   domainName = `${HOST}:${port}`;
   const managementPort = await listen(management, options.managementPort ?? 0).catch(async (error: unknown) => {
-    await close(front);
+    await closeServer(front);
     throw error;
   });
   const endpoint = (name: string) => `http://${HOST}:${managementPort}${managementPath(name)}`;
@@ -160,7 +147,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await withDeadline(clock, quotas.stopGraceMs, upgrader.stop());
       // Posts stay possible while functions run their last $disconnect.
       await Promise.all([...apis.values()].map((api) => api.stop()));
-      await Promise.all([close(front), close(management)]);
+      await Promise.all([closeServer(front), closeServer(management)]);
     },
   };
 }

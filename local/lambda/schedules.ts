@@ -1,7 +1,7 @@
 /** EventBridge schedules of the topology: each fires every `everyMs`, one run at a time. */
 import type { ScheduleSpec } from '../../infra/topology.ts';
 import type { Clock, Random } from '../../shared/clock.ts';
-import { scheduledEvent } from './event-shapes.ts';
+import { scheduledEvent } from './scheduled-event.ts';
 import type { LambdaInvoker, PlatformLog } from './types.ts';
 
 interface Ports {

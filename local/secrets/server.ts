@@ -1,6 +1,7 @@
 /** Secrets Manager of the local platform: JSON 1.1 on loopback. Signatures are checked, for any process of the machine can reach the port. */
 import { createHash, randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { closeServer, listenOnLoopback } from '../loopback-server.ts';
 import { type SignatureFault, verifySignature } from '../s3/sigv4.ts';
 import { SecretStore } from './secret-store.ts';
 import { callSecrets, ensureSecret, type SecretsContext, SecretsError } from './secrets-api.ts';
@@ -128,20 +129,11 @@ export async function startSecrets(options: SecretsOptions): Promise<RunningSecr
     });
   });
   server.keepAliveTimeout = KEEP_ALIVE_MS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port ?? 0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
+  const port = await listenOnLoopback(server, options.port);
   return {
-    endpoint: `http://127.0.0.1:${address.port}`,
-    port: address.port,
+    endpoint: `http://127.0.0.1:${port}`,
+    port,
     ensure: (name, makeValue) => ensureSecret(context, name, makeValue),
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    stop: () => closeServer(server),
   };
 }

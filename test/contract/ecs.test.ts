@@ -30,7 +30,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EcsError } from '../../local/ecs/ecs-error.ts';
 import { processLauncher } from '../../local/ecs/process-launcher.ts';
 import { type EcsOptions, type RunningEcs, startEcs } from '../../local/ecs/server.ts';
-import type { BusEvent } from '../../local/ecs/task.ts';
+import type { TaskEvent } from '../../local/ecs/task.ts';
 import { systemClock } from '../../shared/clock.ts';
 
 /** Writes what it sees to OUT, starts a helper in a group of its own, and then waits; STUBBORN ignores SIGTERM. */
@@ -54,7 +54,7 @@ const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' };
 let root: string;
 let ecs: RunningEcs;
 let client: ECSClient;
-let events: BusEvent[];
+let events: TaskEvent[];
 
 const start = async (over: Partial<EcsOptions> = {}): Promise<void> => {
   events = [];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { eventBridgeEvent } from '../../../../local/lambda/event-shapes.ts';
+import { scheduledEvent } from '../../../../local/lambda/scheduled-event.ts';
 import { runSchedules } from '../../../../local/lambda/schedules.ts';
 import type { InvokeResult, LambdaInvoker } from '../../../../local/lambda/types.ts';
 import { systemRandom } from '../../../../shared/clock.ts';
@@ -63,11 +63,15 @@ describe('runSchedules', () => {
 
 describe('event shape', () => {
   it('is that of EventBridge', () => {
-    const clock = new ManualClock(0);
-    const event = eventBridgeEvent(
-      { clock, random: systemRandom },
-      { source: 'aws.ecs', detailType: 'ECS Task State Change', detail: { lastStatus: 'STOPPED' } },
-    );
-    expect(event).toMatchObject({ source: 'aws.ecs', region: 'us-east-1', time: '1970-01-01T00:00:00Z' });
+    const event = scheduledEvent({ clock: new ManualClock(999), random: systemRandom }, 'every-minute');
+    expect(event).toMatchObject({
+      version: '0',
+      source: 'aws.events',
+      'detail-type': 'Scheduled Event',
+      region: 'us-east-1',
+      time: '1970-01-01T00:00:00Z',
+      resources: [expect.stringMatching(/rule\/every-minute$/)],
+      detail: {},
+    });
   });
 });
