@@ -326,3 +326,11 @@ export const ANNEX_MAX_BATCHES = 1_000;
 /** Chunks listed by one transcript request; the next asks from the end of the last. */
 export const TRANSCRIPT_PAGE_DEFAULT = 200;
 export const TRANSCRIPT_PAGE_MAX = 1_000;
+
+// Runner: error reports.
+/** Reports that wait to be sent; a further one is dropped, the log has its line. */
+export const ERROR_REPORTS_MAX = 20;
+/** One report on its way; a longer one is given up. */
+export const ERROR_REPORT_TIMEOUT_MS = 3_000;
+/** Each text of a report; the rest is cut. */
+export const ERROR_REPORT_MAX_CHARS = 8 * KIB;

@@ -7,6 +7,10 @@ export const METRICS = {
   batchesRefused: { name: 'BatchesRefused', unit: 'Count' },
   framesRefused: { name: 'FramesRefused', unit: 'Count' },
   requestsFailed: { name: 'RequestsFailed', unit: 'Count' },
+  // Logged by a runner with METRICS_ENABLED at each usage tick: bytes of the session, the others since its process started.
+  runnerBatchesAcked: { name: 'RunnerBatchesAcked', unit: 'Count' },
+  runnerTerminalBytes: { name: 'RunnerTerminalBytes', unit: 'Bytes' },
+  runnerReconnects: { name: 'RunnerReconnects', unit: 'Count' },
 } as const satisfies Record<string, { name: string; unit: 'Count' | 'Milliseconds' | 'Bytes' }>;
 export type MetricName = keyof typeof METRICS;
 export const METRIC_NAMESPACE = 'AgentVillage';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { BuildId, RunnerId } from '../../shared/ids.ts';
 import { USAGE_TICK_DEFAULT_MS } from '../../shared/limits.ts';
+import { DsnText } from './health/error-report.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1');
@@ -44,8 +45,14 @@ export const RUNNER_SETTINGS = {
     schema: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
     about: 'Least level that is logged.',
   },
-  METRICS_ENABLED: { schema: flag.default(false), about: 'Serves counters at `/metrics` of the health address.' },
-  SENTRY_DSN: { schema: z.url().optional(), about: 'Where unexpected errors are reported; nowhere when absent.' },
+  METRICS_ENABLED: {
+    schema: flag.default(false),
+    about: 'Logs a line with counters at each usage tick, and serves them at `/metrics` of the health address.',
+  },
+  SENTRY_DSN: {
+    schema: DsnText.optional(),
+    about: 'Where unexpected errors and crashes are reported, as Sentry takes them; nowhere when absent.',
+  },
   VILLAGE_BUILD_ID: { schema: BuildId.default('local'), about: 'Build (runner image and pinned CLIs) this runner is.' },
   VILLAGE_BUILD_DIR: { schema: absolutePath.optional(), about: 'Folder of the build’s pinned CLIs.' },
   VILLAGE_TASK_DEFINITION: {

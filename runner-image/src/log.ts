@@ -46,12 +46,19 @@ export const formatLine = (atMs: number, level: LogLevel, message: string, field
     }),
   );
 
-/** `write` gets each line with its newline. */
-export const createLog = (level: LogLevel, clock: Clock, write: (line: string) => void, base: LogFields = {}): Log => {
+/** `write` gets each line with its newline; `onError` each error, whatever the level, without the fields it came with. */
+export const createLog = (
+  level: LogLevel,
+  clock: Clock,
+  write: (line: string) => void,
+  base: LogFields = {},
+  onError: (message: string, error: unknown) => void = () => {},
+): Log => {
   const least = ORDER.indexOf(level);
   const at =
     (lineLevel: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
+      if (lineLevel === 'error') onError(message, fields.error);
       if (ORDER.indexOf(lineLevel) < least) return;
       write(`${formatLine(clock.nowMs(), lineLevel, message, { ...base, ...fields })}\n`);
     };
@@ -60,7 +67,7 @@ export const createLog = (level: LogLevel, clock: Clock, write: (line: string) =
     info: at('info'),
     warn: at('warn'),
     error: at('error'),
-    with: (fields) => createLog(level, clock, write, { ...base, ...fields }),
+    with: (fields) => createLog(level, clock, write, { ...base, ...fields }, onError),
   };
 };
 

@@ -1,11 +1,13 @@
 /** Entry of the runner process: real clock, network and disk put together, signals heard, exit code given to pty-host. */
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { systemClock, systemRandom } from '../../shared/clock.ts';
+import { sleep, systemClock, systemRandom } from '../../shared/clock.ts';
+import { ERROR_REPORT_TIMEOUT_MS } from '../../shared/limits.ts';
 import { ADAPTERS } from './adapters/registry.ts';
 import { apiUrl, parseConfig, type RunnerConfig, runnerSocketUrl } from './config.ts';
+import { createErrorReport, type ErrorReport, NO_ERROR_REPORT } from './health/error-report.ts';
 import { startHealthServer } from './health/health-server.ts';
-import { createLog, type Log } from './log.ts';
+import { createLog, formatLine, type Log } from './log.ts';
 import { connectPtyHost, type PtyHost } from './pty-host/client.ts';
 import { Runner } from './runner.ts';
 import { fetchCredentialsFrom } from './session/credentials.ts';
@@ -40,6 +42,14 @@ const createRunner = (config: RunnerConfig, host: PtyHost, log: Log): Runner =>
     },
   });
 
+const errorReportOf = ({ SENTRY_DSN: dsn, RUNNER_VERSION: release, ...config }: RunnerConfig): ErrorReport =>
+  dsn === undefined
+    ? NO_ERROR_REPORT
+    : createErrorReport({
+        ...{ dsn, release, build: config.VILLAGE_BUILD_ID, clock: systemClock, random: systemRandom },
+        secrets: [config.CONTROL_PLANE_TOKEN],
+      });
+
 const main = async (): Promise<number> => {
   const parsed = parseConfig(process.env, () => `runner-${systemRandom.hex(ID_BYTES)}`);
   if (parsed.kind === 'bad') {
@@ -47,9 +57,16 @@ const main = async (): Promise<number> => {
     return 1;
   }
   const { config } = parsed;
-  const log = createLog(config.LOG_LEVEL, systemClock, (line) => process.stdout.write(line), {
-    runnerId: config.RUNNER_ID,
-  });
+  const errors = errorReportOf(config);
+  const log = createLog(
+    config.LOG_LEVEL,
+    systemClock,
+    (line) => process.stdout.write(line),
+    {
+      runnerId: config.RUNNER_ID,
+    },
+    errors.report,
+  );
   const host = await connectPtyHost(config.VILLAGE_PTY_SOCKET);
   const runner = createRunner(config, host, log);
   const health = await startHealthServer(() => runner.health(), config.METRICS_ENABLED);
@@ -57,7 +74,10 @@ const main = async (): Promise<number> => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => runner.drain());
   const crash = (error: unknown): void => {
     // pty-host keeps the CLI and starts the runner again, which takes up its journal.
-    log.error('the runner crashed', { error });
+    console.error(
+      formatLine(systemClock.nowMs(), 'error', 'the runner crashed', { error, runnerId: config.RUNNER_ID }),
+    );
+    errors.reportCrash(error);
     process.exit(1);
   };
   process.on('uncaughtException', crash);
@@ -65,6 +85,7 @@ const main = async (): Promise<number> => {
   void host.lost.then(() => crash(new Error('pty-host is gone')));
   const exitCode = await runner.run();
   await health.close();
+  await Promise.race([errors.settled(), sleep(systemClock, ERROR_REPORT_TIMEOUT_MS)]);
   return exitCode;
 };
 

@@ -3,8 +3,10 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Assign, ControlToRunnerFrame, FrameOf } from '../../shared/frames.ts';
 import { DRAIN_MS, DRAIN_RESERVE_MS } from '../../shared/limits.ts';
+import { METRICS } from '../../shared/metrics.ts';
 import type { RunnerConfig } from './config.ts';
 import type { HealthState } from './health/health-server.ts';
+import { knownClis } from './session/known-clis.ts';
 import type { RuntimePorts } from './session/ports.ts';
 import { resumeSession } from './session/resume.ts';
 import { loadSession } from './session/saved-session.ts';
@@ -31,6 +33,7 @@ export class Runner {
   #framesIn = 0;
   #framesOut = 0;
   #dial = 0;
+  #ups = 0;
 
   constructor(options: RunnerOptions) {
     const { config, ports } = options;
@@ -46,7 +49,7 @@ export class Runner {
         return this.#connection.send(frame) === 'sent';
       },
       bufferedBytes: () => this.#connection.bufferedBytes,
-      onTick: () => this.#renewLease(),
+      onTick: () => this.#onTick(),
     };
     this.#connection = new Connection({
       ...{ openSocket: options.openSocket, clock, random, log },
@@ -55,7 +58,7 @@ export class Runner {
         runnerId: config.RUNNER_ID,
         runnerVersion: config.RUNNER_VERSION,
         buildId: config.VILLAGE_BUILD_ID,
-        clis: {},
+        clis: knownClis(config),
         isolation: ports.isolation,
         sessions: this.#runtime ? [this.#runtime.hello()] : [],
       }),
@@ -63,6 +66,7 @@ export class Runner {
       onFrame: (frame) => this.#onFrame(frame),
       onUp: (dial) => {
         this.#dial = dial;
+        this.#ups += 1;
         log.info('connected', { dial });
       },
       onDown: () => this.#runtime?.onDown(),
@@ -95,8 +99,29 @@ export class Runner {
       isReady: this.#runtime !== null && !this.#runtime.isEnding,
       isConnected: this.#connection.isUp,
       state: this.#runtime?.core.state ?? null,
-      counters: { frames_in_total: this.#framesIn, frames_out_total: this.#framesOut, dials_total: this.#dial },
+      counters: {
+        frames_in_total: this.#framesIn,
+        frames_out_total: this.#framesOut,
+        dials_total: this.#dial,
+        batches_acked_total: this.#metrics.RunnerBatchesAcked,
+        terminal_bytes_total: this.#metrics.RunnerTerminalBytes,
+        reconnects_total: this.#metrics.RunnerReconnects,
+      },
     };
+  }
+
+  get #metrics() {
+    return {
+      [METRICS.runnerBatchesAcked.name]: this.#runtime?.core.events.batchesAcked ?? 0,
+      [METRICS.runnerTerminalBytes.name]: this.#runtime?.agent.headOffset ?? 0,
+      [METRICS.runnerReconnects.name]: Math.max(0, this.#ups - 1),
+    };
+  }
+
+  #onTick(): void {
+    const { config, ports } = this.#options;
+    if (config.METRICS_ENABLED) ports.log.info('metrics', { metrics: this.#metrics });
+    this.#renewLease();
   }
 
   #fixed() {

@@ -85,7 +85,7 @@ describe('a shell session on the real runner', () => {
   });
 
   it('loses no event and no byte when lines are cut and acks are lost', async () => {
-    const started = await start();
+    const started = await start({ env: { METRICS_ENABLED: 'true' } });
     const { control } = started;
     await stateSeen(started, 'running');
     control.setWatchers(led);
@@ -102,6 +102,14 @@ describe('a shell session on the real runner', () => {
     expect(await started.exited).toBe(0);
     expect(control.problems).toEqual([]);
     expect(control.dials).toEqual([1, 2, 3, 4]);
+    const metrics = started
+      .log()
+      .split('\n')
+      .findLast((line) => line.includes('"message":"metrics"'));
+    expect(JSON.parse(metrics ?? '{}')).toMatchObject({
+      level: 'info',
+      metrics: { RunnerBatchesAcked: expect.any(Number) },
+    });
     expect(control.events.map(({ rseq }) => rseq)).toEqual(control.events.map((_, index) => index + 1));
     expect(types(started).at(-1)).toBe('session_ended');
   });

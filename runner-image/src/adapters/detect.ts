@@ -7,6 +7,12 @@ const OUTPUT_MAX_BYTES = 64 * 1024;
 /** Only answers that will not change are kept: a missing CLI may be installed later. */
 const found = new Map<string, Detection>();
 
+/** What a program said before, without asking it; `undefined` while nobody did. */
+export const detectedVersion = (file: string): string | undefined => {
+  const known = found.get(file);
+  return known?.kind === 'found' ? known.version : undefined;
+};
+
 interface Asked {
   readonly output: string;
   readonly failure: string | undefined;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { ProviderId } from '../../../shared/providers.ts';
 import type { RunnerConfig } from '../config.ts';
 
-type CliConfig = Pick<RunnerConfig, 'CLAUDE_CODE_PATH' | 'CODEX_PATH' | 'GEMINI_PATH' | 'VILLAGE_BUILD_DIR'>;
+export type CliConfig = Pick<RunnerConfig, 'CLAUDE_CODE_PATH' | 'CODEX_PATH' | 'GEMINI_PATH' | 'VILLAGE_BUILD_DIR'>;
 
 const CLIS: Readonly<Record<ProviderId, { bin: string; configured: (config: CliConfig) => string | undefined }>> = {
   claude_code: { bin: 'claude', configured: (config) => config.CLAUDE_CODE_PATH },

@@ -32,6 +32,7 @@ export class EventStream {
   readonly #journal: Journal;
   readonly #outbox: Outbox;
   readonly #waiters = new Set<() => void>();
+  #batchesAcked = 0;
   #isUp = false;
   #isFull = false;
   #isBroken = false;
@@ -47,6 +48,11 @@ export class EventStream {
 
   get nextRseq(): number {
     return this.#outbox.nextRseq;
+  }
+
+  /** Batches acknowledged to this process. */
+  get batchesAcked(): number {
+    return this.#batchesAcked;
   }
 
   /** Records events for good: once this returns, a crash of the runner does not lose them. Those that fit leave in one batch. */
@@ -80,6 +86,7 @@ export class EventStream {
   onAck(ack: AckFrame): void {
     const result = this.#outbox.onAck(ack);
     if (result.kind === 'acked') {
+      this.#batchesAcked += 1;
       this.#checkRoom();
       this.#options.onProven(result.sentAtMs);
     }

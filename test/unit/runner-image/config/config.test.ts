@@ -31,6 +31,9 @@ describe('parseConfig', () => {
     [{ CONTROL_PLANE_URL: 'ftp://x' }, 'CONTROL_PLANE_URL is not usable: must be an http(s) or ws(s) address'],
     [{ USAGE_TICK_INTERVAL_MS: '60000' }, 'USAGE_TICK_INTERVAL_MS is not usable: '],
     [{ USAGE_TICK_INTERVAL_MS: 'soon' }, 'USAGE_TICK_INTERVAL_MS is not usable: '],
+    [{ SENTRY_DSN: 'https://o1.example/7' }, 'SENTRY_DSN is not usable: must be https://<key>@<host>/<project number>'],
+    [{ SENTRY_DSN: 'ftp://key@o1.example/7' }, 'SENTRY_DSN is not usable: '],
+    [{ SENTRY_DSN: 'https://key@o1.example/' }, 'SENTRY_DSN is not usable: '],
     [{ METRICS_ENABLED: 'yes' }, 'METRICS_ENABLED is not usable: '],
     [{ WORKSPACE_ROOT: 'relative' }, 'WORKSPACE_ROOT is not usable: must be an absolute path'],
   ])('says in one line what is wrong with %o', (change, line) => {
@@ -77,6 +80,16 @@ describe('log', () => {
     const line = formatLine(0, 'info', 'm', { token: 'T1', inner: { capability: 'T2', apiKey: 'T3', ok: 'yes' } });
     expect(line).not.toMatch(/T[123]/);
     expect(line).toContain('yes');
+  });
+
+  it('hands errors on, also those below its level, without their fields', () => {
+    const seen: unknown[] = [];
+    const onError = (...error: unknown[]) => seen.push(error);
+    const log = createLog('error', systemClock, () => {}, {}, onError).with({ token: 'T' });
+    const error = new Error('broken');
+    log.warn('not this', { error });
+    log.error('this', { error, body: 'payload' });
+    expect(seen).toEqual([['this', error]]);
   });
 
   it('leaves out what is below its level', () => {
