@@ -3,7 +3,14 @@ import { z } from 'zod';
 import { DiffFile, SessionEventSchema } from './events.ts';
 import { InputData } from './frames.ts';
 import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, UserId } from './ids.ts';
-import { PAGE_DEFAULT, PAGE_MAX, PROMPT_MAX_CHARS, TERMINAL_DEFAULT } from './limits.ts';
+import {
+  PAGE_DEFAULT,
+  PAGE_MAX,
+  PROMPT_MAX_CHARS,
+  TERMINAL_DEFAULT,
+  TRANSCRIPT_PAGE_DEFAULT,
+  TRANSCRIPT_PAGE_MAX,
+} from './limits.ts';
 import { ProviderId, ProviderInfo } from './providers.ts';
 import { Build, BuildSpec } from './releases.ts';
 import { Scenario } from './scenario.ts';
@@ -93,6 +100,7 @@ export const TranscriptQuery = z.strictObject({
     .string()
     .regex(/^\d+:\d+$/, 'expected epoch:offset')
     .default('1:0'),
+  limit: z.coerce.number().int().min(1).max(TRANSCRIPT_PAGE_MAX).default(TRANSCRIPT_PAGE_DEFAULT),
 });
 export const Transcript = z.strictObject({
   chunks: z.array(
@@ -107,6 +115,8 @@ export const Transcript = z.strictObject({
       url: z.string(),
     }),
   ),
+  /** Ask again from the end of the last chunk. */
+  more: z.boolean(),
   head: SessionView.shape.head,
   live: z.boolean(),
 });

@@ -1,6 +1,7 @@
 /** The stored part of a session's terminal: chunks from object storage, drawn in order. */
 import { Transcript, type TranscriptChunk } from '../../shared/http.ts';
 import { readTranscriptChunk } from '../../shared/viewer/transcript-chunk.ts';
+import { allTranscriptPages } from '../../shared/viewer/transcript-pages.ts';
 import { type Replayed, replayChunks } from '../../shared/viewer/transcript-replay.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { ScreenText } from './screen-text.ts';
@@ -24,7 +25,9 @@ export const playTranscript = async (
   sessionId: string,
   screen: ScreenText,
 ): Promise<Replayed & { readonly live: boolean }> => {
-  const { chunks, live } = await api.get(`/api/sessions/${sessionId}/transcript`, Transcript);
+  const { chunks, live } = await allTranscriptPages(({ epoch, offset }) =>
+    api.get(`/api/sessions/${sessionId}/transcript?from=${epoch}:${offset}`, Transcript),
+  );
   const replayed = await replayChunks(
     chunks,
     ({ url }) => fetchChunk(url),

@@ -79,7 +79,7 @@ export const sessionRoutes = (ports: SessionRoutePorts): Record<string, HttpRout
     query: TranscriptQuery,
     run: async ({ authorizer, params, query }) => {
       const [epoch = 1, offset = 0] = query.from.split(':').map(Number);
-      return { body: await getTranscript(ports, sessionRefOf(authorizer, params.id), { epoch, offset }) };
+      return { body: await getTranscript(ports, sessionRefOf(authorizer, params.id), { epoch, offset }, query.limit) };
     },
   }),
   'POST /api/sessions/{id}/input': route({

@@ -71,9 +71,10 @@ export const getTranscript = async (
   ports: ReadPorts,
   ref: SessionRef,
   from: { epoch: number; offset: number },
+  limit: number,
 ): Promise<z.infer<typeof Transcript>> => {
   const { meta, head } = await found(ports, ref);
-  const chunks = await listChunks(ports.db, ref, from);
+  const { chunks, more } = await listChunks(ports.db, ref, from, limit);
   return {
     chunks: await Promise.all(
       chunks.map(async ({ epoch, number, firstOffset, endOffset, sizeBytes, sha256, key }) => ({
@@ -86,6 +87,7 @@ export const getTranscript = async (
         url: await ports.objects.presignGet(key, UPLOAD_GRANT_TTL_MS),
       })),
     ),
+    more,
     head: viewOf(meta).head,
     live: !isFinal(head.state),
   };

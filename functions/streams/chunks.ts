@@ -1,10 +1,10 @@
 /** Transcript chunks that committed events name: only these exist for a reader. */
 import { z } from 'zod';
 import type { EventOf, RunnerEvent } from '../../shared/events.ts';
-import { type Database, type Put, queryAll } from '../database.ts';
+import type { Database, Put } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
-const CHUNKS_MAX = 20_000;
+const CHUNKS_PAGE = 500;
 const chunkSk = (epoch: number, number: number) =>
   `CHUNK#${String(epoch).padStart(6, '0')}#${String(number).padStart(6, '0')}`;
 
@@ -47,18 +47,26 @@ export const diffObjectKey = (ref: SessionRef, epoch: number, number: number): s
   `${objectPrefix(ref)}/diff/${String(epoch).padStart(6, '0')}/${String(number).padStart(6, '0')}.json`;
 export const inputsObjectKey = (ref: SessionRef): string => `${objectPrefix(ref)}/inputs.json`;
 
-/** Chunks that end after (epoch, offset), in order. */
+/** Chunks that end after (epoch, offset), in order, at most `limit`. */
 export const listChunks = async (
   db: Database,
   ref: SessionRef,
   from: { epoch: number; offset: number },
-): Promise<StoredChunk[]> => {
-  const items = await queryAll(
-    db,
-    { table: 'sessions', partition: sessionPk(ref), sort: { from: chunkSk(from.epoch, 0), to: 'CHUNK#~' } },
-    CHUNKS_MAX,
-  );
-  return items
-    .map((item) => StoredChunk.parse(item))
-    .filter((chunk) => chunk.epoch > from.epoch || chunk.endOffset > from.offset);
+  limit: number,
+): Promise<{ chunks: StoredChunk[]; more: boolean }> => {
+  const chunks: StoredChunk[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await db.query({
+      table: 'sessions',
+      partition: sessionPk(ref),
+      sort: { from: chunkSk(from.epoch, 0), to: 'CHUNK#~' },
+      limit: CHUNKS_PAGE,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    const stored = page.items.map((item) => StoredChunk.parse(item));
+    chunks.push(...stored.filter((chunk) => chunk.epoch > from.epoch || chunk.endOffset > from.offset));
+    cursor = page.cursor ?? undefined;
+  } while (cursor !== undefined && chunks.length <= limit);
+  return { chunks: chunks.slice(0, limit), more: chunks.length > limit };
 };

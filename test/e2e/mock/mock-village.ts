@@ -253,6 +253,7 @@ export class MockVillage {
       case 'transcript':
         return {
           chunks: session.chunks.map((chunk, number) => listed(chunk, number)),
+          more: false,
           head: session.view.head,
           live: session.live,
         };

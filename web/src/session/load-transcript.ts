@@ -1,6 +1,7 @@
 /** Fetches what is stored of a terminal and replays it, so that an ended or waiting session looks as it was left. */
 import type { TranscriptChunk } from '../../../shared/http.ts';
 import { readTranscriptChunk } from '../../../shared/viewer/transcript-chunk.ts';
+import { allTranscriptPages } from '../../../shared/viewer/transcript-pages.ts';
 import { type Replayed, replayChunks } from '../../../shared/viewer/transcript-replay.ts';
 import { fetchTranscript } from '../api/queries.ts';
 import type { TerminalQueue } from '../stream/terminal-queue.ts';
@@ -15,7 +16,7 @@ export const replayTranscript = async (
   queue: Pick<TerminalQueue, 'apply'>,
   signal: AbortSignal,
 ): Promise<ReplayResult> => {
-  const { chunks, head } = await fetchTranscript(sessionId, { epoch: 1, offset: 0 }, signal);
+  const { chunks, head } = await allTranscriptPages((from) => fetchTranscript(sessionId, from, signal));
   const replayed = await replayChunks(
     chunks,
     ({ url }) => readChunk(url, signal),

@@ -32,7 +32,7 @@ describe('reading', () => {
       for (const read of [
         getSession,
         getDiff,
-        (p: typeof ports, r: typeof ref) => getTranscript(p, r, { epoch: 1, offset: 0 }),
+        (p: typeof ports, r: typeof ref) => getTranscript(p, r, { epoch: 1, offset: 0 }, 10),
       ])
         await expect(read(ports, asked)).rejects.toMatchObject({
           code: 'not_found',
@@ -111,13 +111,16 @@ describe('reading', () => {
     });
     await ingestBatch(ports, ref, batchOf(ref, 1, [chunk(0), chunk(1), chunk(2)]));
     const numbers = async (epoch: number, offset: number) =>
-      Transcript.parse(await getTranscript(ports, ref, { epoch, offset })).chunks.map((stored) => stored.number);
+      Transcript.parse(await getTranscript(ports, ref, { epoch, offset }, 10)).chunks.map((stored) => stored.number);
     expect(await numbers(1, 0)).toEqual([0, 1, 2]);
     expect(await numbers(1, 100)).toEqual([1, 2]);
     expect(await numbers(1, 299)).toEqual([2]);
     expect(await numbers(1, 300)).toEqual([]);
     expect(await numbers(2, 0)).toEqual([]);
-    expect((await getTranscript(ports, ref, { epoch: 1, offset: 0 })).chunks[0]?.url).toContain(
+    const two = await getTranscript(ports, ref, { epoch: 1, offset: 0 }, 2);
+    expect([two.chunks.length, two.more]).toEqual([2, true]);
+    expect((await getTranscript(ports, ref, { epoch: 1, offset: 200 }, 2)).more).toBe(false);
+    expect((await getTranscript(ports, ref, { epoch: 1, offset: 0 }, 10)).chunks[0]?.url).toContain(
       `tenants/${TENANT}/sessions/${ref.sessionId}/transcript/000001/000000.json.gz`,
     );
   });
