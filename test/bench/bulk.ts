@@ -2,8 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import xterm from '@xterm/headless';
+import { createApiClient } from '../../cli/api-client.ts';
+import { viewerLine } from '../../cli/viewer/dial.ts';
+import { ViewerClient } from '../../cli/viewer/viewer-client.ts';
+import type { Drawing } from '../../shared/viewer/terminal-assembler.ts';
 import { bareShell } from './bare-shell.ts';
-import { attachRaw, startShell, startVillage, summarise, until, untilState } from './harness.ts';
+import { startShell, startVillage, summarise, until, untilState, type Village } from './harness.ts';
 
 const BYTES = 50_000_000;
 const ROUNDS = 3;
@@ -29,38 +33,64 @@ const bareReader = async (dir: string, round: number): Promise<number> => {
   return tookUs / 1_000;
 };
 
-const watched = async (village: Awaited<ReturnType<typeof startVillage>>, round: number) => {
-  const sessionId = await startShell(village);
-  await untilState(village, sessionId, 'running');
-  const viewer = await attachRaw(village, sessionId);
+/** The CLI's viewer with a terminal behind it: it re-attaches at a gap as every real client does. */
+const openViewer = async (village: Village, sessionId: string) => {
   const terminal = new xterm.Terminal({ cols: 120, rows: 32, scrollback: 0, allowProposedApi: true });
-  let position = { offset: -1 };
-  let frames = 0;
-  let shownAtMs = 0;
+  const seen = { writes: 0, resets: 0, shownAtMs: 0 };
   const line = (row: number) => terminal.buffer.active.getLine(row)?.translateToString(true) ?? '';
-  const shown = () => Array.from({ length: 32 }, (_, row) => line(row)).some((text) => text === LAST_LINE);
-  viewer.onFrame = (frame) => {
-    if (frame.type !== 'terminal_output' && frame.type !== 'terminal_snapshot') return;
-    frames += 1;
-    if (frame.type === 'terminal_snapshot' && frame.part === 0) terminal.reset();
-    position = { offset: frame.offset };
-    terminal.write(frame.data, () => {
-      if (shownAtMs === 0 && shown()) shownAtMs = performance.timeOrigin + performance.now();
+  const look = () => {
+    const isShown = Array.from({ length: terminal.rows }, (_, row) => line(row)).some((text) => text === LAST_LINE);
+    if (isShown && seen.shownAtMs === 0) seen.shownAtMs = performance.timeOrigin + performance.now();
+  };
+  let pendingChars = 0;
+  const write = (data: string) => {
+    pendingChars += data.length;
+    terminal.write(data, () => {
+      pendingChars -= data.length;
+      look();
     });
   };
+  const draw = (action: Drawing) => {
+    if (action.kind === 'write') {
+      seen.writes += 1;
+      write(action.data);
+    } else if (action.kind === 'reset') {
+      seen.resets += 1;
+      // Behind what is queued: RIS empties the screen, in order.
+      write('\x1bc');
+    } else if (action.cols !== terminal.cols || action.rows !== terminal.rows)
+      terminal.resize(action.cols, action.rows);
+  };
+  let isLeading = false;
+  const viewer = new ViewerClient({
+    line: viewerLine(createApiClient({ url: village.url, token: village.token })),
+    ...{ sessionId, mode: 'control', takeOver: true, size: { cols: 120, rows: 32 } },
+    terminal: {
+      apply: (actions) => actions.forEach(draw),
+      clear: () => write('\x1bc'),
+      pendingChars: () => pendingChars,
+    },
+    onAttached: ({ mode }) => {
+      isLeading = mode === 'control';
+    },
+    onInputLost: (reason) => process.stderr.write(`input was lost: ${reason}\n`),
+  });
+  await until('the viewer to lead', async () => (isLeading && viewer.isCaughtUp ? true : undefined));
+  return { viewer, seen };
+};
+
+const watched = async (village: Village, round: number) => {
+  const sessionId = await startShell(village);
+  await untilState(village, sessionId, 'running');
+  const { viewer, seen } = await openViewer(village, sessionId);
   const marker = path.join(village.dir, `watched-${round}`);
-  viewer.type(command(marker));
+  viewer.input(command(marker));
   const [tookUs = 0, endedAtUs = 0] = await readMarker(marker);
-  /** A viewer that fell behind gets its snapshot by attaching again, as every client does. */
-  await until('the final screen', async () => (shownAtMs > 0 ? true : undefined), 60_000).catch(() => undefined);
+  await until('the final screen', async () => (seen.shownAtMs > 0 ? true : undefined));
   viewer.close();
   await village.post(`/api/sessions/${sessionId}/stop`, {});
-  return {
-    tookMs: tookUs / 1_000,
-    screenAfterMs: shownAtMs === 0 ? Number.POSITIVE_INFINITY : shownAtMs - endedAtUs / 1_000,
-    frames,
-    offset: position.offset,
-  };
+  await untilState(village, sessionId, 'completed');
+  return { tookMs: tookUs / 1_000, screenAfterMs: seen.shownAtMs - endedAtUs / 1_000, ...seen };
 };
 
 export const bulk = async () => {
@@ -81,7 +111,8 @@ export const bulk = async () => {
       baseline: { what: 'bare node-pty reader', ...baseline },
       slowedBy: Math.round((agent.p50 / baseline.p50) * 100) / 100,
       finalScreenAfterEnd: summarise(through.map(({ screenAfterMs }) => screenAfterMs)),
-      framesToViewer: through.map(({ frames }) => frames),
+      framesToViewer: through.map(({ writes }) => writes),
+      snapshotsToViewer: through.map(({ resets }) => resets),
     };
   } finally {
     await village.close();

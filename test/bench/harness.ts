@@ -74,6 +74,7 @@ export interface Village {
   readonly readyMs: number;
   readonly dir: string;
   readonly repository: string;
+  readonly token: string;
   get(pathname: string): Promise<unknown>;
   post(pathname: string, body: unknown): Promise<unknown>;
 }
@@ -126,6 +127,7 @@ export const startVillage = async (): Promise<Village & { close: () => Promise<v
   };
   return {
     url: endpoint.url,
+    token: endpoint.token,
     pid: started.pid ?? 0,
     readyMs: performance.now() - startedMs,
     dir,
