@@ -4,6 +4,7 @@ import type { EventDraft } from '../../../shared/events.ts';
 import type { RunnerFrame } from '../../../shared/frames.ts';
 import type { Log } from '../log.ts';
 import { type Control, type InputFrame, InputOrder, type InputOutcome, type InputReply } from './input-order.ts';
+import { isOnlyReports } from './terminal-reports.ts';
 
 /** What can be typed into; absent while there is no CLI. */
 export interface Keyboard {
@@ -20,7 +21,7 @@ export interface TypingOptions {
   readonly log: Log;
   readonly send: (frame: string) => void;
   readonly record: (draft: EventDraft) => void;
-  /** Called for each frame right after it was handed to the terminal. */
+  /** Called for each frame that a person typed, right after it was handed to the terminal. */
   readonly onTyped: (frame: InputFrame) => void;
 }
 
@@ -91,6 +92,7 @@ export class Typing {
     if (frame.submit === true) void this.#submit(keyboard, frame);
     // The acknowledgement says that it is in order and on its way; a terminal that takes nothing more is told below.
     else keyboard.type(frame.data).catch((error: unknown) => this.#failed(frame, error));
+    if (frame.submit !== true && isOnlyReports(frame.data)) return;
     this.#options.onTyped(frame);
     this.#gather(frame);
   }
