@@ -37,7 +37,9 @@ const failure = async (response: Response): Promise<CliError> => {
         : response.status === 401 || response.status === 403
           ? 'forbidden'
           : 'failed',
-      `The village answered ${response.status}: ${text.slice(0, 300) || response.statusText}`,
+      response.status === 401 || response.status === 403
+        ? 'The village does not accept this token: take the one of its endpoint.json, or leave VILLAGE_TOKEN out.'
+        : `The village answered ${response.status}: ${text.slice(0, 300) || response.statusText}`,
       response.headers.get('x-request-id') ?? response.headers.get('apigw-requestid'),
     );
   }
