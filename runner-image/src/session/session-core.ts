@@ -5,9 +5,8 @@ import type { EventDraft } from '../../../shared/events.ts';
 import type { Assign } from '../../../shared/frames.ts';
 import type { SessionState, StateReason } from '../../../shared/session.ts';
 import { isFinal } from '../../../shared/session.ts';
-import { type UsageCounters, ZERO_USAGE } from '../../../shared/usage.ts';
 import type { RunnerConfig } from '../config.ts';
-import { UsageMeter } from '../metering/usage-meter.ts';
+import { UsageTicker } from '../metering/usage-ticker.ts';
 import { type Desired, newerDesired } from './convergence.ts';
 import { EventStream } from './event-stream.ts';
 import { type FreezeReason, Freezer } from './freezer.ts';
@@ -42,34 +41,45 @@ export class SessionCore {
   readonly freezer: Freezer;
   readonly #options: CoreOptions;
   readonly #lease: LeaseKeeper;
-  readonly #meter: UsageMeter;
+  readonly #usage: UsageTicker;
   #state: SessionState;
   #desired: Desired;
-  #lastCounters: UsageCounters | null = null;
-  #cliVersion: string;
   #baseCommit: string;
   #transcript: TranscriptPlace;
   #startedAtMs: number;
   #isOver = false;
-  #cancelTick: () => void = () => {};
 
   constructor(options: CoreOptions) {
-    const { assign, ports, saved } = options;
+    const { assign, ports, saved, config } = options;
     const { clock, log, bootMs } = ports;
-    const { sessionId, epoch, config } = assign;
+    const { sessionId, epoch } = assign;
+    const { tenantId } = assign.config;
     this.#options = options;
     this.assign = assign;
     this.#state = saved?.state ?? 'created';
     this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
-    this.#cliVersion = saved?.cliVersion ?? '';
     this.#baseCommit = saved?.baseCommit ?? '';
     this.#transcript = saved?.transcript ?? { nextNumber: 0, storedOffset: 0 };
     this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs();
     this.#isOver = saved?.isOver ?? false;
-    this.#meter = new UsageMeter(saved?.counters ?? ZERO_USAGE, clock.monotonicMs());
+    this.#usage = new UsageTicker({
+      clock,
+      intervalMs: config.USAGE_TICK_INTERVAL_MS,
+      runnerBuild: config.RUNNER_VERSION,
+      taskDefinition: assign.taskDefinition || config.VILLAGE_TASK_DEFINITION,
+      restored: saved,
+      headOffset: options.headOffset,
+      record: (draft) => this.record(draft),
+      onTick: () => {
+        // The tick is the heartbeat: it leaves now, with whatever lingers.
+        this.events.flush(true);
+        this.save();
+        ports.onTick();
+      },
+    });
     this.freezer = new Freezer(log);
     this.events = new EventStream({
-      identity: { sessionId, tenantId: config.tenantId, epoch },
+      identity: { sessionId, tenantId, epoch },
       capability: assign.capability,
       journalPath: join(ports.stateDir, 'journal'),
       clock,
@@ -98,8 +108,8 @@ export class SessionCore {
       onHeld: () => this.#hold('lease_lost', false),
       onKill: () => options.onAbort('lease_lost'),
     });
-    this.#meter.enter(this.#state, false, clock.monotonicMs());
-    this.#armTick();
+    this.#usage.enter(this.#state, false);
+    this.#usage.start();
     this.save();
   }
 
@@ -145,7 +155,7 @@ export class SessionCore {
     const fromState = this.#state;
     const toState = nextState(fromState, event);
     if (toState === null) return false;
-    if (!isFinal(toState)) this.#tick(false, true);
+    if (!isFinal(toState)) this.#usage.tickIfChanged();
     this.#state = toState;
     this.#enter();
     const reason: StateReason | null = 'reason' in event ? event.reason : null;
@@ -160,24 +170,23 @@ export class SessionCore {
 
   /** From here on no agent time passes, whatever the state still is. */
   stopMetering(): void {
-    this.#meter.enter('stopping', false, this.#options.ports.clock.monotonicMs());
+    this.#usage.enter('stopping', false);
   }
 
   finalTick(): void {
-    this.#cancelTick();
-    this.#tick(true, false);
+    this.#usage.finish();
   }
 
   countCommand(): void {
-    this.#meter.command();
+    this.#usage.meter.command();
   }
 
   countTouched(paths: readonly string[]): void {
-    this.#meter.touched(paths);
+    this.#usage.meter.touched(paths);
   }
 
   setCliVersion(version: string): void {
-    this.#cliVersion = version.slice(0, 60);
+    this.#usage.setCliVersion(version);
   }
 
   setBaseCommit(commit: string): void {
@@ -202,9 +211,9 @@ export class SessionCore {
       taskDefinition,
       state: this.#state,
       desired: this.#desired,
-      counters: this.#counters(),
+      counters: this.#usage.counters(),
       startedAtMs: this.#startedAtMs,
-      cliVersion: this.#cliVersion,
+      cliVersion: this.#usage.cliVersion,
       baseCommit: this.#baseCommit,
       transcript: { ...this.#transcript },
       isOver: this.#isOver,
@@ -212,7 +221,7 @@ export class SessionCore {
   }
 
   dispose(removeJournal: boolean): void {
-    this.#cancelTick();
+    this.#usage.stop();
     this.#lease.stop();
     this.uploads.close('the session is over');
     this.events.close(removeJournal);
@@ -233,37 +242,6 @@ export class SessionCore {
   }
 
   #enter(): void {
-    this.#meter.enter(this.#state, this.freezer.isUnbilled, this.#options.ports.clock.monotonicMs());
-  }
-
-  #counters(): UsageCounters {
-    return this.#meter.counters(this.#options.ports.clock.monotonicMs(), this.#options.headOffset());
-  }
-
-  #tick(final: boolean, onlyChanged: boolean): void {
-    const counters = this.#counters();
-    if (onlyChanged && JSON.stringify(counters) === JSON.stringify(this.#lastCounters ?? ZERO_USAGE)) return;
-    this.#lastCounters = counters;
-    const { config } = this.#options;
-    this.record({
-      type: 'usage_tick',
-      counters,
-      final,
-      cliVersion: this.#cliVersion,
-      runnerBuild: config.RUNNER_VERSION,
-      taskDefinition: this.assign.taskDefinition || config.VILLAGE_TASK_DEFINITION,
-    });
-  }
-
-  #armTick(): void {
-    const { ports, config } = this.#options;
-    this.#cancelTick = ports.clock.after(config.USAGE_TICK_INTERVAL_MS, () => {
-      this.#tick(false, false);
-      // The tick is the heartbeat: it leaves now, with whatever lingers.
-      this.events.flush(true);
-      this.save();
-      ports.onTick();
-      this.#armTick();
-    });
+    this.#usage.enter(this.#state, this.freezer.isUnbilled);
   }
 }
