@@ -33,7 +33,7 @@ const fetchFirst = async (
 ): Promise<RunnerCredentials | null> => {
   const { core } = runtime;
   if (!core.move({ type: 'PREPARE' })) return null;
-  runtime.convergeNow();
+  runtime.desired.follow();
   const { repository } = assign.config;
   core.record({
     type: 'workspace_preparing',

@@ -6,7 +6,8 @@ import type { ProviderEvent } from '../adapters/contract.ts';
 import type { RunnerConfig } from '../config.ts';
 import { Agent } from './agent.ts';
 import { bootSession } from './boot.ts';
-import { converge } from './convergence.ts';
+import { takeControlFrame } from './control-frames.ts';
+import { DesiredFollower } from './desired-follower.ts';
 import { endSession } from './ending.ts';
 import { Lifetime } from './lifetime.ts';
 import { People } from './people.ts';
@@ -37,13 +38,12 @@ export class SessionRuntime {
   readonly people: People;
   readonly typing: Typing;
   readonly lifetime: Lifetime;
+  readonly desired: DesiredFollower;
   readonly #options: RuntimeOptions;
   readonly #abort = new AbortController();
   #booting: Promise<void> = Promise.resolve();
   #ending: Promise<void> | null = null;
   #isAborted = false;
-  #isConverging = false;
-  #mustConverge = false;
   #drainMs: number | null = null;
   readonly #ended = Promise.withResolvers<void>();
 
@@ -69,6 +69,7 @@ export class SessionRuntime {
       headOffset: () => this.agent.headOffset,
       onAbort: (why) => this.abort(why),
     });
+    this.desired = new DesiredFollower(this);
     this.typing = new Typing({
       ...{ sessionId, epoch, capability, clock, log, send },
       record: (draft) => this.core.record(draft),
@@ -151,14 +152,14 @@ export class SessionRuntime {
   /** The CLI takes prompts from here on. */
   becomeRunning(): void {
     if (!this.core.move({ type: 'READY' })) return;
-    this.#openKeyboard();
-    this.convergeNow();
+    this.openKeyboard();
+    this.desired.follow();
   }
 
   /** A restarted runner reads its CLI on. */
   resumeRunning(): void {
-    this.#openKeyboard();
-    this.convergeNow();
+    this.openKeyboard();
+    this.desired.follow();
   }
 
   /** A restarted runner whose session had ended: only its last events may be missing. */
@@ -170,39 +171,7 @@ export class SessionRuntime {
   }
 
   onFrame(frame: ControlToRunnerFrame): void {
-    const { ports, assign } = this.#options;
-    if (frame.type === 'welcome') {
-      this.#onWelcome(frame);
-      return;
-    }
-    if (!('epoch' in frame)) return;
-    if (frame.sessionId !== assign.sessionId || frame.epoch !== assign.epoch) {
-      ports.log.warn('a frame of another session or epoch', { type: frame.type, sessionId: frame.sessionId });
-      return;
-    }
-    switch (frame.type) {
-      case 'ack':
-        this.core.uploads.onGrants(frame.grants);
-        this.core.events.onAck(frame);
-        return;
-      case 'nack':
-        this.core.events.onNack(frame);
-        return;
-      case 'desired':
-        this.core.ask(frame);
-        this.convergeNow();
-        return;
-      case 'approval_decision':
-        // Approvals are not built: there is none that this could decide.
-        ports.log.warn('a decision without an approval', { approvalId: frame.decision.approvalId });
-        return;
-      case 'assign':
-        return;
-      default:
-        this.people.onFrame(frame);
-        // Taking or leaving the lead decides whether the session may end by itself.
-        if (frame.type !== 'input') this.lifetime.progressed();
-    }
+    takeControlFrame(this, this.#options, frame);
   }
 
   onDown(): void {
@@ -244,13 +213,6 @@ export class SessionRuntime {
     return this.#ending;
   }
 
-  convergeNow(): void {
-    this.#mustConverge = true;
-    if (this.#isConverging) return;
-    this.#isConverging = true;
-    void this.#convergeAll();
-  }
-
   async #endOnce(ending: Ending): Promise<void> {
     this.#abort.abort(new Error('the session ends'));
     this.typing.end();
@@ -264,36 +226,7 @@ export class SessionRuntime {
     this.#ended.resolve();
   }
 
-  async #convergeAll(): Promise<void> {
-    // What is asked while this looks, in the same turn of the loop even, is looked at again.
-    while (this.#mustConverge) {
-      this.#mustConverge = false;
-      await this.#converge();
-    }
-    this.#isConverging = false;
-  }
-
-  async #converge(): Promise<void> {
-    for (;;) {
-      const { state, desired, freezer } = this.core;
-      const action = this.isEnding ? 'none' : converge(state, desired.desired);
-      if (action === 'none') return;
-      if (action === 'stop') return this.stop();
-      if (action === 'pause') {
-        this.typing.setKeyboard(null);
-        await freezer.set('pause', true);
-        if (this.core.desired.desired === 'pause' && this.core.move({ type: 'PAUSE' })) continue;
-        await freezer.set('pause', false);
-        this.#openKeyboard();
-      } else {
-        await freezer.set('pause', false);
-        if (!this.core.move({ type: 'RESUME', isWaiting: false })) return;
-        this.#openKeyboard();
-      }
-    }
-  }
-
-  #openKeyboard(): void {
+  openKeyboard(): void {
     if (this.isEnding || this.core.state !== 'running') return;
     this.typing.setKeyboard({
       type: (data) => this.agent.terminal.type(data),
@@ -309,25 +242,6 @@ export class SessionRuntime {
     if (result.kind === 'refused') return result;
     this.lifetime.prompted();
     return { kind: 'sent' };
-  }
-
-  #onWelcome(frame: FrameOf<ControlToRunnerFrame, 'welcome'>): void {
-    const { sessionId, epoch } = this.#options.assign;
-    const mine = frame.sessions.find((entry) => entry.sessionId === sessionId && entry.epoch === epoch);
-    if (!mine) {
-      this.abort('unknown_session');
-      return;
-    }
-    this.core.events.onWelcome(mine.ackedRseq);
-    if (!mine.open) {
-      this.abort('closed');
-      return;
-    }
-    this.core.uploads.onGrants(mine.grants);
-    this.core.ask(mine.desired);
-    this.people.setWatchers(mine.watchers);
-    this.agent.live?.onUp();
-    this.convergeNow();
   }
 
   #onProviderEvent(event: ProviderEvent): void {
