@@ -39,6 +39,8 @@ describe('the real Claude Code on the real runner', () => {
     expect(JSON.parse(String(control.objects.get(String(diff?.key))))).toMatchObject({
       files: [{ path: 'src/a.txt', status: 'added', added: 2 }],
     });
+    const hello = control.frames.find(({ type }) => type === 'hello');
+    expect(hello).toMatchObject({ clis: { claude_code: expect.stringMatching(/^\d+\.\d+\.\d+$/) } });
     expect(runner.processesWith(runner.root)).toEqual([]);
     expect(runner.workspaces()).toEqual([]);
   });
