@@ -37,8 +37,9 @@ export const jsonFile = (path: string): JsonFile => {
       }
     },
     save(take) {
-      if (running === undefined) return start(take);
-      next ??= running
+      // Between the end of a write and the start of the one that waits for it nobody may slip in.
+      if (running === undefined && next === undefined) return start(take);
+      next ??= Promise.resolve(running)
         .catch(() => {}) // Its own caller hears of it; the next write stands for itself.
         .then(() => {
           next = undefined;
