@@ -6,9 +6,12 @@ import { startGateway } from '../../local/gateway/server.ts';
 import { startPtyServer } from '../../runner-image/src/pty-host/server.ts';
 import { systemClock, systemRandom } from '../../shared/clock.ts';
 
-/** Ends with its parent: the other end of standard input is the bench. */
-const untilParentEnds = (close: () => Promise<unknown>): void =>
-  void process.stdin.on('end', () => void close().finally(() => process.exit(0))).resume();
+/** Ends with its parent (the other end of standard input) or when the bench says so, and leaves nothing behind. */
+const untilParentEnds = (close: () => Promise<unknown>): void => {
+  const end = () => void close().finally(() => process.exit(0));
+  process.stdin.on('end', end).resume();
+  process.once('SIGTERM', end);
+};
 
 const Message = z.object({
   body: z.string().optional(),
