@@ -22,15 +22,21 @@ export type BatchDecision =
   | { readonly action: 'annex' }
   | { readonly action: 'stale' };
 
-export const decideBatch = (head: StreamHead, batch: BatchFacts): BatchDecision => {
-  if (batch.epoch > head.epoch) return { action: 'stale' };
-  if (batch.epoch < head.epoch || !head.open) return batch.eventCount === 0 ? { action: 'stale' } : { action: 'annex' };
-  if (batch.firstRseq > head.ackedRseq + 1) return { action: 'gap', expected: head.ackedRseq + 1 };
-  if (batch.eventCount === 0) return { action: 'heartbeat' };
-  if (batch.firstRseq === head.ackedRseq + 1) return { action: 'commit' };
+const decideStored = (head: StreamHead, batch: BatchFacts): BatchDecision => {
   const known = head.recent.find((recent) => recent.f === batch.firstRseq);
   if (known === undefined) return { action: 'look_up' };
   return known.d === batch.digest ? { action: 'duplicate' } : { action: 'quarantine' };
+};
+
+export const decideBatch = (head: StreamHead, batch: BatchFacts): BatchDecision => {
+  if (batch.epoch > head.epoch) return { action: 'stale' };
+  /** The last batch of an epoch closes it: sent again because its answer was lost, it is a duplicate like any other. */
+  const isStored = batch.epoch === head.epoch && batch.eventCount > 0 && batch.firstRseq <= head.ackedRseq;
+  if (isStored) return decideStored(head, batch);
+  if (batch.epoch < head.epoch || !head.open) return batch.eventCount === 0 ? { action: 'stale' } : { action: 'annex' };
+  if (batch.firstRseq > head.ackedRseq + 1) return { action: 'gap', expected: head.ackedRseq + 1 };
+  if (batch.eventCount === 0) return { action: 'heartbeat' };
+  return { action: 'commit' };
 };
 
 /** The head's memory with one batch more. */

@@ -197,21 +197,19 @@ const annex = async (
   batch: Batch,
 ): Promise<IngestResult> => {
   const put = annexPut(ref, { ...batch, committedAtMs: ports.clock.nowMs() });
-  const known = batch.epoch === record.head.epoch && batch.firstRseq <= record.head.ackedRseq;
-  if (!known)
-    await ports.db.transact([
-      put,
-      {
-        kind: 'update',
-        table: 'sessions',
-        key: epochKey(ref, batch.epoch),
-        add: { annexBatches: 1 },
-        conditions: [
-          { attr: 'pk', is: 'present' },
-          { attr: 'annexBatches', op: '<', value: ANNEX_MAX_BATCHES, orAbsent: true },
-        ],
-      },
-    ]);
+  await ports.db.transact([
+    put,
+    {
+      kind: 'update',
+      table: 'sessions',
+      key: epochKey(ref, batch.epoch),
+      add: { annexBatches: 1 },
+      conditions: [
+        { attr: 'pk', is: 'present' },
+        { attr: 'annexBatches', op: '<', value: ANNEX_MAX_BATCHES, orAbsent: true },
+      ],
+    },
+  ]);
   const reason = batch.epoch === record.head.epoch ? 'closed' : 'stale_epoch';
   return { kind: 'nack', reason, expected: batch.firstRseq + batch.events.length };
 };

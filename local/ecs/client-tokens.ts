@@ -36,6 +36,12 @@ export const tasksOfToken = (tokens: ClientTokens, request: RunTask, nowMs: numb
   return found.taskArns;
 };
 
+/** As if the call had never been: its answer was a failure. */
+export const forgetToken = (tokens: ClientTokens, request: RunTask): void => {
+  const kept = tokens.filter((one) => one.token !== request.clientToken);
+  tokens.splice(0, tokens.length, ...kept);
+};
+
 /** Notes the tasks of this call under its token, and forgets what is too old or too many. */
 export const rememberToken = (tokens: ClientTokens, request: RunTask, taskArns: string[], nowMs: number): void => {
   if (request.clientToken === undefined) return;

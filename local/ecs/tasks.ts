@@ -1,6 +1,6 @@
 /** Starts and stops the tasks of the one local cluster. */
 import type { Clock, Random } from '../../shared/clock.ts';
-import { rememberToken, tasksOfToken } from './client-tokens.ts';
+import { forgetToken, rememberToken, tasksOfToken } from './client-tokens.ts';
 import type { TaskDefinition } from './definitions.ts';
 import { LIVE_TASKS_MAX } from './ecs-limits.ts';
 import { environmentOf, imageOf, newTask, refuseBadRun, type TaskPlace } from './new-task.ts';
@@ -64,7 +64,14 @@ export class Tasks {
     rememberToken(this.#table.tokens, request, arns, clock.nowMs());
     const answer = structuredClone(started);
     // A repeat of the call after a crash must find the token, so it is on disk before anything runs.
-    await this.#table.save();
+    try {
+      await this.#table.save();
+    } catch (error) {
+      // Nothing was launched and nothing ever will be: a repeat of the call must not be told otherwise.
+      forgetToken(this.#table.tokens, request);
+      for (const task of started) this.#table.markStopped(task, 'TaskFailedToStart', 'The task could not be stored');
+      throw error;
+    }
     for (const task of started) this.#launch(task, definition);
     return { tasks: answer, failures: [] };
   }

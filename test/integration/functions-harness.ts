@@ -208,6 +208,7 @@ export const startControlPlane = async (over: Readonly<Record<string, string>> =
       },
       '0.1.0',
     ),
+    { OPERATOR_TENANT: OPERATOR },
     over,
   );
   const client = new DynamoDBClient({ region: 'us-east-1', credentials: KEYS, endpoint: dynamodb.dynamodb.endpoint });
@@ -332,6 +333,8 @@ export const startControlPlane = async (over: Readonly<Record<string, string>> =
     },
   };
 };
+/** The tenant whose tests register builds. */
+const OPERATOR = 'acme';
 export type ControlPlane = Awaited<ReturnType<typeof startControlPlane>>;
 
 /** A registered build and a started shell session; the runner's one-use token as ECS got it. */

@@ -192,6 +192,14 @@ describe('ingest', () => {
     expect((await ports.sessions.meta(ref))?.seq).toBe(5);
   });
 
+  test('the last batch, sent again because its answer was lost, is a duplicate also after it closed the epoch', async () => {
+    const { ports, ref } = await setUp();
+    const last = batchOf(ref, 1, [...toRunning, state('running', 'completed')]);
+    await ingestBatch(ports, ref, last);
+    expect(await ingestBatch(ports, ref, last)).toEqual({ kind: 'ack', ackedRseq: 4, headSeq: 5 });
+    expect(ports.db.all('events')).toHaveLength(2);
+  });
+
   test('the annex of an epoch has an end', async () => {
     const { ports, ref } = await setUp();
     await ingestBatch(ports, ref, batchOf(ref, 1, [...toRunning, state('running', 'completed')]));
