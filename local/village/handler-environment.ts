@@ -47,6 +47,8 @@ export const loadEnvironment = (logLevel: string): Record<string, string> => ({
   AWS_ENDPOINT_URL: NOWHERE,
   POWERTOOLS_SERVICE_NAME: 'village',
   POWERTOOLS_TRACE_ENABLED: 'false',
+  // The tracer's library follows every promise of the process even while it traces nothing.
+  AWS_XRAY_MANUAL_MODE: 'true',
   POWERTOOLS_METRICS_DISABLED: 'true',
   POWERTOOLS_LOG_LEVEL: logLevel,
   LOG_LEVEL: logLevel,
