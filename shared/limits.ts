@@ -247,9 +247,10 @@ export const CONTROL_HELD_MAX_CHARS = 4 * KIB;
 export const SECRETS_MAX = 256;
 export const SECRET_MIN_CHARS = 6;
 export const SECRET_MAX_CHARS = 8 * KIB;
-/** Silence after which a held-back beginning of a secret is decided: shorter than the limit shown, otherwise masked. */
+/** Silence after which a held-back beginning of a secret is masked. */
 export const REDACTOR_HOLD_MS = 50;
-export const REDACTOR_SHOWN_PREFIX_MAX_CHARS = 8;
+/** A shorter beginning of a secret is shown at once (an echo must not wait): of a secret in pieces, one character less may leave. */
+export const REDACTOR_SHOWN_PREFIX_MAX_CHARS = 4;
 /** Spool files: a segment that is full is followed by the next; over the total the oldest is dropped and declared. */
 export const SPOOL_SEGMENT_BYTES = 16 * MIB;
 /** Resize marks and checkpoints are rewritten without the outdated ones beyond this. */

@@ -1,4 +1,8 @@
-/** The first redactor: the session's own known secrets never leave it, wherever the stream is cut. */
+/**
+ * The first redactor: the session's own known secrets never leave it, wherever the stream is cut. What it admits: of a
+ * secret that arrives in pieces, at most its first REDACTOR_SHOWN_PREFIX_MAX_CHARS − 1 characters are shown, because an
+ * echoed keystroke that happens to begin a secret must not wait; they are remembered, and all that follows is masked.
+ */
 import {
   REDACTOR_SHOWN_PREFIX_MAX_CHARS,
   SECRET_MAX_CHARS,
@@ -13,15 +17,30 @@ export interface Redacted {
   readonly redactions: number;
 }
 
+/** The undecided end of the stream: a later redactor that reads it again decides like this one. */
+export interface Undecided {
+  readonly text: string;
+  /** Its first characters that are emitted already, shown or masked. */
+  readonly emittedChars: number;
+  /**
+   * Whether it alone says what becomes of it, with one byte per character: not where a secret that began before it
+   * reaches into it, nor beyond ASCII, where a mask has another length.
+   */
+  readonly isPlain: boolean;
+}
+
 export interface Redactor {
-  /** The text that can be decided: only an end that may be the beginning of a secret is held back (at most k − 1 characters). */
+  /**
+   * The text that can be decided, and a short beginning of a secret at its end; a longer one (up to k − 1 characters)
+   * is held back.
+   */
   push(text: string): Redacted;
   /**
-   * To be called after REDACTOR_HOLD_MS without output, and at the end: a held beginning of less than
-   * REDACTOR_SHOWN_PREFIX_MAX_CHARS is shown (an echoed keystroke must appear) and remembered, so that the rest of the
-   * secret is still masked; a longer one is masked, which is the safe direction.
+   * To be called after REDACTOR_HOLD_MS without output, and at the end: what is held back is masked, which is the safe
+   * direction, and remembered like what was shown: the rest of the secret is masked when it comes.
    */
   flush(): Redacted;
+  readonly undecided: Undecided;
   /** Characters held back and not emitted yet. */
   readonly heldChars: number;
 }
@@ -78,56 +97,69 @@ const findAll = (text: string, secrets: readonly string[], begun: readonly Inter
   return merged;
 };
 
-/** A redactor for one stream. Without flushes its output does not depend on how the stream is cut. */
+/** A redactor for one stream. How the stream is cut decides only whether a secret's first characters are masked or shown. */
 export const redactor = (known: readonly string[]): Redactor => {
   const secrets = prepare(known);
-  /** The undecided end of the stream: its first `shown` characters are emitted already, its first `masked` belong to a secret. */
+  /**
+   * The undecided end of the stream: its first `shown` characters are emitted already, its first `masked` belong to a
+   * secret, and a secret that begins in its first `counted` was counted when silence masked it.
+   */
   let held = '';
   let shown = 0;
   let masked = 0;
+  let counted = 0;
 
-  const emit = (text: string, to: number, intervals: readonly Interval[]): Redacted => {
+  const emit = (text: string, decided: number, intervals: readonly Interval[]): Redacted => {
+    const to = Math.max(decided, shown);
     let out = '';
     let at = shown;
     let redactions = 0;
     for (const { from, to: end } of intervals) {
       if (end <= at || from >= to) continue;
       if (from > at) out += text.slice(at, from);
-      const start = Math.max(from, at);
-      out += mask(text.slice(start, Math.min(end, to)));
+      out += mask(text.slice(Math.max(from, at), Math.min(end, to)));
       at = Math.min(end, to);
       // An interval is counted where it begins; what an earlier push began was counted there.
-      if (from >= 0) redactions += 1;
+      if (from >= counted && from < decided) redactions += 1;
     }
     if (at < to) out += text.slice(at, to);
     return { text: out, redactions };
+  };
+  /** The rest of `held`, masked as far as it belongs to a secret, or as a whole. */
+  const show = (maskedTo: number): string => {
+    const rest = held.slice(shown);
+    const covered = Math.max(0, maskedTo - shown);
+    shown = held.length;
+    return mask(rest.slice(0, covered)) + rest.slice(covered);
   };
 
   return {
     get heldChars() {
       return held.length - shown;
     },
+    get undecided() {
+      return { text: held, emittedChars: shown, isPlain: masked === 0 && Buffer.byteLength(held) === held.length };
+    },
     push(text) {
-      if (secrets.length === 0) return { text, redactions: 0 };
+      if (secrets.length === 0 || text === '') return { text, redactions: 0 };
       const all = held + text;
-      const decided = Math.max(undecidedFrom(all, secrets), 0);
+      const decided = undecidedFrom(all, secrets);
       // The rest of a secret that began before `held`; its −1 marks it as counted.
       const intervals = findAll(all, secrets, masked > 0 ? [{ from: -1, to: masked }] : []);
-      const result = emit(all, Math.max(decided, shown), intervals);
+      const result = emit(all, decided, intervals);
       const reach = intervals.findLast(({ from }) => from < decided)?.to ?? 0;
       held = all.slice(decided);
       masked = Math.max(0, Math.min(reach, all.length) - decided);
+      counted = Math.max(0, counted - decided);
       shown = Math.max(0, shown - decided);
-      return result;
+      if (held.length >= REDACTOR_SHOWN_PREFIX_MAX_CHARS) return result;
+      return { ...result, text: result.text + show(masked) };
     },
     flush() {
-      const rest = held.slice(shown);
-      if (rest === '') return { text: '', redactions: 0 };
-      const isSecret = held.length >= REDACTOR_SHOWN_PREFIX_MAX_CHARS;
-      const covered = Math.max(0, masked - shown);
-      shown = held.length;
-      if (isSecret) return { text: mask(rest), redactions: 1 };
-      return { text: mask(rest.slice(0, covered)) + rest.slice(covered), redactions: 0 };
+      if (held.length === shown) return { text: '', redactions: 0 };
+      const redactions = counted === 0 ? 1 : 0;
+      counted = held.length;
+      return { text: show(held.length), redactions };
     },
   };
 };

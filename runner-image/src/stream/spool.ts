@@ -22,7 +22,7 @@ export interface ResizeMark {
   readonly rows: number;
 }
 
-/** At this offset nothing is held back: the raw stream can be read on from `rawOffset` by a fresh pipeline. */
+/** What stands below the offset is decided: a fresh pipeline can read the raw stream on from `rawOffset`. */
 export interface Checkpoint {
   readonly offset: number;
   readonly rawOffset: number;

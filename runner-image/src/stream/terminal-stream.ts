@@ -112,10 +112,10 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
       const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs: clock.nowMs() };
       for (const subscriber of subscribers) subscriber(piece);
     }
-    // While something is held back there is no offset that a fresh pipeline could go on from.
-    if (pipeline.rereadBytes === undefined) return;
-    const rawOffset = nextRaw - pipeline.rereadBytes;
-    if (rawOffset > spool.checkpoint.rawOffset) spool.check({ offset: spool.headOffset, rawOffset });
+    const { reread } = pipeline;
+    if (reread === undefined) return;
+    const rawOffset = nextRaw - reread.rawBytes;
+    if (rawOffset > spool.checkpoint.rawOffset) spool.check({ offset: spool.headOffset - reread.textBytes, rawOffset });
     acknowledge();
   };
 
@@ -134,7 +134,7 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
       nextRaw += fresh.length;
       cancelFlush();
       emit(pipeline.push(fresh));
-      if (pipeline.isHolding) cancelFlush = clock.after(REDACTOR_HOLD_MS, () => emit(pipeline.flush()));
+      if (pipeline.isUndecided) cancelFlush = clock.after(REDACTOR_HOLD_MS, () => emit(pipeline.flush()));
     },
     resize(cols, rows) {
       size = { sizeRev: size.sizeRev + 1, cols, rows };
