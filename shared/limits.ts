@@ -33,15 +33,18 @@ export const RESEND_MAX_MS = 60_000;
 export const LINGER_WATCHED_MS = 2_000;
 export const LINGER_UNWATCHED_MS = 30_000;
 export const INPUT_HOLE_MS = 1_000;
+/** Frames the runner holds behind a hole; beyond it they are discarded and the viewer is reset. */
 export const INPUT_MAX_HELD_FRAMES = 256;
+/** Frames of input on their way without an ack; what is typed meanwhile waits, and goes on together. */
+export const INPUT_WINDOW_FRAMES = 16;
+/** Typed characters (UTF-16 units) that wait; beyond it they are refused and the person is told. All of them fit INPUT_MAX_HELD_FRAMES. */
+export const INPUT_WAITING_MAX_CHARS = 512 * KIB;
 export const INPUT_MAX_BYTES = 8 * KIB;
 /** The same data as JSON, inside a frame that also carries a signed view of up to 1,000 characters. */
 export const INPUT_SERIALISED_MAX_BYTES = FRAME_MAX_BYTES - 2 * FRAME_ENVELOPE_BYTES;
 /** Input without an ack is sent again after this long, ever more rarely: the first time before INPUT_HOLE_MS gives a hole up. */
 export const INPUT_RESEND_FIRST_MS = 400;
 export const INPUT_RESEND_MAX_MS = 8_000;
-/** Frames of input sent again at once: the oldest open the way for the rest. */
-export const INPUT_RESEND_MAX_FRAMES = 32;
 export const HEAD_REPEAT_MS: readonly number[] = [500, 5_000];
 export const PING_INTERVAL_MS = 5 * 60_000;
 /** A ping without its pong for this long means that the line is dead though nobody said so. */

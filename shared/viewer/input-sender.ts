@@ -1,11 +1,9 @@
-/** Numbers a person's input and resends it only while that is safe: within one term of control (protocol.md "Input"). */
-import {
-  INPUT_MAX_HELD_FRAMES,
-  INPUT_RESEND_FIRST_MS,
-  INPUT_RESEND_MAX_FRAMES,
-  INPUT_RESEND_MAX_MS,
-} from '../limits.ts';
-import { inputPieces } from './input-pieces.ts';
+/**
+ * Numbers a person's input and resends it only while that is safe: within one term of control (protocol.md "Input").
+ * A window bounds what is on its way; faster typing waits and shares frames, so that no key is refused for its speed.
+ */
+import { INPUT_RESEND_FIRST_MS, INPUT_RESEND_MAX_MS, INPUT_WAITING_MAX_CHARS, INPUT_WINDOW_FRAMES } from '../limits.ts';
+import { firstInputPiece } from './input-pieces.ts';
 
 export interface InputPiece {
   readonly inputSeq: number;
@@ -26,7 +24,10 @@ export class InputSender {
   #term: number | null = null;
   #numberedTerm: number | null = null;
   #nextSeq = 1;
+  /** Sent at least once: their bytes stay as they are. At most INPUT_WINDOW_FRAMES. */
   #unacked: InputPiece[] = [];
+  /** Typed in this term and not numbered yet; empty while the window is open. */
+  #waiting = '';
   #resendAtMs: number | null = null;
   #resendDelayMs = INPUT_RESEND_FIRST_MS;
 
@@ -60,41 +61,48 @@ export class InputSender {
     return { resend: [], loss };
   }
 
-  /** Pieces to send now; refuses, and says so, what would wait behind too much unacknowledged input. */
+  /** Pieces to send now: none while the window is full, when `text` waits for an ack. Refuses, and says so, beyond INPUT_WAITING_MAX_CHARS. */
   type(text: string, nowMs: number): { send: InputPiece[]; loss: InputLoss | null } {
-    if (this.#term === null) return { send: [], loss: { characters: text.length, reason: 'not_controller' } };
-    const pieces = inputPieces(text);
-    if (this.#unacked.length + pieces.length > INPUT_MAX_HELD_FRAMES) {
-      return { send: [], loss: { characters: text.length, reason: 'too_fast' } };
-    }
-    const controlTerm = this.#term;
-    const send = pieces.map((data) => ({ inputSeq: this.#nextSeq++, controlTerm, data }));
-    if (this.#unacked.length === 0) {
-      this.#resendDelayMs = INPUT_RESEND_FIRST_MS;
-      this.#resendAtMs = nowMs + this.#resendDelayMs;
-    }
-    this.#unacked.push(...send);
+    const refused = (reason: InputLoss['reason']) => ({ send: [], loss: { characters: text.length, reason } });
+    if (this.#term === null) return refused('not_controller');
+    if (this.#waiting.length + text.length > INPUT_WAITING_MAX_CHARS) return refused('too_fast');
+    this.#waiting += text;
+    const wasIdle = this.#unacked.length === 0;
+    const send = this.#number(INPUT_WINDOW_FRAMES);
+    if (wasIdle) this.#arm(nowMs);
     return { send, loss: null };
   }
 
-  /** The runner delivered everything up to `inputSeq`. */
-  acked(ack: { inputSeq: number; controlTerm: number }, nowMs: number): void {
-    if (ack.controlTerm !== this.#term) return;
+  /** The runner delivered everything up to `inputSeq`; returns what waited for that, to be sent now. */
+  acked(ack: { inputSeq: number; controlTerm: number }, nowMs: number): InputPiece[] {
+    if (ack.controlTerm !== this.#term) return [];
     const before = this.#unacked.length;
     this.#unacked = this.#unacked.filter((piece) => piece.inputSeq > ack.inputSeq);
-    if (this.#unacked.length < before) this.#arm(nowMs);
+    if (this.#unacked.length === before) return [];
+    const send = this.#number(INPUT_WINDOW_FRAMES);
+    this.#arm(nowMs);
+    return send;
+  }
+
+  /** Everything that still waits, whatever is on its way: nobody will be there to send it after an ack. */
+  leave(): InputPiece[] {
+    return this.#number(Number.POSITIVE_INFINITY);
   }
 
   /**
    * The runner discarded what came before `expected`, a number above everything it saw: typing goes on from there and the
-   * person is told. Numbers never go back, so a late or repeated reset drops nothing typed after it.
+   * person is told. What waited was typed behind the hole and goes with it. Numbers never go back, so a late or repeated
+   * reset drops nothing typed after it.
    */
   reset(reset: { expected: number; controlTerm: number; reason: InputLoss['reason'] }): InputLoss | null {
     if (reset.controlTerm !== this.#term) return null;
     const lost = this.#unacked.filter((piece) => piece.inputSeq < reset.expected);
-    this.#unacked = this.#unacked.slice(lost.length);
     this.#nextSeq = Math.max(this.#nextSeq, reset.expected);
-    return lost.length === 0 ? null : { characters: charactersOf(lost), reason: reset.reason };
+    if (lost.length === 0) return null;
+    this.#unacked = this.#unacked.slice(lost.length);
+    const characters = charactersOf(lost) + this.#waiting.length;
+    this.#waiting = '';
+    return { characters, reason: reset.reason };
   }
 
   /** What has waited too long for its ack; call it every few hundred milliseconds while connected. */
@@ -102,7 +110,21 @@ export class InputSender {
     if (this.#unacked.length === 0 || this.#resendAtMs === null || nowMs < this.#resendAtMs) return [];
     this.#resendDelayMs = Math.min(INPUT_RESEND_MAX_MS, this.#resendDelayMs * 2);
     this.#resendAtMs = nowMs + this.#resendDelayMs;
-    return this.#unacked.slice(0, INPUT_RESEND_MAX_FRAMES);
+    return [...this.#unacked];
+  }
+
+  /** Numbers what waits, as much as fits each frame, until `windowFrames` are without an ack. */
+  #number(windowFrames: number): InputPiece[] {
+    const controlTerm = this.#term;
+    const send: InputPiece[] = [];
+    if (controlTerm === null) return send;
+    while (this.#waiting !== '' && this.#unacked.length + send.length < windowFrames) {
+      const data = firstInputPiece(this.#waiting);
+      this.#waiting = this.#waiting.slice(data.length);
+      send.push({ inputSeq: this.#nextSeq++, controlTerm, data });
+    }
+    this.#unacked.push(...send);
+    return send;
   }
 
   #arm(nowMs: number): void {
@@ -111,8 +133,9 @@ export class InputSender {
   }
 
   #drop(reason: InputLoss['reason']): InputLoss | null {
-    const characters = charactersOf(this.#unacked);
+    const characters = charactersOf(this.#unacked) + this.#waiting.length;
     this.#unacked = [];
+    this.#waiting = '';
     this.#resendAtMs = null;
     return characters === 0 ? null : { characters, reason };
   }

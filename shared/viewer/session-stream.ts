@@ -123,6 +123,7 @@ export class SessionStream {
   stop(): void {
     this.#stopTick?.();
     this.#stopTick = null;
+    this.#sendInput(this.#input.leave());
     this.#socket.send({ type: 'detach', sessionId: this.#start.sessionId, viewerId: this.#start.viewerId });
     this.#socket.stop();
   }
@@ -205,7 +206,7 @@ export class SessionStream {
         for (const head of frame.heads) if (head.sessionId === this.#start.sessionId) this.#head(head);
         return;
       case 'input_ack':
-        if (frame.viewerId === this.#start.viewerId) this.#input.acked(frame, nowMs);
+        if (frame.viewerId === this.#start.viewerId) this.#sendInput(this.#input.acked(frame, nowMs));
         return;
       case 'input_reset':
         if (frame.viewerId === this.#start.viewerId) this.#tell(this.#input.reset(frame));

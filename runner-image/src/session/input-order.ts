@@ -43,7 +43,11 @@ interface Lane {
   highest: number;
   held: Map<number, InputFrame>;
   heldSinceMs: number | null;
+  /** Why it was reset last: what was on its way then is answered with the same. */
+  resetReason: ResetReason;
 }
+
+type ResetReason = (InputReply & { kind: 'reset' })['reason'];
 
 const NOTHING: InputOutcome = { deliver: [], replies: [] };
 
@@ -68,10 +72,12 @@ export class InputOrder {
     const lane = this.#laneOf(frame);
     lane.highest = Math.max(lane.highest, frame.inputSeq);
     if (frame.inputSeq <= lane.delivered) return { deliver: [], replies: [ackOf(lane)] };
+    // Before anything else: a second reset with a higher number would cut into what was typed after the first.
+    if (frame.inputSeq < lane.expected && !lane.isApi) return { deliver: [], replies: [resetOf(lane)] };
     if (!isRunning) return this.#reset(lane, 'not_running');
     const isFuture = !lane.isApi && frame.controlTerm > this.#control.controlTerm;
     if (!isFuture && !this.#mayType(lane)) return this.#reset(lane, 'not_controller');
-    if (frame.inputSeq < lane.expected) return lane.isApi ? { deliver: [frame], replies: [] } : this.#repeatReset(lane);
+    if (frame.inputSeq < lane.expected) return { deliver: [frame], replies: [] };
     lane.held.set(frame.inputSeq, frame);
     lane.heldSinceMs ??= nowMs;
     if (lane.held.size > INPUT_MAX_HELD_FRAMES) return this.#reset(lane, 'overflow');
@@ -117,6 +123,7 @@ export class InputOrder {
       highest: 0,
       held: new Map(),
       heldSinceMs: null,
+      resetReason: 'hole',
     };
     this.#lanes.set(key, lane);
     const oldest = this.#lanes.keys().next().value;
@@ -137,18 +144,14 @@ export class InputOrder {
     return { deliver, replies: deliver.length > 0 ? [ackOf(lane)] : [] };
   }
 
-  #reset(lane: Lane, reason: 'hole' | 'overflow' | 'not_controller' | 'not_running'): InputOutcome {
+  #reset(lane: Lane, reason: ResetReason): InputOutcome {
     lane.held.clear();
     lane.heldSinceMs = null;
     // Frames of an API caller stand for themselves: the next one is taken whatever its number.
     // What was on its way when a viewer learnt of the reset is told by the jump from what was typed afterwards.
     lane.expected = lane.highest + (lane.isApi ? 1 : INPUT_RESET_JUMP);
-    return { deliver: [], replies: [resetOf(lane, reason)] };
-  }
-
-  /** A frame that was on its way when its lane was reset: discarded like the ones before it, and said again. */
-  #repeatReset(lane: Lane): InputOutcome {
-    return { deliver: [], replies: [resetOf(lane, 'hole')] };
+    lane.resetReason = reason;
+    return { deliver: [], replies: [resetOf(lane)] };
   }
 }
 
@@ -158,10 +161,13 @@ const ackOf = ({ viewerId, controlTerm, delivered }: Lane): InputReply => ({
   controlTerm,
   inputSeq: delivered,
 });
-const resetOf = (
-  { viewerId, controlTerm, expected }: Lane,
-  reason: 'hole' | 'overflow' | 'not_controller' | 'not_running',
-): InputReply => ({ kind: 'reset', viewerId, controlTerm, expected, reason });
+const resetOf = ({ viewerId, controlTerm, expected, resetReason }: Lane): InputReply => ({
+  kind: 'reset',
+  viewerId,
+  controlTerm,
+  expected,
+  reason: resetReason,
+});
 
 const joined = (outcomes: readonly InputOutcome[]): InputOutcome => ({
   deliver: outcomes.flatMap(({ deliver }) => deliver),

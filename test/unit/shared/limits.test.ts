@@ -37,6 +37,13 @@ describe('limits hold together', () => {
   test('the hook client answers before the CLI gives up on it', () => {
     expect(limits.HOOK_CLIENT_DEADLINE_MS).toBeLessThan(limits.HOOK_TIMEOUT_MS);
   });
+  test('a runner holds whatever a viewer may have on its way, also all at once; a reset jumps over it', () => {
+    const charsOfFrame = Math.min(limits.INPUT_MAX_BYTES / 3, limits.INPUT_SERIALISED_MAX_BYTES / 6) - 1;
+    const frames = limits.INPUT_WINDOW_FRAMES + limits.INPUT_WAITING_MAX_CHARS / charsOfFrame;
+    expect(frames).toBeLessThan(limits.INPUT_MAX_HELD_FRAMES);
+    expect(limits.INPUT_MAX_HELD_FRAMES).toBeLessThan(limits.INPUT_RESET_JUMP);
+    expect(limits.INPUT_RESEND_FIRST_MS).toBeLessThan(limits.INPUT_HOLE_MS);
+  });
   test('bodies fit their bodies: scenario and prompt a request, a request the API', () => {
     expect(limits.SCENARIO_MAX_BYTES + limits.PROMPT_MAX_CHARS).toBeLessThan(limits.HTTP_BODY_MAX_BYTES);
     expect(limits.PAGE_DEFAULT).toBeLessThanOrEqual(limits.PAGE_MAX);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type InputFrame, InputOrder, type InputOutcome } from '../../../../runner-image/src/session/input-order.ts';
-import { INPUT_HOLE_MS, INPUT_MAX_HELD_FRAMES } from '../../../../shared/limits.ts';
+import { INPUT_HOLE_MS, INPUT_MAX_HELD_FRAMES, INPUT_RESET_JUMP } from '../../../../shared/limits.ts';
 
 const frame = (inputSeq: number, over: Partial<InputFrame> = {}): InputFrame => ({
   viewerId: 'view-a',
@@ -89,6 +89,14 @@ describe('input order', () => {
     for (let seq = 2; seq < INPUT_MAX_HELD_FRAMES + 2; seq++)
       expect(full.offer(frame(seq), 0, true).replies).toEqual([]);
     expect(full.offer(frame(INPUT_MAX_HELD_FRAMES + 2), 0, true).replies).toMatchObject([{ reason: 'overflow' }]);
+  });
+
+  it('resets a burst once: every frame of it hears the same number and the same reason', () => {
+    const order = led();
+    const replies = [1, 2, 3].flatMap((seq) => order.offer(frame(seq), 0, false).replies);
+    const expected = 1 + INPUT_RESET_JUMP;
+    expect(replies).toMatchObject(Array(3).fill({ kind: 'reset', reason: 'not_running', expected }));
+    expect(typed(order.offer(frame(expected), 0, true))).toBe(String(expected));
   });
 
   it('types any duplicated, shuffled, complete input exactly once and in order', () => {

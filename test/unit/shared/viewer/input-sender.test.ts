@@ -5,9 +5,10 @@ import {
   FRAME_ENVELOPE_BYTES,
   FRAME_MAX_BYTES,
   INPUT_MAX_BYTES,
-  INPUT_MAX_HELD_FRAMES,
+  INPUT_WAITING_MAX_CHARS,
+  INPUT_WINDOW_FRAMES,
 } from '../../../../shared/limits.ts';
-import { inputPieces } from '../../../../shared/viewer/input-pieces.ts';
+import { firstInputPiece } from '../../../../shared/viewer/input-pieces.ts';
 import { InputSender } from '../../../../shared/viewer/input-sender.ts';
 
 const controlling = (term = 1) => {
@@ -26,12 +27,64 @@ describe('numbering', () => {
   it('refuses visibly as a watcher', () => {
     expect(new InputSender().type('abc', 0)).toEqual({ send: [], loss: { characters: 3, reason: 'not_controller' } });
   });
+});
 
-  it('refuses visibly when too much waits', () => {
+describe('typing faster than acks come', () => {
+  const full = () => {
     const sender = controlling();
-    for (let index = 0; index < INPUT_MAX_HELD_FRAMES; index += 1) sender.type('x', 0);
+    for (let seq = 1; seq <= INPUT_WINDOW_FRAMES; seq += 1)
+      expect(sender.type('x', 0).send).toEqual([{ inputSeq: seq, controlTerm: 1, data: 'x' }]);
+    return sender;
+  };
+
+  it('sends each key at once while the window is open, then lets keys wait and share the frame after an ack', () => {
+    const sender = full();
+    for (const key of ['a', 'b', 'c']) expect(sender.type(key, 0)).toEqual({ send: [], loss: null });
+    expect(sender.acked({ inputSeq: 1, controlTerm: 1 }, 10)).toEqual([
+      { inputSeq: INPUT_WINDOW_FRAMES + 1, controlTerm: 1, data: 'abc' },
+    ]);
+    expect(sender.acked({ inputSeq: 1, controlTerm: 1 }, 10)).toEqual([]);
+    expect(sender.unackedCount).toBe(INPUT_WINDOW_FRAMES);
+  });
+
+  it('cuts what waited into frames that fit, and no more of them than the window takes', () => {
+    const sender = full();
+    sender.type('y'.repeat(3 * INPUT_MAX_BYTES), 0);
+    const two = sender.acked({ inputSeq: 2, controlTerm: 1 }, 0);
+    expect(two.map(({ data }) => data.length)).toEqual([INPUT_MAX_BYTES, INPUT_MAX_BYTES]);
+    sender.type('z', 0);
+    const rest = sender.acked({ inputSeq: 3, controlTerm: 1 }, 0);
+    expect(rest.map(({ data }) => data)).toEqual(['y'.repeat(INPUT_MAX_BYTES)]);
+    expect(sender.acked({ inputSeq: 4, controlTerm: 1 }, 0)).toMatchObject([{ data: 'z' }]);
+  });
+
+  it('resends what was sent, byte for byte, and nothing that waits', () => {
+    const sender = full();
+    sender.type('abc', 0);
+    expect(sender.tick(400).map(({ data }) => data)).toEqual(Array(INPUT_WINDOW_FRAMES).fill('x'));
+    expect(sender.control(1, 500).resend).toHaveLength(INPUT_WINDOW_FRAMES);
+  });
+
+  it('refuses visibly what is beyond the cap, and keeps what waits', () => {
+    const sender = full();
+    expect(sender.type('w'.repeat(INPUT_WAITING_MAX_CHARS), 0).loss).toBeNull();
     expect(sender.type('yz', 0)).toEqual({ send: [], loss: { characters: 2, reason: 'too_fast' } });
-    expect(sender.unackedCount).toBe(INPUT_MAX_HELD_FRAMES);
+    const sent = sender.leave();
+    expect(sent.map(({ data }) => data).join('')).toBe('w'.repeat(INPUT_WAITING_MAX_CHARS));
+  });
+
+  it('counts what waited as lost with what it followed, and never sends it in another term or behind a hole', () => {
+    const moved = full();
+    moved.type('abc', 0);
+    expect(moved.control(2, 0).loss).toEqual({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'control_moved' });
+    expect(moved.leave()).toEqual([]);
+    const holed = full();
+    holed.type('abc', 0);
+    const reset = { expected: 1_017, controlTerm: 1, reason: 'hole' as const };
+    expect(holed.reset(reset)).toEqual({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'hole' });
+    for (let count = 0; count <= INPUT_WINDOW_FRAMES; count += 1) holed.type('d', 0);
+    expect(holed.reset(reset)).toBeNull();
+    expect(holed.leave()).toMatchObject([{ inputSeq: 1_017 + INPUT_WINDOW_FRAMES, data: 'd' }]);
   });
 });
 
@@ -116,7 +169,9 @@ describe('pieces', () => {
     fc.assert(
       fc.property(text, fc.integer({ min: 1, max: 60 }), (unit, times) => {
         const whole = unit.repeat(times);
-        const pieces = inputPieces(whole);
+        const pieces: string[] = [];
+        for (let rest = whole; rest !== ''; rest = rest.slice(pieces.at(-1)?.length))
+          pieces.push(firstInputPiece(rest));
         expect(pieces.join('')).toBe(whole);
         for (const piece of pieces) {
           expect(Buffer.byteLength(piece)).toBeLessThanOrEqual(INPUT_MAX_BYTES);

@@ -224,6 +224,19 @@ describe('typing', () => {
     expect(losses).toEqual([{ characters: 1, reason: 'control_moved' }]);
   });
 
+  it('sends what waited when an ack comes, and the rest before it leaves', async () => {
+    const { stream, line, sent } = await setup();
+    line().receive(attached());
+    for (let key = 0; key < 40; key += 1) stream.type('k');
+    const before = sent('input').length;
+    expect(before).toBeLessThan(40);
+    line().receive({ type: 'input_ack', sessionId, epoch: 1, viewerId: VIEWER, controlTerm: 1, inputSeq: 1 });
+    for (const key of ['e', 'n', 'd']) stream.type(key);
+    stream.stop();
+    expect(sent('input').map(({ data }) => data)).toEqual([...Array(before).fill('k'), 'k'.repeat(40 - before), 'end']);
+    expect(line().sent.at(-1)).toMatchObject({ type: 'detach' });
+  });
+
   it('tells the person what an input_reset cost', async () => {
     const { stream, line, losses } = await setup();
     line().receive(attached());
