@@ -82,7 +82,8 @@ describe('typing faster than acks come', () => {
     holed.type('abc', 0);
     const reset = { expected: 1_017, controlTerm: 1, reason: 'hole' as const };
     expect(holed.reset(reset)).toEqual({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'hole' });
-    for (let count = 0; count <= INPUT_WINDOW_FRAMES; count += 1) holed.type('d', 0);
+    expect(holed.type('d', 0).send).toEqual([{ inputSeq: 1_017, controlTerm: 1, data: 'd' }]);
+    for (let count = 1; count <= INPUT_WINDOW_FRAMES; count += 1) holed.type('d', 0);
     expect(holed.reset(reset)).toBeNull();
     expect(holed.leave()).toMatchObject([{ inputSeq: 1_017 + INPUT_WINDOW_FRAMES, data: 'd' }]);
   });
