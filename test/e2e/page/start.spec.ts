@@ -70,7 +70,9 @@ test('what the village refuses shows at the field it names', async ({ page, vill
 test('nothing in a link reaches the form or starts anything', async ({ page, village }) => {
   await page.goto('/new?repository=/srv/evil&prompt=rm&provider=shell&start=1#repository=/srv/evil');
   await expect(page.getByLabel('Repository')).toHaveValue('');
-  await expect(page.getByRole('textbox', { name: 'Prompt' })).toHaveValue('');
+  // The demo brings a prompt of its own.
+  await expect(page.getByRole('textbox', { name: 'Prompt' })).not.toHaveValue(/rm/);
+  await expect(page.getByRole('radio', { name: /Claude Code/ })).toBeChecked();
   expect(village.starts).toEqual([]);
 });
 
