@@ -97,6 +97,8 @@ export const TRANSCRIPT_CHUNK_WATCHED_BYTES = 64 * KIB;
 export const TRANSCRIPT_CHUNK_WATCHED_MS = 30_000;
 export const TRANSCRIPT_CHUNK_UNWATCHED_BYTES = 1 * MIB;
 export const TRANSCRIPT_CHUNK_UNWATCHED_MS = 5 * 60_000;
+/** Between two chunks that are cut for their size: every keyframe costs a whole screen; a chunk of the largest size does not wait. */
+export const TRANSCRIPT_CHUNK_MIN_MS = 1_000;
 /** A stored chunk, compressed, keyframe included. */
 export const TRANSCRIPT_CHUNK_MAX_BYTES = 4 * MIB;
 /** JSON of one stored chunk; a compressed one may unpack to a multiple of its size, a bomb gets no further than this. */

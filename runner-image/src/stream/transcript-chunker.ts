@@ -5,6 +5,7 @@ import type { Clock } from '../../../shared/clock.ts';
 import type { TranscriptChunk } from '../../../shared/http.ts';
 import {
   TRANSCRIPT_CHUNK_MAX_BYTES,
+  TRANSCRIPT_CHUNK_MIN_MS,
   TRANSCRIPT_CHUNK_UNWATCHED_BYTES,
   TRANSCRIPT_CHUNK_UNWATCHED_MS,
   TRANSCRIPT_CHUNK_WATCHED_BYTES,
@@ -30,13 +31,20 @@ export interface ClosedChunk {
 }
 
 export type ChunkDecision = 'close' | 'keep';
-/** Whether a chunk of this size and age is complete. */
-export const decideChunk = (sizeBytes: number, ageMs: number, isWatched: boolean): ChunkDecision => {
-  if (sizeBytes === 0) return 'keep';
-  const maxBytes = isWatched ? TRANSCRIPT_CHUNK_WATCHED_BYTES : TRANSCRIPT_CHUNK_UNWATCHED_BYTES;
-  const maxMs = isWatched ? TRANSCRIPT_CHUNK_WATCHED_MS : TRANSCRIPT_CHUNK_UNWATCHED_MS;
-  return sizeBytes >= maxBytes || ageMs >= maxMs ? 'close' : 'keep';
+/** The age at which a chunk of this size is complete: every keyframe costs a whole screen, so a flood makes few. */
+const dueMs = (sizeBytes: number, isWatched: boolean, maxBytes: number): number => {
+  if (sizeBytes >= maxBytes) return 0;
+  if (sizeBytes >= (isWatched ? TRANSCRIPT_CHUNK_WATCHED_BYTES : TRANSCRIPT_CHUNK_UNWATCHED_BYTES))
+    return TRANSCRIPT_CHUNK_MIN_MS;
+  return isWatched ? TRANSCRIPT_CHUNK_WATCHED_MS : TRANSCRIPT_CHUNK_UNWATCHED_MS;
 };
+/** Whether a chunk of this size and age is complete; one of `maxBytes` is at any age. */
+export const decideChunk = (
+  sizeBytes: number,
+  ageMs: number,
+  isWatched: boolean,
+  maxBytes = TRANSCRIPT_CHUNK_MAX_BYTES,
+): ChunkDecision => (sizeBytes > 0 && ageMs >= dueMs(sizeBytes, isWatched, maxBytes) ? 'close' : 'keep');
 
 export interface TranscriptChunker {
   push(piece: OutputPiece): void;
@@ -165,22 +173,20 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
   };
   const close = async (): Promise<void> => {
     const result = await snapshot();
+    const from = key.offset;
     if (result.kind === 'snapshot') hand(result.snapshot);
     // Inside a long control string there is no keyframe: the chunk grows until one can be taken, within its bound.
     else if (size() >= maxBytes) hand(blankAtEnd());
+    closing = undefined;
+    // What came meanwhile may be the last for long: it has its own time.
+    if (key.offset > from) look();
   };
   const look = (): void => {
     cancel();
     if (closing !== undefined || size() === 0) return;
     const ageMs = clock.monotonicMs() - openedMs;
-    if (decideChunk(size(), ageMs, isWatched) === 'close') {
-      closing = close().finally(() => {
-        closing = undefined;
-      });
-      return;
-    }
-    const maxMs = isWatched ? TRANSCRIPT_CHUNK_WATCHED_MS : TRANSCRIPT_CHUNK_UNWATCHED_MS;
-    cancel = clock.after(maxMs - ageMs, look);
+    if (decideChunk(size(), ageMs, isWatched, maxBytes) === 'close') closing = close();
+    else cancel = clock.after(dueMs(size(), isWatched, maxBytes) - ageMs, look);
   };
   return {
     push(piece) {
@@ -194,8 +200,8 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
       look();
     },
     async end() {
+      while (closing !== undefined) await closing;
       cancel();
-      await closing;
       if (size() === 0) return;
       hand(blankAtEnd());
     },

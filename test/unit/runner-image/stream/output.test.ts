@@ -138,13 +138,51 @@ describe('transcript chunks', () => {
   test.each([
     [0, 1e9, true, 'keep'],
     [65_535, 29_999, true, 'keep'],
-    [65_536, 0, true, 'close'],
+    [65_536, 999, true, 'keep'],
+    [65_536, 1_000, true, 'close'],
+    [4_194_303, 999, true, 'keep'],
+    [4_194_304, 0, true, 'close'],
     [1, 30_000, true, 'close'],
     [1_048_575, 299_999, false, 'keep'],
-    [1_048_576, 0, false, 'close'],
+    [1_048_575, 1_000, false, 'keep'],
+    [1_048_576, 1_000, false, 'close'],
+    [4_194_304, 0, false, 'close'],
     [1, 300_000, false, 'close'],
   ] as const)('%i bytes after %i ms, watched %s: %s', (sizeBytes, ageMs, isWatched, expected) => {
     expect(decideChunk(sizeBytes, ageMs, isWatched)).toBe(expected);
+  });
+
+  test('a flood makes few chunks, and its end is not forgotten', async () => {
+    const { clock, move } = manualClock();
+    const ends: number[] = [];
+    let head = 0;
+    const screen = { epoch: 1, sizeRev: 0, cols: 80, rows: 24, data: 'key' };
+    const held: (() => void)[] = [];
+    const chunker = transcriptChunker({
+      ...{ sessionId: 'ses_01M818DT2M4AAKW8PWHM6KKR6T', clock, start: { ...screen, offset: 0 }, number: 0 },
+      snapshot: async () => {
+        const snapshot = { ...screen, offset: head };
+        await new Promise<void>((resolve) => held.push(resolve));
+        return { kind: 'snapshot', snapshot };
+      },
+      onChunk: ({ endOffset }) => ends.push(endOffset),
+    });
+    const push = (text: string) => {
+      chunker.push(piece(head, text));
+      head += text.length;
+    };
+    chunker.setWatched(true);
+    for (let round = 0; round < 20; round += 1) push('x'.repeat(65_536));
+    expect(held.length).toBe(0);
+    move(1_000);
+    push('while the screen is taken');
+    held.shift()?.();
+    await new Promise(setImmediate);
+    expect(ends).toEqual([20 * 65_536]);
+    move(30_000);
+    held.shift()?.();
+    await new Promise(setImmediate);
+    expect(ends.at(-1)).toBe(head);
   });
 
   test('each starts with a keyframe where the one before ended', async () => {
