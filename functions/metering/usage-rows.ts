@@ -84,10 +84,12 @@ export const usageRowOf = (event: RunnerEvent, seq: number, billing: Billing): P
   });
 };
 
-/** The row with which the control plane closes an epoch whose runner could not: the last proven counters, nothing more. */
-export const closeOutRow = (billing: Billing, rseq: number, seq: number): Put => {
-  const { counters, clampedMs } = clampCounters(billing.meta.usage, billing.assignedAtMs, billing.nowMs);
-  return rowPut({
+/**
+ * The row with which the control plane closes an epoch whose runner could not: the last proven counters, nothing more. They were
+ * bounded when they came; the time since then proves nothing and must not widen them.
+ */
+export const closeOutRow = (billing: Billing, rseq: number, seq: number): Put =>
+  rowPut({
     tenantId: billing.ref.tenantId,
     sessionId: billing.ref.sessionId,
     epoch: billing.epoch,
@@ -102,10 +104,9 @@ export const closeOutRow = (billing: Billing, rseq: number, seq: number): Put =>
     runnerBuild: '',
     taskDefinition: billing.meta.taskDefinition,
     atIso: new Date(billing.nowMs).toISOString(),
-    ...counters,
-    clampedMs,
+    ...billing.meta.usage,
+    clampedMs: 0,
   });
-};
 
 /** The same key came with other values: both are kept, this one marked and never summed. */
 export const quarantined = (put: Put, digest: string): Put => ({

@@ -42,6 +42,7 @@ export const SessionMeta = z.looseObject({
   taskArn: z.string().nullable(),
   taskDefinition: z.string(),
   cliVersion: z.string(),
+  /** Of the running epoch, as the runner counted them within what the platform had seen at that time. */
   usage: UsageCounters,
   diffKey: z.string().nullable(),
   /** Sum over closed epochs; counters of the running one are added to it. */

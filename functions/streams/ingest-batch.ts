@@ -10,7 +10,7 @@ import type { FrameOf, RunnerFrame } from '../../shared/frames.ts';
 import { ANNEX_MAX_BATCHES, BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
 import type { Database, Put, TransactResult, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
-import { type Billing, quarantined, sameRow, usageRowOf } from '../metering/usage-rows.ts';
+import { type Billing, clampCounters, quarantined, sameRow, usageRowOf } from '../metering/usage-rows.ts';
 import {
   epochKey,
   headKey,
@@ -89,7 +89,10 @@ const metaUpdate = (ref: SessionRef, record: SessionRecord, folded: Folded, head
       updatedAt: nowIso,
       lastEventAt: nowIso,
       ...(started ? { startedAt: nowIso } : {}),
-      ...(folded.usage === undefined ? {} : { usage: folded.usage }),
+      /** Bounded now: at the closing more time has passed, which nobody proved. */
+      ...(folded.usage === undefined
+        ? {}
+        : { usage: clampCounters(folded.usage, record.head.assignedAtMs, nowMs).counters }),
       ...(folded.cliVersion === undefined ? {} : { cliVersion: folded.cliVersion }),
       ...(folded.diffKey?.startsWith(objectPrefix(ref)) ? { diffKey: folded.diffKey } : {}),
       ...(folded.ended ? { endedAt: nowIso } : {}),

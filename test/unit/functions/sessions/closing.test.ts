@@ -1,16 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { reap } from '../../../../functions/sessions/reap.ts';
+import { headKey } from '../../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
 import { canMove } from '../../../../shared/session.ts';
+import { ZERO_USAGE } from '../../../../shared/usage.ts';
 import { batchOf, controlPlanePorts, startedSession, USER } from '../../../fakes/control-plane-ports.ts';
 
 const state = (fromState: string, toState: string): EventDraft =>
   ({ type: 'session_state_changed', fromState, toState, reason: null }) as EventDraft;
 const LADDER = ['created', 'preparing_workspace', 'starting_provider', 'running', 'stopping'] as const;
 const steps = (count: number) => LADDER.slice(1, count + 1).map((to, index) => state(LADDER[index] ?? '', to));
+const MINUTE = 60_000;
 const lost = { code: 'runner_lost', message: 'The task is gone.' };
 
 const setUp = async (count: number) => {
@@ -67,6 +70,33 @@ describe('an epoch that the control plane closes', () => {
 
 describe('the reaper', () => {
   const onError = () => expect.unreachable();
+
+  test('bills what was seen when the runner last counted, not what passed until the closing', async () => {
+    const { ports, ref } = await setUp(3);
+    await ports.db.write({
+      kind: 'update',
+      table: 'sessions',
+      key: headKey(ref),
+      set: { assignedAtMs: ports.clock.nowMs() },
+    });
+    ports.clock.advance(30 * MINUTE);
+    const tick: EventDraft = {
+      type: 'usage_tick',
+      counters: { ...ZERO_USAGE, agentMs: 120 * MINUTE },
+      final: false,
+      cliVersion: '5.2',
+      runnerBuild: 'r1',
+      taskDefinition: 'td:1',
+    };
+    await ingestBatch(ports, ref, batchOf(ref, 4, [tick]));
+    expect((await ports.sessions.meta(ref))?.usage.agentMs).toBe(30 * MINUTE);
+    ports.clock.advance(17 * MINUTE);
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 1, failed: 0 });
+    expect(ports.db.all('usage')).toMatchObject([
+      { kind: 'tick', agentMs: 30 * MINUTE, clampedMs: 90 * MINUTE },
+      { kind: 'close_out', agentMs: 30 * MINUTE, clampedMs: 0 },
+    ]);
+  });
 
   test('waits for a runner that is suspect, then closes after a quarter of an hour of silence', async () => {
     const { ports, ref } = await setUp(3);
