@@ -1,11 +1,13 @@
 /** Cuts the redacted stream into transcript chunks that can be replayed on their own: a keyframe and what follows it. */
 import { createHash } from 'node:crypto';
-import { gzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gzip, gzipSync } from 'node:zlib';
 import type { Clock } from '../../../shared/clock.ts';
 import type { TranscriptChunk } from '../../../shared/http.ts';
 import {
   TRANSCRIPT_CHUNK_MAX_BYTES,
   TRANSCRIPT_CHUNK_MIN_MS,
+  TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES,
   TRANSCRIPT_CHUNK_UNWATCHED_BYTES,
   TRANSCRIPT_CHUNK_UNWATCHED_MS,
   TRANSCRIPT_CHUNK_WATCHED_BYTES,
@@ -83,13 +85,21 @@ const cutAt = (pieces: readonly OutputPiece[], offset: number): { before: Output
   return { before, after };
 };
 
-const makeChunk = (
-  sessionId: string,
-  key: Snapshot,
-  number: number,
-  pieces: readonly OutputPiece[],
-  endOffset: number,
-): ClosedChunk => {
+const gzipAside = promisify(gzip);
+/** From this size on compressing would be felt by whoever types: it is done aside, and with less effort. */
+const ASIDE_MIN_BYTES = 256 * 1024;
+const ASIDE_LEVEL = 1;
+
+/** What one chunk, or the chunks it is split into, is made of. */
+interface Content {
+  readonly sessionId: string;
+  readonly key: Snapshot;
+  readonly number: number;
+  readonly pieces: readonly OutputPiece[];
+  readonly endOffset: number;
+}
+
+const toJson = ({ sessionId, key, number, pieces, endOffset }: Content): Buffer => {
   const { epoch, offset, sizeRev, cols, rows, data } = key;
   const parts: TranscriptChunk['parts'] = [];
   let rev = sizeRev;
@@ -109,9 +119,14 @@ const makeChunk = (
   }
   const keyframe = { cols, rows, sizeRev, data };
   const content: TranscriptChunk = { v: 1, sessionId, epoch, number, firstOffset: offset, endOffset, keyframe, parts };
-  const body = gzipSync(JSON.stringify(content));
-  const sha256Base64 = createHash('sha256').update(body).digest('base64');
-  return { epoch, number, firstOffset: offset, endOffset, body, sizeBytes: body.length, sha256Base64 };
+  return Buffer.from(JSON.stringify(content));
+};
+
+const compress = async (json: Buffer, maxBytes: number): Promise<Buffer> => {
+  if (json.length < ASIDE_MIN_BYTES) return gzipSync(json);
+  // More than this has gathered while the one before was compressed: the program must wait, or it would never end.
+  if (json.length > 2 * maxBytes) return gzipSync(json, { level: ASIDE_LEVEL });
+  return gzipAside(json, { level: ASIDE_LEVEL });
 };
 
 /** An offset between two characters near the middle; `undefined` when there is none inside. */
@@ -125,23 +140,24 @@ const middleOf = (pieces: readonly OutputPiece[]): number | undefined => {
   return bytes === 0 ? undefined : first.offset + bytes;
 };
 
-/** One chunk, or several where its body would be larger than `maxBytes`. */
-const makeChunks = (
-  sessionId: string,
-  key: Snapshot,
-  number: number,
-  pieces: readonly OutputPiece[],
-  endOffset: number,
-  maxBytes: number,
-): ClosedChunk[] => {
-  const whole = makeChunk(sessionId, key, number, pieces, endOffset);
-  const middle = whole.sizeBytes > maxBytes ? middleOf(pieces) : undefined;
-  if (middle === undefined) return [whole];
+/** One chunk, or several where its body would be larger than `maxBytes`, or its JSON than what readers unpack. */
+const makeChunks = async (content: Content, maxBytes: number): Promise<ClosedChunk[]> => {
+  const { key, number, pieces, endOffset } = content;
+  const json = toJson(content);
+  const body = json.length > TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES ? undefined : await compress(json, maxBytes);
+  const middle = body === undefined || body.length > maxBytes ? middleOf(pieces) : undefined;
+  if (middle === undefined) {
+    const whole = body ?? gzipSync(json, { level: ASIDE_LEVEL });
+    const sha256Base64 = createHash('sha256').update(whole).digest('base64');
+    const { epoch, offset: firstOffset } = key;
+    return [{ epoch, number, firstOffset, endOffset, body: whole, sizeBytes: whole.length, sha256Base64 }];
+  }
   const { before, after } = cutAt(pieces, middle);
   const { sizeRev, cols, rows } = before.at(-1) ?? key;
   const next = { ...key, offset: middle, sizeRev, cols, rows, data: BLANK_SCREEN };
-  const first = makeChunks(sessionId, key, number, before, middle, maxBytes);
-  return [...first, ...makeChunks(sessionId, next, number + first.length, after, endOffset, maxBytes)];
+  const first = await makeChunks({ ...content, pieces: before, endOffset: middle }, maxBytes);
+  const rest = { ...content, key: next, number: number + first.length, pieces: after };
+  return [...first, ...(await makeChunks(rest, maxBytes))];
 };
 
 /** A chunker for one epoch; pieces must follow the start keyframe without a gap. */
@@ -160,23 +176,24 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
     const { sizeRev, cols, rows } = pieces.at(-1) ?? key;
     return { ...key, offset: key.offset + size(), sizeRev, cols, rows, data: BLANK_SCREEN };
   };
-  const hand = (next: Snapshot): void => {
+  const hand = async (next: Snapshot): Promise<void> => {
     const { before, after } = cutAt(pieces, next.offset);
     if (next.offset <= key.offset) return;
-    for (const chunk of makeChunks(sessionId, key, number, before, next.offset, maxBytes)) {
-      number = chunk.number + 1;
-      onChunk(chunk);
-    }
+    const content = { sessionId, key, number, pieces: before, endOffset: next.offset };
     key = next;
     pieces = after;
     openedMs = clock.monotonicMs();
+    for (const chunk of await makeChunks(content, maxBytes)) {
+      number = chunk.number + 1;
+      onChunk(chunk);
+    }
   };
   const close = async (): Promise<void> => {
     const result = await snapshot();
     const from = key.offset;
-    if (result.kind === 'snapshot') hand(result.snapshot);
+    if (result.kind === 'snapshot') await hand(result.snapshot);
     // Inside a long control string there is no keyframe: the chunk grows until one can be taken, within its bound.
-    else if (size() >= maxBytes) hand(blankAtEnd());
+    else if (size() >= maxBytes) await hand(blankAtEnd());
     closing = undefined;
     // What came meanwhile may be the last for long: it has its own time.
     if (key.offset > from) look();
@@ -203,7 +220,7 @@ export const transcriptChunker = (options: TranscriptChunkerOptions): Transcript
       while (closing !== undefined) await closing;
       cancel();
       if (size() === 0) return;
-      hand(blankAtEnd());
+      await hand(blankAtEnd());
     },
   };
 };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { splitForFrames } from '../../../../runner-image/src/stream/frame-splitter.ts';
 import { decideFlush, outputPacer, type PacerState } from '../../../../runner-image/src/stream/output-pacer.ts';
 import type { SnapshotResult } from '../../../../runner-image/src/stream/stream-screen.ts';
@@ -177,12 +177,10 @@ describe('transcript chunks', () => {
     move(1_000);
     push('while the screen is taken');
     held.shift()?.();
-    await new Promise(setImmediate);
-    expect(ends).toEqual([20 * 65_536]);
+    await vi.waitFor(() => expect(ends).toEqual([20 * 65_536]));
     move(30_000);
     held.shift()?.();
-    await new Promise(setImmediate);
-    expect(ends.at(-1)).toBe(head);
+    await vi.waitFor(() => expect(ends.at(-1)).toBe(head));
   });
 
   test('each starts with a keyframe where the one before ended', async () => {

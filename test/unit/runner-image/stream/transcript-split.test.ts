@@ -5,7 +5,7 @@ import type { SnapshotResult } from '../../../../runner-image/src/stream/stream-
 import type { OutputPiece } from '../../../../runner-image/src/stream/terminal-stream.ts';
 import { type ClosedChunk, transcriptChunker } from '../../../../runner-image/src/stream/transcript-chunker.ts';
 import { TranscriptChunk } from '../../../../shared/http.ts';
-import { TRANSCRIPT_CHUNK_WATCHED_BYTES } from '../../../../shared/limits.ts';
+import { TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES, TRANSCRIPT_CHUNK_WATCHED_BYTES } from '../../../../shared/limits.ts';
 import { TranscriptReplay } from '../../../../shared/viewer/transcript-replay.ts';
 import { manualClock } from './manual-clock.ts';
 
@@ -52,6 +52,18 @@ describe('a transcript chunk that would be too large', () => {
     contiguous(chunks);
     expect(replayed(chunks)).toBe(`key${text}`);
     expect(chunks.at(-1)?.endOffset).toBe(Buffer.byteLength(text));
+  });
+
+  test('of control characters, which JSON writes six times as long, is split within what readers unpack', async () => {
+    const chunks: ClosedChunk[] = [];
+    const chunker = chunkerOf(chunks, async () => ({ kind: 'not_at_ground' }));
+    const text = '\x01'.repeat(Math.ceil(TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES / 5));
+    chunker.push(piece(0, text));
+    await chunker.end();
+    contiguous(chunks);
+    const sizes = chunks.map(({ body }) => gunzipSync(body).length);
+    expect(sizes.filter((sizeBytes) => sizeBytes > TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES)).toEqual([]);
+    expect(chunks.at(-1)?.endOffset).toBe(text.length);
   });
 
   test('inside a control string that does not end it is closed without a keyframe, in the size of its end', async () => {
