@@ -160,7 +160,8 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   TerminalSnapshot.extend({ capability }),
   InputAck.extend({ capability }),
   InputReset.extend({ capability }),
-  Head.extend({ capability }),
+  /** `viewersRev` as in terminal_output: who has just attached needs the head most. */
+  Head.extend({ capability, viewersRev: Rev }),
   Ping,
   z.strictObject({ type: z.literal('pong'), ts: TimestampMs }),
 ]);
@@ -310,7 +311,8 @@ export const ViewerFrame = z.discriminatedUnion('type', [
 ]);
 export type ViewerFrame = z.infer<typeof ViewerFrame>;
 
-const presence = { viewers: z.array(Presence), controllerId: ViewerId.nullable(), controlTerm };
+/** Frames overtake each other: a list of a lower `rev` than one that was seen is old. */
+const presence = { rev: Rev, viewers: z.array(Presence), controllerId: ViewerId.nullable(), controlTerm };
 
 /** Frames of the control plane to a viewer. */
 export const ControlToViewerFrame = z.discriminatedUnion('type', [

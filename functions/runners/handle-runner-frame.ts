@@ -95,6 +95,10 @@ const forViewer = (
   frame: FrameOf<RunnerFrame, 'terminal_output' | 'terminal_snapshot' | 'head' | 'input_ack' | 'input_reset'>,
 ): ControlToViewerFrame => {
   const { capability: _capability, ...rest } = frame;
+  if (rest.type === 'head') {
+    const { viewersRev: _rev, ...head } = rest;
+    return head;
+  }
   if (rest.type !== 'terminal_output') return rest;
   const { viewersRev: _rev, viewerId: _viewer, ...output } = rest;
   return output;
@@ -121,7 +125,7 @@ export const handleRunnerFrame = async (
       return null;
     }
     case 'head':
-      await ports.fanOut.toAll(await scopeOf(ports, who, frame), forViewer(frame), 0);
+      await ports.fanOut.toAll(await scopeOf(ports, who, frame), forViewer(frame), frame.viewersRev);
       return null;
     /** A viewer that attached again waits for it on a connection that no memory may know yet. */
     case 'terminal_snapshot':

@@ -1,6 +1,7 @@
 /** Who watches a session and who leads it: viewer rows under the session's key, one controller by a conditional write, one revision. */
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
+import { AppError } from '../../shared/errors.ts';
 import type { WatcherList } from '../../shared/frames.ts';
 import { SESSION_SIDE_ROWS_TTL_MS, VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
 import type { Presence } from '../../shared/session.ts';
@@ -47,7 +48,8 @@ export const watcherListOf = ({ viewers, control }: Watchers): WatcherList => ({
 export const presenceOf = ({
   viewers,
   control,
-}: Watchers): { viewers: Presence[]; controllerId: string | null; controlTerm: number } => ({
+}: Watchers): { rev: number; viewers: Presence[]; controllerId: string | null; controlTerm: number } => ({
+  rev: control.rev,
   viewers: viewers.map(({ viewerId, mode, userId, sinceMs }) => ({ viewerId, mode, userId, sinceMs })),
   controllerId: control.controllerId,
   controlTerm: control.controlTerm,
@@ -55,7 +57,10 @@ export const presenceOf = ({
 
 export interface WatcherStore {
   read(ref: SessionRef): Promise<Watchers>;
-  /** @returns `null` when the session has its most viewers already */
+  /**
+   * @returns `null` when the session has its most viewers already
+   * @throws AppError `conflict` when somebody else of the tenant watches under this viewerId
+   */
   attach(ref: SessionRef, row: Omit<ViewerRow, 'lastSeenMs'>, takeOver: boolean): Promise<Watchers | null>;
   /** Only for the connection that attached: a late disconnect never removes the viewer's newer one. */
   detach(ref: SessionRef, viewerId: string, connectionId: string): Promise<Watchers | null>;
@@ -113,23 +118,32 @@ const controlWrites = (db: Database, clock: Clock) => {
     });
   };
 
+  const lead = async (ref: SessionRef, controllerId: string | null, controlTerm: number): Promise<void> => {
+    await db.write({
+      kind: 'update',
+      table: 'connections',
+      key: controlKey(ref),
+      set: { controllerId, controlTerm: controlTerm + 1 },
+      add: { rev: 1 },
+      conditions: [{ attr: 'controlTerm', op: '=', value: controlTerm, orAbsent: true }],
+    });
+  };
+
   /** One round of the conditional write; the caller reads again, so a lost round shows the winner. */
   const claim = async (ref: SessionRef, viewerId: string, watchers: Watchers, takeOver: boolean): Promise<void> => {
     const { controllerId, controlTerm } = watchers.control;
     if (controllerId === viewerId) return;
     const held = watchers.viewers.some((viewer) => viewer.viewerId === controllerId);
     if (held && !takeOver) return;
-    await db.write({
-      kind: 'update',
-      table: 'connections',
-      key: controlKey(ref),
-      set: { controllerId: viewerId, controlTerm: controlTerm + 1 },
-      add: { rev: 1 },
-      conditions: [{ attr: 'controlTerm', op: '=', value: controlTerm, orAbsent: true }],
-    });
+    await lead(ref, viewerId, controlTerm);
   };
 
-  return { bump, claim };
+  /** A leader that attaches to watch gives the keyboard back; nobody else's lead changes. */
+  const release = async (ref: SessionRef, viewerId: string, { control }: Watchers): Promise<void> => {
+    if (control.controllerId === viewerId) await lead(ref, null, control.controlTerm);
+  };
+
+  return { bump, claim, release };
 };
 
 /** What concerns a connection or the session's numbering, and not who watches. */
@@ -157,83 +171,95 @@ const connectionReads = (db: Database): Pick<WatcherStore, 'attachments' | 'next
   },
 });
 
+/** The two rows of one view: under the session for who sends to it, under the connection for its end. */
+const viewRows = (db: Database, clock: Clock) => {
+  const expiresAtSec = () => Math.ceil((clock.nowMs() + VIEWER_EXPIRY_MS) / 1_000);
+  const removeConnectionRow = (ref: SessionRef, viewerId: string, connectionId: string) =>
+    db.write({ kind: 'delete', table: 'connections', key: connectionKey(ref.tenantId, connectionId, ref, viewerId) });
+
+  /** @returns whether the viewer's row was removed; the connection's goes in any case */
+  const remove = async (
+    ref: SessionRef,
+    { viewerId, connectionId }: Pick<ViewerRow, 'viewerId' | 'connectionId'>,
+    condition: Condition,
+  ): Promise<boolean> => {
+    const [removed] = await Promise.all([
+      db.write({ kind: 'delete', table: 'connections', key: viewerKey(ref, viewerId), conditions: [condition] }),
+      removeConnectionRow(ref, viewerId, connectionId),
+    ]);
+    return removed.ok;
+  };
+
+  /** @throws AppError `conflict` when the viewer is another user's */
+  const put = async (ref: SessionRef, row: Omit<ViewerRow, 'lastSeenMs'>): Promise<void> => {
+    const { viewerId, connectionId } = row;
+    /** First, for a viewer without it would outlive its connection. */
+    await db.write({
+      kind: 'put',
+      table: 'connections',
+      item: {
+        ...connectionKey(ref.tenantId, connectionId, ref, viewerId),
+        sessionId: ref.sessionId,
+        viewerId,
+        expiresAtSec: expiresAtSec() + 7_200,
+      },
+    });
+    const written = await db.write({
+      kind: 'put',
+      table: 'connections',
+      item: { ...viewerKey(ref, viewerId), ...row, lastSeenMs: clock.nowMs(), expiresAtSec: expiresAtSec() },
+      conditions: [{ attr: 'userId', op: '=', value: row.userId, orAbsent: true }],
+    });
+    if (written.ok) return;
+    await removeConnectionRow(ref, viewerId, connectionId);
+    throw new AppError('conflict', 'Somebody else watches this session under that viewerId: choose another viewerId.');
+  };
+
+  const touch = async (ref: SessionRef, viewerId: string, connectionId: string): Promise<void> => {
+    await db.write({
+      kind: 'update',
+      table: 'connections',
+      key: viewerKey(ref, viewerId),
+      set: { lastSeenMs: clock.nowMs(), expiresAtSec: expiresAtSec() },
+      conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
+    });
+  };
+  return { put, remove, touch };
+};
+
 export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
   const { read } = watcherReads(db, clock);
-  const { bump, claim } = controlWrites(db, clock);
-  const expiresAtSec = () => Math.ceil((clock.nowMs() + VIEWER_EXPIRY_MS) / 1_000);
-
-  const remove = (ref: SessionRef, { viewerId, connectionId }: ViewerRow, condition: Condition) =>
-    Promise.all([
-      db.write({ kind: 'delete', table: 'connections', key: viewerKey(ref, viewerId), conditions: [condition] }),
-      db.write({
-        kind: 'delete',
-        table: 'connections',
-        key: connectionKey(ref.tenantId, connectionId, ref, viewerId),
-      }),
-    ]);
+  const { bump, claim, release } = controlWrites(db, clock);
+  const { put, remove, touch } = viewRows(db, clock);
 
   return {
     read,
+    touch,
     attach: async (ref, row, takeOver) => {
+      const { viewerId, connectionId } = row;
+      const isHere = ({ viewers }: Watchers) => viewers.some((viewer) => viewer.viewerId === viewerId);
       const before = await read(ref);
       /** Unless it has pinged since. */
       await Promise.all(
         before.silent.map((gone) => remove(ref, gone, { attr: 'lastSeenMs', op: '=', value: gone.lastSeenMs })),
       );
-      if (
-        before.viewers.length >= VIEWERS_PER_SESSION_MAX &&
-        !before.viewers.some(({ viewerId }) => viewerId === row.viewerId)
-      )
-        return null;
-      const stored = { ...row, lastSeenMs: clock.nowMs(), expiresAtSec: expiresAtSec() };
-      await Promise.all([
-        db.write({ kind: 'put', table: 'connections', item: { ...viewerKey(ref, row.viewerId), ...stored } }),
-        db.write({
-          kind: 'put',
-          table: 'connections',
-          item: {
-            ...connectionKey(ref.tenantId, row.connectionId, ref, row.viewerId),
-            sessionId: ref.sessionId,
-            viewerId: row.viewerId,
-            expiresAtSec: expiresAtSec() + 7_200,
-          },
-        }),
-      ]);
-      if (!(await read(ref)).viewers.some(({ viewerId }) => viewerId === row.viewerId)) {
+      if (before.viewers.length >= VIEWERS_PER_SESSION_MAX && !isHere(before)) return null;
+      await put(ref, row);
+      if (!isHere(await read(ref))) {
         /** Others came at the same moment, and before. */
-        await remove(ref, stored, { attr: 'connectionId', op: '=', value: row.connectionId });
+        await remove(ref, row, { attr: 'connectionId', op: '=', value: connectionId });
         return null;
       }
-      if (row.mode === 'control') await claim(ref, row.viewerId, before, takeOver);
+      if (row.mode === 'control') await claim(ref, viewerId, before, takeOver);
+      else await release(ref, viewerId, before);
       await bump(ref);
       return read(ref);
     },
     detach: async (ref, viewerId, connectionId) => {
-      const [removed] = await Promise.all([
-        db.write({
-          kind: 'delete',
-          table: 'connections',
-          key: viewerKey(ref, viewerId),
-          conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
-        }),
-        db.write({
-          kind: 'delete',
-          table: 'connections',
-          key: connectionKey(ref.tenantId, connectionId, ref, viewerId),
-        }),
-      ]);
-      if (!removed.ok) return null;
+      const held = { attr: 'connectionId', op: '=', value: connectionId } as const;
+      if (!(await remove(ref, { viewerId, connectionId }, held))) return null;
       await bump(ref);
       return read(ref);
-    },
-    touch: async (ref, viewerId, connectionId) => {
-      await db.write({
-        kind: 'update',
-        table: 'connections',
-        key: viewerKey(ref, viewerId),
-        set: { lastSeenMs: clock.nowMs(), expiresAtSec: expiresAtSec() },
-        conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
-      });
     },
     ...connectionReads(db),
   };

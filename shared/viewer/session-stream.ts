@@ -72,7 +72,7 @@ export class SessionStream {
   #takeOver: boolean;
   #heardRunner = false;
   #final = false;
-  #knownTerm = 0;
+  #knownRev = 0;
   #stopTick: (() => void) | null = null;
   #view: StreamView;
 
@@ -203,7 +203,9 @@ export class SessionStream {
         this.#head(frame);
         return;
       case 'pong':
-        for (const head of frame.heads) if (head.sessionId === this.#start.sessionId) this.#head(head);
+        // What is stored says nothing about whether a runner is there.
+        for (const { sessionId, epoch, offset } of frame.heads)
+          if (sessionId === this.#start.sessionId) this.#perform(this.#assembler.head({ epoch, offset }, nowMs));
         return;
       case 'input_ack':
         if (frame.viewerId === this.#start.viewerId) this.#sendInput(this.#input.acked(frame, nowMs));
@@ -240,7 +242,7 @@ export class SessionStream {
     this.#final = isFinal(frame.session.state);
     this.#ports.onAttached(frame);
     this.#show({ live: frame.live, problem: null });
-    this.#presence({ ...frame, viewers: frame.viewers });
+    this.#presence(frame);
     const { epoch, offset } = frame.head;
     if (epoch === 0) return;
     this.#perform(this.#assembler.head({ epoch, offset }, this.#nowMs()));
@@ -271,10 +273,12 @@ export class SessionStream {
     if (this.#view.live !== true && !this.#final) this.#show({ live: true });
   }
 
-  #presence(frame: { viewers: Presence[]; controllerId: string | null; controlTerm: number }): void {
-    // Frames overtake each other: control only moves with a rising term.
-    if (frame.controlTerm < this.#knownTerm) return;
-    this.#knownTerm = frame.controlTerm;
+  #presence(
+    frame: Pick<FrameOf<ControlToViewerFrame, 'presence'>, 'rev' | 'viewers' | 'controllerId' | 'controlTerm'>,
+  ) {
+    // Frames overtake each other: an older list brings nobody back.
+    if (frame.rev < this.#knownRev) return;
+    this.#knownRev = frame.rev;
     const mine = frame.controllerId === this.#start.viewerId;
     const gained = mine && !this.#input.controlling;
     const { resend, loss } = this.#input.control(mine ? frame.controlTerm : null, this.#nowMs());

@@ -247,6 +247,7 @@ describe('a session from hello to its end', () => {
       epoch: 1,
       offset: 1,
       seq: 1,
+      viewersRev: 0,
     });
     expect(plane.posts.at(-1)).toMatchObject({ connectionId: connection.id, frame: { type: 'viewers', viewers: [] } });
   });

@@ -41,7 +41,11 @@ export class LiveView {
 
   constructor(options: LiveViewOptions) {
     this.#options = options;
-    this.#frames = new WatcherFrames({ ...options, headOffset: () => options.stream.headOffset });
+    this.#frames = new WatcherFrames({
+      ...options,
+      headOffset: () => options.stream.headOffset,
+      viewersRev: () => this.#watchers.rev,
+    });
     this.#sentOffset = options.stream.headOffset;
     this.#pacer = outputPacer({
       clock: options.clock,

@@ -13,6 +13,8 @@ export interface WatcherFramesOptions {
   readonly capability: string;
   readonly clock: Clock;
   readonly headOffset: () => number;
+  /** Of the list of watchers as it is now. */
+  readonly viewersRev: () => number;
   readonly send: (frame: string) => void;
 }
 
@@ -84,12 +86,13 @@ export class WatcherFrames {
   }
 
   head(): void {
-    const { capability, sessionId, epoch, headOffset, send } = this.#options;
+    const { capability, sessionId, epoch, headOffset, viewersRev, send } = this.#options;
     const frame: RunnerFrame = {
       type: 'head',
       capability,
       sessionId,
       epoch,
+      viewersRev: viewersRev(),
       offset: headOffset(),
       seq: this.#seq,
     };

@@ -52,6 +52,7 @@ export class MockVillage {
   readonly startFailures: AppError[] = [];
   controllerId: string | null = null;
   controlTerm = 0;
+  #viewersRev = 0;
   /** Called for each input frame that counts; default: acknowledge and echo nothing. */
   onInput: (data: string, viewer: Viewer) => void = () => {};
   readonly #http = createServer((request, response) => void this.#answer(request, response));
@@ -133,8 +134,12 @@ export class MockVillage {
     if (frame.mode === 'control' && (free || frame.takeOver)) {
       if (this.controllerId !== frame.viewerId) this.controlTerm += 1;
       this.controllerId = frame.viewerId;
-    } else if (frame.mode === 'watch' && this.controllerId === frame.viewerId) this.controllerId = null;
+    } else if (frame.mode === 'watch' && this.controllerId === frame.viewerId) {
+      this.controllerId = null;
+      this.controlTerm += 1;
+    }
     const { view, live } = session;
+    this.#viewersRev += 1;
     const attached = {
       type: 'attached',
       sessionId: frame.sessionId,
@@ -144,6 +149,7 @@ export class MockVillage {
       head: view.head,
       mode: this.controllerId === frame.viewerId ? 'control' : 'watch',
       view: VIEW,
+      rev: this.#viewersRev,
       viewers: this.#presence(frame.sessionId),
       controllerId: this.controllerId,
       controlTerm: this.controlTerm,

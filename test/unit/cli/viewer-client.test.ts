@@ -57,6 +57,7 @@ const setUp = async (over: Partial<ViewerClientOptions> = {}) => {
     head: { epoch: 1, offset, seq: 1 },
     mode: 'control',
     view: 'signed',
+    rev: 1,
     viewers: [],
     controllerId,
     controlTerm,
@@ -116,7 +117,7 @@ it('tells of keys that did not arrive, and of the session’s end', async () => 
   const first = await line();
   first.receive(attached(4));
   viewer.input('a');
-  first.receive({ type: 'presence', sessionId, viewers: [], controllerId: 'somebody', controlTerm: 5 });
+  first.receive({ type: 'presence', sessionId, rev: 1, viewers: [], controllerId: 'somebody', controlTerm: 5 });
   viewer.input('x');
   expect(first.sent.filter(({ type }) => type === 'input')).toMatchObject([{ controlTerm: 4, inputSeq: 1, data: 'a' }]);
   first.receive({

@@ -69,7 +69,7 @@ const viewerFrames = (ref: { sessionId: string }, capability: string): Record<st
     ...size,
     data: 'x',
   },
-  { type: 'head', ...inSession(ref, capability), offset: 1, seq: 1 },
+  { type: 'head', ...inSession(ref, capability), offset: 1, seq: 1, viewersRev: 0 },
   { type: 'input_ack', ...inSession(ref, capability), viewerId: 'viewer', controlTerm: 1, inputSeq: 1 },
   {
     type: 'input_reset',
@@ -246,6 +246,20 @@ describe('output', () => {
     expect(ports.viewers.posted.map(({ connectionId }) => connectionId)).toEqual(['c-viewer']);
     await send(output);
     expect(ports.viewers.posted).toHaveLength(3);
+  });
+
+  test('and its head reach a viewer that has just attached, whatever list is remembered', async () => {
+    const { ports, ref, capability, send, attach } = await setUp();
+    await attach('viewer');
+    const frames = viewerFrames(ref, capability).filter(({ type }) => type === 'head' || type === 'terminal_output');
+    expect(frames).toHaveLength(2);
+    for (const [index, frame] of frames.entries()) {
+      await send(frame);
+      const late = await attach(`late-${index}`);
+      ports.viewers.posted.length = 0;
+      await send({ ...frame, viewersRev: late?.control.rev });
+      expect(ports.viewers.posted.map(({ connectionId }) => connectionId)).toContain(`c-late-${index}`);
+    }
   });
 
   test('as a snapshot follows its viewer to a new connection while the old one still stands', async () => {

@@ -45,6 +45,7 @@ describe('attach', () => {
       rows: 24,
     });
     const { rev } = (await ports.watchers.read(ref)).control;
+    expect(attached.rev).toBe(rev);
     expect(viewers).toMatchObject({ rev });
     expect(attachFrame).toMatchObject({ rev });
   });
@@ -54,6 +55,13 @@ describe('attach', () => {
     await attach();
     expect(await attach({ viewerId: 'second' }, other)).toMatchObject({ mode: 'watch', controllerId: 'viewer' });
     expect(toRunner().at(-1)).toMatchObject({ type: 'attach', viewerId: 'second', mode: 'watch' });
+  });
+
+  test('to watch gives the keyboard back', async () => {
+    const { attach, toRunner } = await setUp();
+    await attach();
+    expect(await attach({ mode: 'watch' })).toMatchObject({ mode: 'watch', controllerId: null, controlTerm: 2 });
+    expect(toRunner().at(-1)).toMatchObject({ type: 'attach', mode: 'watch', controlTerm: 2 });
   });
 
   test('taking over raises the term', async () => {

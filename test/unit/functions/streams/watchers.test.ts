@@ -45,6 +45,14 @@ describe('who leads', () => {
     expect((await attach('first'))?.control).toMatchObject({ controllerId: null, controlTerm: 0 });
   });
 
+  test('nobody once the leader wishes to watch, in a new term; somebody else’s lead stays', async () => {
+    const { attach } = setUp();
+    await attach('first', 'control');
+    expect((await attach('second', 'watch'))?.control).toMatchObject({ controllerId: 'first', controlTerm: 1 });
+    expect((await attach('first', 'watch'))?.control).toMatchObject({ controllerId: null, controlTerm: 2 });
+    expect((await attach('second', 'control'))?.control).toMatchObject({ controllerId: 'second', controlTerm: 3 });
+  });
+
   test('a place that its holder left is taken without force, in a new term', async () => {
     const { attach, store } = setUp();
     await attach('first', 'control');
@@ -72,6 +80,21 @@ describe('the list', () => {
       (await store.detach(ref, 'second', 'c-second'))?.control.rev,
     ];
     expect(revs.every((rev, index) => index === 0 || Number(rev) > Number(revs[index - 1]))).toBe(true);
+  });
+
+  test('keeps a viewer for the user who attached it, on whatever connection', async () => {
+    const { attach, store, clock } = setUp();
+    await attach('first', 'control');
+    const thief = { viewerId: 'first', connectionId: 'thief', userId: 'eve', mode: 'control', sinceMs: 9 } as const;
+    await expect(store.attach(ref, thief, true)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('choose another viewerId'),
+    });
+    expect(await store.attachments('acme', 'thief')).toEqual([]);
+    expect((await store.read(ref)).viewers).toMatchObject([{ userId: 'ada', connectionId: 'c-first' }]);
+    expect((await attach('first', 'control', false, 'c-new'))?.viewers).toMatchObject([{ connectionId: 'c-new' }]);
+    clock.advance(VIEWER_EXPIRY_MS + 1);
+    expect((await store.attach(ref, thief, false))?.viewers).toMatchObject([{ userId: 'eve' }]);
   });
 
   test('a late end of an old connection does not remove the newer one', async () => {

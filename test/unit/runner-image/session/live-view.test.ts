@@ -114,7 +114,7 @@ describe('live view', () => {
     clock.advance(499);
     expect(of('head')).toEqual([]);
     clock.advance(1);
-    expect(of('head')).toMatchObject([{ offset: 3 }]);
+    expect(of('head')).toMatchObject([{ offset: 3, viewersRev: 1 }]);
     clock.advance(4_500);
     expect(of('head')).toHaveLength(2);
     clock.advance(60_000);

@@ -76,6 +76,7 @@ const attached = (over: Record<string, unknown> = {}) => ({
   head: { epoch: 1, offset: 0, seq: 0 },
   mode: 'control',
   view: 'signed',
+  rev: 1,
   viewers: [],
   controllerId: VIEWER,
   controlTerm: 1,
@@ -148,6 +149,9 @@ describe('attaching', () => {
     line().receive(output(2, 'c'));
     expect(stream.caughtUp).toBe(true);
     stream.watchOnly();
+    expect(stream.caughtUp).toBe(false);
+    const stored = { type: 'head', sessionId, epoch: 1, offset: 3, seq: 0 };
+    line().receive({ type: 'pong', ts: 1, heads: [stored] });
     expect(stream.caughtUp).toBe(false);
     line().receive({ type: 'head', sessionId, epoch: 1, offset: 3, seq: 1 });
     expect(stream.caughtUp).toBe(true);
@@ -256,7 +260,7 @@ describe('typing', () => {
   it('watches instead of fighting when somebody took over', async () => {
     const { clock, stream, line, sent } = await setup();
     line().receive(attached());
-    line().receive({ type: 'presence', sessionId, viewers: [], controllerId: 'someone', controlTerm: 2 });
+    line().receive({ type: 'presence', sessionId, rev: 1, viewers: [], controllerId: 'someone', controlTerm: 2 });
     stream.type('x');
     expect(sent('input')).toEqual([]);
     line().drop();
@@ -284,10 +288,22 @@ describe('taking over', () => {
 describe('presence', () => {
   it('that was overtaken gives control to nobody', async () => {
     const { stream, line, sent } = await setup();
-    line().receive(attached({ controlTerm: 5 }));
-    line().receive({ type: 'presence', sessionId, viewers: [], controllerId: 'someone', controlTerm: 4 });
+    line().receive(attached({ rev: 8, controlTerm: 5 }));
+    line().receive({ type: 'presence', sessionId, rev: 7, viewers: [], controllerId: 'someone', controlTerm: 4 });
     stream.type('x');
     expect(sent('input')).toMatchObject([{ controlTerm: 5 }]);
+  });
+
+  it('that was overtaken brings nobody back who left in the same term', async () => {
+    const { stream, line } = await setup();
+    const gone = { viewerId: 'gone', mode: 'watch', userId: 'grace', sinceMs: 1 };
+    line().receive(attached({ rev: 3 }));
+    const presence = { type: 'presence', sessionId, controllerId: VIEWER, controlTerm: 1 };
+    line().receive({ ...presence, rev: 5, viewers: [] });
+    line().receive({ ...presence, rev: 4, viewers: [gone] });
+    expect(stream.view.presence).toEqual([]);
+    line().receive({ ...presence, rev: 6, viewers: [gone] });
+    expect(stream.view.presence).toEqual([gone]);
   });
 });
 
