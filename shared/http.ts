@@ -191,7 +191,8 @@ export const RunnerCredentials = z.strictObject({
     z.strictObject({ kind: z.literal('scripted'), scenario: Scenario }),
     z.strictObject({ kind: z.literal('anthropic'), apiKey: z.string(), baseUrl: z.string() }),
   ]),
-  repository: z.strictObject({ token: z.string().nullable() }),
+  /** As written in an address: percent-encoded. Without a user the token is an `x-access-token`; a user alone may be a token too. */
+  repository: z.strictObject({ token: z.string().nullable(), username: z.string().nullable().default(null) }),
   inputs: SessionInputs,
 });
 export type RunnerCredentials = z.infer<typeof RunnerCredentials>;

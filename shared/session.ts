@@ -74,6 +74,33 @@ export const RepositoryAddress = z
     'must be an https or ssh address, git@host:path, or an absolute path',
   );
 
+export interface SplitRepository {
+  /** What may be stored and shown: nothing secret is in it. */
+  readonly url: string;
+  /** As written: percent-encoded. Over ssh the user stays in the address, which needs it. */
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/**
+ * Takes what gives access out of a repository address. Over http that is the user as well: hosts take a token as user without a
+ * password. Splits by characters, since also an address that no URL parser takes must not be stored with its password.
+ */
+export const splitRepositoryCredentials = (address: string): SplitRepository => {
+  const [, scheme = '', authority = '', rest = ''] = /^(https?:\/\/|ssh:\/\/)([^/]*)(.*)$/is.exec(address) ?? [];
+  const at = authority.lastIndexOf('@');
+  if (at === -1) return { url: address };
+  const user = authority.slice(0, at);
+  const host = authority.slice(at + 1);
+  const colon = user.indexOf(':');
+  const name = colon === -1 ? user : user.slice(0, colon);
+  const password = colon === -1 ? '' : user.slice(colon + 1);
+  const secret = password === '' ? {} : { password };
+  if (scheme.toLowerCase() === 'ssh://')
+    return { url: `${scheme}${name === '' ? '' : `${name}@`}${host}${rest}`, ...secret };
+  return { url: `${scheme}${host}${rest}`, ...(name === '' ? {} : { username: name }), ...secret };
+};
+
 const gitRef = z
   .string()
   .min(1)

@@ -1,5 +1,5 @@
 /** What a runner may know to run its session: model access, repository token, the inputs of the start. Into its memory only. */
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { RunnerCredentials } from '../../shared/http.ts';
@@ -12,7 +12,10 @@ import { inputsObjectKey } from '../streams/chunks.ts';
 
 const CREDENTIALS_TTL_MS = 60 * 60_000;
 const ANTHROPIC_URL = 'https://api.anthropic.com';
-const StoredInputs = SessionInputs.extend({ scenario: Scenario.optional() });
+const StoredInputs = SessionInputs.extend({
+  scenario: Scenario.optional(),
+  repository: z.strictObject({ token: z.string().nullable(), username: z.string().nullable() }).optional(),
+});
 
 export interface CredentialPorts {
   readonly sessions: SessionStore;
@@ -45,11 +48,11 @@ export const issueCredentials = async (ports: CredentialPorts, capabilityToken: 
   if (record.head.epoch !== epoch || !record.head.open)
     throw new AppError('stale_epoch', 'This life of the session is over.');
   const inputs = StoredInputs.parse(stored ?? {});
-  const { scenario: _scenario, ...forRunner } = inputs;
+  const { scenario: _scenario, repository = { token: null, username: null }, ...forRunner } = inputs;
   return {
     expiresAt: new Date(ports.clock.nowMs() + CREDENTIALS_TTL_MS).toISOString(),
     model: await modelOf(ports, record.meta, inputs),
-    repository: { token: null },
+    repository,
     inputs: forRunner,
   };
 };

@@ -6,7 +6,7 @@ import type { StartSessionBody } from '../../shared/http.ts';
 import { IDEMPOTENCY_TTL_MS, SESSION_IDLE_MS, SESSION_MAX_DURATION_MS, START_TIMEOUT_MS } from '../../shared/limits.ts';
 import { PROVIDERS } from '../../shared/providers.ts';
 import type { Build } from '../../shared/releases.ts';
-import type { SessionConfig } from '../../shared/session.ts';
+import { type SessionConfig, splitRepositoryCredentials } from '../../shared/session.ts';
 import { ZERO_USAGE } from '../../shared/usage.ts';
 import type { Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
@@ -221,14 +221,21 @@ const resumeStart = async (ports: StartPorts, ref: SessionRef): Promise<SessionM
   return (await ports.sessions.meta(ref)) ?? meta;
 };
 
+/** The address as it is stored, shown and digested; what gave access goes with the inputs, which only the runner reads. */
+const withoutSecrets = (body: StartSessionBody) => {
+  const { url, username = null, password: token = null } = splitRepositoryCredentials(body.repository.url);
+  return { body: { ...body, repository: { ...body.repository, url } }, repository: { token, username } };
+};
+
 /**
  * @throws AppError `provider_unavailable`, `build_unavailable`, `limit_reached`, `idempotency_mismatch`
  */
 export const startSession = async (
   ports: StartPorts,
   starter: Starter,
-  body: StartSessionBody,
+  asked: StartSessionBody,
 ): Promise<SessionMeta> => {
+  const { body, repository } = withoutSecrets(asked);
   const bodyDigest = sha256Hex(JSON.stringify(body));
   const idempotencyKey =
     starter.idempotencyKey === undefined ? undefined : `${starter.userId} ${starter.idempotencyKey}`;
@@ -249,7 +256,8 @@ export const startSession = async (
     nowMs,
   );
   const token = deriveStartToken(await ports.signingKey(), { ...ref, epoch: FIRST_EPOCH });
-  await ports.objects.putJson(inputsObjectKey(ref), { prompt: body.prompt, task: body.task, scenario: body.scenario });
+  const { prompt, task, scenario } = body;
+  await ports.objects.putJson(inputsObjectKey(ref), { prompt, task, scenario, repository });
   const writes = creation(ref, meta, token, nowMs);
   const idempotency =
     idempotencyKey === undefined

@@ -79,7 +79,7 @@ export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunne
     credentials: {
       expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
       model: { kind: 'none' },
-      repository: { token: null },
+      repository: { token: null, username: null },
       inputs: {},
       ...setup.credentials,
     },

@@ -8,6 +8,7 @@ import {
   SESSION_STATES,
   SESSION_TRANSITIONS,
   type SessionState,
+  splitRepositoryCredentials,
 } from '../../../shared/session.ts';
 
 const live = SESSION_STATES.filter((state) => !isFinal(state));
@@ -129,4 +130,32 @@ describe('a path in the workspace', () => {
     '%j is refused',
     (path) => expect(WorkspacePath.safeParse(path).success).toBe(false),
   );
+});
+
+describe('credentials in a repository address', () => {
+  test.each([
+    [
+      'https://me:p%40ss@host:8443/a/b.git?x=1',
+      { url: 'https://host:8443/a/b.git?x=1', username: 'me', password: 'p%40ss' },
+    ],
+    ['http://me:a:b@127.0.0.1:8080/x.git', { url: 'http://127.0.0.1:8080/x.git', username: 'me', password: 'a:b' }],
+    ['https://token-alone@host/x.git', { url: 'https://host/x.git', username: 'token-alone' }],
+    ['https://:token@host/x.git', { url: 'https://host/x.git', password: 'token' }],
+    ['https://me:pa#ss@host/x.git', { url: 'https://host/x.git', username: 'me', password: 'pa#ss' }],
+    ['https://me:pass@host', { url: 'https://host', username: 'me', password: 'pass' }],
+    ['ssh://git:pass@host:22/x.git', { url: 'ssh://git@host:22/x.git', password: 'pass' }],
+  ])('%s is split', (address, split) => {
+    expect(splitRepositoryCredentials(address)).toEqual(split);
+    expect(RepositoryAddress.safeParse(split.url).success).toBe(true);
+  });
+
+  test.each([
+    'https://host/a@b.git',
+    'ssh://git@host/x.git',
+    'git@host:a/b.git',
+    'file:///srv/me:pass@host',
+    '/srv/me:pass@host/x',
+  ])('%s has none', (url) => {
+    expect(splitRepositoryCredentials(url)).toEqual({ url });
+  });
 });

@@ -5,6 +5,7 @@ import { reap } from '../../../../functions/sessions/reap.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { startSession } from '../../../../functions/sessions/start-session.ts';
 import { TaskStateChange, taskStateChanged } from '../../../../functions/sessions/task-stopped.ts';
+import { inputsObjectKey } from '../../../../functions/streams/chunks.ts';
 import { readEvents } from '../../../../functions/streams/segments.ts';
 import {
   addBuild,
@@ -31,6 +32,30 @@ describe('start', () => {
     expect(Object.keys(request?.environment ?? {})).toEqual(['CONTROL_PLANE_URL', 'CONTROL_PLANE_TOKEN']);
     expect(JSON.stringify(request)).not.toContain('secret prompt');
     expect(meta).toMatchObject({ state: 'created', taskArn: `task/${meta.config.sessionId}#1` });
+  });
+
+  test('what gives access to the repository is stored for the runner only', async () => {
+    const ports = controlPlanePorts();
+    await addBuild(ports);
+    const repository = { url: 'https://me-the-user:hunter22@host.test/x.git' };
+    const meta = await startSession(ports, starter('key'), shellBody({ repository }));
+    const ref = { tenantId: TENANT, sessionId: meta.config.sessionId };
+    expect(meta.config.repository.url).toBe('https://host.test/x.git');
+    const tables = ['sessions', 'events', 'tenants'] as const;
+    const stored = JSON.stringify([
+      meta,
+      ports.tasks.launched,
+      await readEvents(ports.db, ref, 0, 9),
+      tables.map((name) => ports.db.all(name)),
+    ]);
+    expect(stored).not.toMatch(/hunter22|me-the-user/);
+    expect(await ports.objects.getJson(inputsObjectKey(ref))).toMatchObject({
+      repository: { token: 'hunter22', username: 'me-the-user' },
+    });
+    /** A digest that knew the password would let it be guessed. */
+    const rotated = { url: 'https://me-the-user:hunter23@host.test/x.git' };
+    const again = await startSession(ports, starter('key'), shellBody({ repository: rotated }));
+    expect(again.config.sessionId).toBe(meta.config.sessionId);
   });
 
   test('the same key and body is the same session; another body is refused', async () => {

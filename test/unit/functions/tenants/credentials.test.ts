@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { sha256Hex } from '../../../../functions/hash.ts';
 import { issueCredentials } from '../../../../functions/runners/issue-credentials.ts';
 import { deriveStartToken, exchangeCredential } from '../../../../functions/runners/runner-credentials.ts';
+import { inputsObjectKey } from '../../../../functions/streams/chunks.ts';
 import { bootstrapTenant, createTicket, redeemTicket, signIn } from '../../../../functions/tenants/sign-in.ts';
 import { nextRunnerCredential } from '../../../../shared/runner-credential.ts';
 import { controlPlanePorts, startedSession, TENANT, USER } from '../../../fakes/control-plane-ports.ts';
@@ -141,7 +142,12 @@ describe("a runner's credential", () => {
     const asked = { ...ports, modelKey: async () => 'real-key' };
     expect(await issueCredentials(asked, await capability(1))).toMatchObject({
       model: { kind: 'none' },
-      repository: { token: null },
+      repository: { token: null, username: null },
+    });
+    await ports.objects.putJson(inputsObjectKey(ref), { prompt: 'p', repository: { token: 'pass', username: 'me' } });
+    expect(await issueCredentials(asked, await capability(1))).toMatchObject({
+      repository: { token: 'pass', username: 'me' },
+      inputs: { prompt: 'p' },
     });
     await expect(issueCredentials(asked, await capability(2))).rejects.toMatchObject({ code: 'stale_epoch' });
     await expect(issueCredentials(asked, 'forged')).rejects.toMatchObject({ code: 'invalid_credential' });
