@@ -5,10 +5,10 @@ export const REORDER_MAX_MS = 50;
 /** Longest wait that `cold` puts before an invocation (facts: Node init 200 to 350 ms p50). */
 export const COLD_START_MAX_MS = 350;
 
-export const CHAOS_KINDS = ['reorder', 'duplicate', 'drop', 'throttle', 'cut', 'conflict', 'cold'] as const;
+export const CHAOS_KINDS = ['reorder', 'duplicate', 'drop', 'throttle', 'cut', 'cold'] as const;
 /**
  * reorder: delayed, so that later ones overtake · duplicate: delivered twice · drop: lost without an error · throttle: refused as
- * too many · cut: the socket breaks · conflict: a DynamoDB transaction is cancelled · cold: a cold start before an invocation.
+ * too many · cut: the socket breaks · cold: a cold start before an invocation.
  */
 export type ChaosKind = (typeof CHAOS_KINDS)[number];
 export type ChaosSettings = { readonly seed: number } & Readonly<Record<ChaosKind, number>>;
@@ -30,7 +30,6 @@ export const CALM: ChaosSettings = {
   drop: 0,
   throttle: 0,
   cut: 0,
-  conflict: 0,
   cold: 0,
 };
 

@@ -28,6 +28,7 @@ describe('parseChaos', () => {
     ['seed=1.5', 'whole number'],
     ['seed=-1', 'whole number'],
     ['shuffle=0.1', '"shuffle" is no chaos setting: use seed, reorder'],
+    ['conflict=0.1', '"conflict" is no chaos setting: use seed, reorder'],
     ['cut=0.1,cut=0.2', 'named twice'],
   ])('refuses %s', (text, message) => {
     const parsed = parseChaos(text);
