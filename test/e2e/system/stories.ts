@@ -60,7 +60,9 @@ const expectKeptAndClean = async (village: TestVillage, view: SessionView): Prom
   const events = await eventsOf(village, sessionId);
   expect(events.map(({ seq }) => seq)).toEqual(Array.from({ length: view.head.seq }, (_, index) => index + 1));
   const rseqs = events.flatMap(({ rseq }) => (rseq === undefined || rseq === null ? [] : [rseq]));
-  expect(rseqs.filter((rseq) => rseq > 0)).toEqual(rseqs.filter((rseq) => rseq > 0).toSorted((a, b) => a - b));
+  const ofRunner = rseqs.filter((rseq) => rseq > 0);
+  expect(ofRunner.length).toBeGreaterThan(0);
+  expect(ofRunner).toEqual(ofRunner.map((_rseq, index) => index + 1));
   expect(events.findLast(({ type }) => type === 'usage_tick')).toMatchObject({ final: true });
   const database = databaseOf(village);
   try {
