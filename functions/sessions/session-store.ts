@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
+import { AppError } from '../../shared/errors.ts';
 import { DesiredState, SessionConfig, SessionState, type SessionView, StateReason } from '../../shared/session.ts';
 import { UsageCounters } from '../../shared/usage.ts';
 import type { Database, Item, Key, Page } from '../database.ts';
@@ -80,6 +81,11 @@ export interface SessionRecord {
 export interface SessionStore {
   meta(ref: SessionRef): Promise<SessionMeta | null>;
   head(ref: SessionRef): Promise<StreamHead | null>;
+  /**
+   * Both of one moment. Each commit moves `seq` of both in one transaction, so equal numbers prove it without a transactional
+   * read, which would cost double on every batch and conflict with the writers.
+   * @throws AppError `throttled` when writers are faster each time
+   */
   record(ref: SessionRef): Promise<SessionRecord | null>;
   /** The current epoch, remembered for a moment: a frame for an older one is refused by the runner, never misdelivered. */
   epochOf(ref: SessionRef): Promise<number | null>;
@@ -102,6 +108,8 @@ const refOfKey = (item: Item): SessionRef | null => {
 
 const EPOCH_MEMORY_MS = 2_000;
 const EPOCH_MEMORY_MAX = 10_000;
+/** A commit takes longer than two reads: a reader that is overtaken this often has met something else. */
+const RECORD_ROUNDS = 8;
 
 export const sessionStore = (db: Database, clock: Clock): SessionStore => {
   const epochs = new Map<string, { epoch: number; untilMs: number }>();
@@ -119,8 +127,12 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
       return epoch;
     },
     record: async (ref) => {
-      const [metaItem, headItem] = await Promise.all([meta(ref), head(ref)]);
-      return metaItem === null || headItem === null ? null : { meta: metaItem, head: headItem };
+      for (let round = 0; round < RECORD_ROUNDS; round += 1) {
+        const [metaItem, headItem] = await Promise.all([meta(ref), head(ref)]);
+        if (metaItem === null || headItem === null) return null;
+        if (metaItem.seq === headItem.seq) return { meta: metaItem, head: headItem };
+      }
+      throw new AppError('throttled', 'The session is being written all the time: try again in a few seconds.');
     },
     list: async (tenantId, { limit, cursor }) => {
       const page: Page = await db.query({

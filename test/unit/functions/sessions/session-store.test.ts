@@ -1,0 +1,53 @@
+import { describe, expect, test } from 'vitest';
+import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
+import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
+import { batchOf, controlPlanePorts, startedSession } from '../../../fakes/control-plane-ports.ts';
+
+const message = { type: 'provider_message', role: 'assistant', text: 'x' } as const;
+
+/** A session of which `times` reads are each overtaken by a batch: META is read before it, HEAD after it. */
+const overtaken = async (times: number) => {
+  const ports = controlPlanePorts();
+  const ref = await startedSession(ports);
+  const get = ports.db.get.bind(ports.db);
+  let left = times;
+  let rseq = 1;
+  const overtakenGet: typeof get = async (table, key) => {
+    if (key.sk !== 'HEAD' || left === 0) return get(table, key);
+    left -= 1;
+    rseq += 1;
+    /** With the plain reads: only the reader under test is overtaken. */
+    ports.db.get = get;
+    await ingestBatch(ports, ref, batchOf(ref, rseq - 1, [message]));
+    ports.db.get = overtakenGet;
+    return get(table, key);
+  };
+  ports.db.get = overtakenGet;
+  return { ports, ref };
+};
+
+describe('reading a session whole', () => {
+  test.each([0, 1, 3])('meta and head are of the same moment when %i batches come in between', async (times) => {
+    const { ports, ref } = await overtaken(times);
+    const record = await ports.sessions.record(ref);
+    expect([record?.meta.seq, record?.head.seq]).toEqual([times + 1, times + 1]);
+  });
+
+  test('one that is never still is the weather, not a torn record', async () => {
+    const { ports, ref } = await overtaken(1_000);
+    await expect(ports.sessions.record(ref)).rejects.toMatchObject({ code: 'throttled' });
+  });
+
+  test('a closing that was overtaken by a batch is made on what stands there', async () => {
+    const { ports, ref } = await overtaken(1);
+    const reason = { code: 'runner_lost', message: 'gone' };
+    expect(await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: null, reason })).toBe(true);
+    expect((await ports.sessions.meta(ref))?.seq).toBe(5);
+    expect(ports.db.all('usage')).toMatchObject([{ kind: 'close_out', seq: 5, rseq: 2 }]);
+  });
+
+  test('one that never was is none', async () => {
+    const ports = controlPlanePorts();
+    expect(await ports.sessions.record({ tenantId: 'acme', sessionId: 'ses_none' })).toBeNull();
+  });
+});
