@@ -31,8 +31,14 @@ export const RUNNER_SETTINGS = {
     about: 'Folder for repository mirrors and session workspaces.',
   },
   MAX_CONCURRENT_SESSIONS: {
-    schema: z.coerce.number().int().min(1).max(64).default(1),
-    about: 'Sessions at once; a hosted runner serves one and exits.',
+    schema: z.coerce
+      .number()
+      .refine(
+        (count) => count === 1,
+        'must be 1: a runner serves one session and ends, several at once are not built yet',
+      )
+      .default(1),
+    about: 'Sessions at once: 1. Several at once are not built yet, so more is refused.',
   },
   USAGE_TICK_INTERVAL_MS: {
     schema: z.coerce.number().int().min(100).max(30_000).default(USAGE_TICK_DEFAULT_MS),
