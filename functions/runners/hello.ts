@@ -1,9 +1,16 @@
 /** A runner says hello: the pointer moves to its connection, it learns what was committed and asked, and gets its session. */
 import type { Clock } from '../../shared/clock.ts';
 import type { ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
+import { LEASE_MS } from '../../shared/limits.ts';
 import type { Database } from '../database.ts';
 import type { RunnerSender } from '../sessions/ports.ts';
-import { headKey, type SessionRecord, type SessionRef, type SessionStore } from '../sessions/session-store.ts';
+import {
+  headKey,
+  type SessionRecord,
+  type SessionRef,
+  type SessionStore,
+  type StreamHead,
+} from '../sessions/session-store.ts';
 import type { Signer } from '../signing.ts';
 import type { RunnerLine } from '../streams/runner-line.ts';
 import { type WatcherStore, watcherListOf } from '../streams/watchers.ts';
@@ -23,15 +30,20 @@ export interface HelloPorts {
 
 const CAPABILITY_TTL_SEC = 26 * 60 * 60;
 
-/** Billable time starts with the first hello of an epoch, on the server's clock. */
-const markAssigned = async (ports: HelloPorts, ref: SessionRef, epoch: number): Promise<void> => {
+/**
+ * Billable time starts with the first hello of an epoch, on the server's clock. The lease lasts until its first batch is due: a
+ * runner that came just in time is not reaped for having been late.
+ */
+const markAssigned = async (ports: HelloPorts, ref: SessionRef, head: StreamHead): Promise<void> => {
+  const nowMs = ports.clock.nowMs();
   await ports.db.write({
     kind: 'update',
     table: 'sessions',
     key: headKey(ref),
-    set: { assignedAtMs: ports.clock.nowMs() },
+    set: { assignedAtMs: nowMs, leaseUntilMs: Math.max(head.leaseUntilMs, nowMs + LEASE_MS) },
     conditions: [
-      { attr: 'epoch', op: '=', value: epoch },
+      { attr: 'epoch', op: '=', value: head.epoch },
+      { attr: 'open', op: '=', value: true },
       { attr: 'assignedAtMs', op: '=', value: null },
     ],
   });
@@ -66,7 +78,7 @@ export const greet = async (
   if (record === null) return { type: 'welcome', dial: frame.dial, sessions: [] };
   if (current) {
     await Promise.all([
-      markAssigned(ports, ref, epoch),
+      markAssigned(ports, ref, record.head),
       ports.runnerStore.connected({
         ...who,
         runnerId: frame.runnerId,

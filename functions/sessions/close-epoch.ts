@@ -4,7 +4,7 @@ import type { StateReason } from '../../shared/session.ts';
 import type { Write } from '../database.ts';
 import { closeOutRow } from '../metering/usage-rows.ts';
 import { type AppendPorts, appendEvents } from '../streams/append-events.ts';
-import { epochKey, type SessionRef } from './session-store.ts';
+import { epochKey, LIVE_INDEX_ATTRS, type SessionRef, type StreamHead } from './session-store.ts';
 import { releaseSlot } from './slots.ts';
 
 /** As the schemas of the events bound them: what others say (ECS) may be of any length, and must not make the log unreadable. */
@@ -13,16 +13,21 @@ const WHY_MAX_CHARS = 500;
 
 export interface Closing {
   readonly epoch: number;
-  /** The reaper's fence: nothing is closed when the lease moved since it was read. `null`: a fact of ECS, which needs no lease. */
-  readonly leaseUntilMs: number | null;
+  /** The reaper's fence: nothing is closed when the lease or the assignment moved since it was read. `null`: a fact of ECS, which needs none. */
+  readonly asRead: Pick<StreamHead, 'leaseUntilMs' | 'assignedAtMs'> | null;
   readonly reason: StateReason;
+  /** Stays in the live index, so that the task can be stopped after the closing and again by the next run. */
+  readonly staysDue?: boolean;
 }
+
+const hasMoved = (head: StreamHead, asRead: NonNullable<Closing['asRead']>): boolean =>
+  head.leaseUntilMs !== asRead.leaseUntilMs || head.assignedAtMs !== asRead.assignedAtMs;
 
 /** @returns whether this call closed it; `false` when it was closed, renewed or succeeded in the meantime */
 export const closeEpoch = async (ports: AppendPorts, ref: SessionRef, closing: Closing): Promise<boolean> => {
   const result = await appendEvents(ports, ref, ({ head, meta }, nowMs) => {
     if (!head.open || head.epoch !== closing.epoch) return null;
-    if (closing.leaseUntilMs !== null && head.leaseUntilMs !== closing.leaseUntilMs) return null;
+    if (closing.asRead !== null && hasMoved(head, closing.asRead)) return null;
     /** A session that people asked to stop has ended as asked, also when its runner did not live to say so. */
     const toState =
       head.desired === 'stop' && (head.state === 'stopping' || head.state === 'created') ? 'completed' : 'failed';
@@ -45,7 +50,7 @@ export const closeEpoch = async (ports: AppendPorts, ref: SessionRef, closing: C
       events,
       head: { open: false, state: toState },
       meta: { state: toState, reason, endedAt: new Date(nowMs).toISOString() },
-      removeMeta: ['liveShard', 'nextCheckAtMs'],
+      ...(closing.staysDue === true ? {} : { removeMeta: LIVE_INDEX_ATTRS }),
       writes,
     };
   });

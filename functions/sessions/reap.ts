@@ -4,7 +4,7 @@ import type { AppendPorts } from '../streams/append-events.ts';
 import { closeEpoch } from './close-epoch.ts';
 import { decideReap, needsTaskStatus } from './decide-reap.ts';
 import type { TaskLauncher, TaskStatus } from './ports.ts';
-import { metaKey, type SessionRef } from './session-store.ts';
+import { LIVE_INDEX_ATTRS, metaKey, type SessionMeta, type SessionRef } from './session-store.ts';
 
 export interface ReapPorts extends AppendPorts {
   readonly tasks: TaskLauncher;
@@ -17,10 +17,27 @@ export const liveShardOf = (sessionId: string): string => {
   return `LIVE#${sum % LIVE_INDEX_SHARDS}`;
 };
 
+/** Only after the closing is won: a runner that came back in the meantime keeps its task. Due until the stop has succeeded. */
+const stopClosed = async (ports: ReapPorts, ref: SessionRef, meta: SessionMeta, why: string): Promise<void> => {
+  if (meta.taskArn !== null) await ports.tasks.stop(meta.taskArn, why);
+  await ports.db.write({
+    kind: 'update',
+    table: 'sessions',
+    key: metaKey(ref),
+    remove: LIVE_INDEX_ATTRS,
+    /** Not where a later epoch is live again. */
+    conditions: [{ attr: 'epoch', op: '=', value: meta.epoch }],
+  });
+};
+
 const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<'closed' | 'waiting' | 'gone'> => {
   const record = await ports.sessions.record(ref);
-  if (record === null || !record.head.open) return 'gone';
+  if (record === null) return 'gone';
   const { head, meta } = record;
+  if (!head.open) {
+    if (meta.liveShard !== undefined) await stopClosed(ports, ref, meta, 'closed');
+    return 'gone';
+  }
   const nowMs = ports.clock.nowMs();
   const task: TaskStatus =
     needsTaskStatus(head, nowMs) && meta.taskArn !== null
@@ -31,12 +48,9 @@ const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<'closed' | 'w
     await setNextCheck(ports, ref, decision.nextCheckAtMs);
     return 'waiting';
   }
-  if (decision.stopTask && meta.taskArn !== null) await ports.tasks.stop(meta.taskArn, decision.reason.code);
-  const closed = await closeEpoch(ports, ref, {
-    epoch: head.epoch,
-    leaseUntilMs: head.leaseUntilMs,
-    reason: decision.reason,
-  });
+  const staysDue = decision.stopTask && meta.taskArn !== null;
+  const closed = await closeEpoch(ports, ref, { epoch: head.epoch, asRead: head, reason: decision.reason, staysDue });
+  if (closed && staysDue) await stopClosed(ports, ref, meta, decision.reason.code);
   return closed ? 'closed' : 'waiting';
 };
 

@@ -23,6 +23,9 @@ export const epochKey = (ref: SessionRef, epoch: number): Key => ({
 });
 export const tenantKey = (tenantId: string): string => `T#${tenantId}`;
 
+/** A META without them is not due any more. */
+export const LIVE_INDEX_ATTRS = ['liveShard', 'nextCheckAtMs'] as const;
+
 const count = z.int().min(0);
 
 export const SessionMeta = z.looseObject({

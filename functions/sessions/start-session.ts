@@ -184,7 +184,7 @@ const launch = async (ports: StartPorts, ref: SessionRef, meta: SessionMeta, tok
       hint: 'Start the session again.',
       step: 'launching' as const,
     };
-    await closeEpoch(ports, ref, { epoch: meta.epoch, leaseUntilMs: null, reason });
+    await closeEpoch(ports, ref, { epoch: meta.epoch, asRead: null, reason });
     return;
   }
   await ports.db.write({

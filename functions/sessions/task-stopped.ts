@@ -33,7 +33,7 @@ export const taskStateChanged = async (
     .join(', ');
   const closed = await closeEpoch(ports, ref, {
     epoch,
-    leaseUntilMs: null,
+    asRead: null,
     reason: {
       code: 'runner_lost',
       message: `The runner's task stopped before the session ended (${why || 'no reason given'}).`,

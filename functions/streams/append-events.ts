@@ -72,6 +72,7 @@ export const appendEvents = async (
           { attr: 'open', op: '=', value: head.open },
           { attr: 'desiredRev', op: '=', value: head.desiredRev },
           { attr: 'leaseUntilMs', op: '=', value: head.leaseUntilMs },
+          { attr: 'assignedAtMs', op: '=', value: head.assignedAtMs },
         ],
       },
       {

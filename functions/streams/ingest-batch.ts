@@ -14,6 +14,7 @@ import { type Billing, clampCounters, quarantined, sameRow, usageRowOf } from '.
 import {
   epochKey,
   headKey,
+  LIVE_INDEX_ATTRS,
   metaKey,
   type SessionRecord,
   type SessionRef,
@@ -97,7 +98,7 @@ const metaUpdate = (ref: SessionRef, record: SessionRecord, folded: Folded, head
       ...(folded.diffKey?.startsWith(objectPrefix(ref)) ? { diffKey: folded.diffKey } : {}),
       ...(folded.ended ? { endedAt: nowIso } : {}),
     },
-    ...(folded.ended ? { remove: ['liveShard', 'nextCheckAtMs'] } : {}),
+    ...(folded.ended ? { remove: LIVE_INDEX_ATTRS } : {}),
   };
 };
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { handleRunnerFrame } from '../../../../functions/runners/handle-runner-frame.ts';
 import { ControlToRunnerFrame, ControlToViewerFrame, RunnerFrame } from '../../../../shared/frames.ts';
+import { LEASE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
 import { batchOf, controlPlanePorts, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
 
 const setUp = async () => {
@@ -105,6 +106,17 @@ describe('hello', () => {
     const frame = ControlToRunnerFrame.parse(assign?.frame);
     if (frame.type !== 'assign') throw new Error('not assigned');
     expect(await ports.signer.verify('capability', frame.capability)).toMatchObject({ ...ref, epoch: 1 });
+  });
+
+  test('just before the start times out keeps the session from the reaper; an early one shortens nothing', async () => {
+    const { ports, ref, hello } = await setUp();
+    const untilMs = (await ports.sessions.head(ref))?.leaseUntilMs ?? 0;
+    await hello();
+    expect((await ports.sessions.head(ref))?.leaseUntilMs).toBe(untilMs);
+    const late = await setUp();
+    late.ports.clock.advance(START_TIMEOUT_MS - 1);
+    await late.hello();
+    expect((await late.ports.sessions.head(late.ref))?.leaseUntilMs).toBe(late.ports.clock.nowMs() + LEASE_MS);
   });
 
   test('is assigned again at each hello until its first batch is committed', async () => {

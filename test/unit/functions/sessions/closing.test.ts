@@ -1,13 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { reap } from '../../../../functions/sessions/reap.ts';
-import { headKey } from '../../../../functions/sessions/session-store.ts';
+import { headKey, type SessionRef } from '../../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
+import { LEASE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
 import { canMove } from '../../../../shared/session.ts';
 import { ZERO_USAGE } from '../../../../shared/usage.ts';
-import { batchOf, controlPlanePorts, startedSession, USER } from '../../../fakes/control-plane-ports.ts';
+import {
+  batchOf,
+  controlPlanePorts,
+  startedSession,
+  type TestPorts,
+  USER,
+} from '../../../fakes/control-plane-ports.ts';
 
 const state = (fromState: string, toState: string): EventDraft =>
   ({ type: 'session_state_changed', fromState, toState, reason: null }) as EventDraft;
@@ -22,10 +29,17 @@ const setUp = async (count: number) => {
   if (count > 0) await ingestBatch(ports, ref, batchOf(ref, 1, steps(count)));
   return { ports, ref };
 };
+const assigned = (ports: TestPorts, ref: SessionRef) =>
+  ports.db.write({
+    kind: 'update',
+    table: 'sessions',
+    key: headKey(ref),
+    set: { assignedAtMs: ports.clock.nowMs() },
+  });
 const closed = async (count: number, isStopAsked: boolean) => {
   const { ports, ref } = await setUp(count);
   if (isStopAsked) await setDesired(ports, ref, 'stop', USER);
-  expect(await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: null, reason: lost })).toBe(true);
+  expect(await closeEpoch(ports, ref, { epoch: 1, asRead: null, reason: lost })).toBe(true);
   const meta = await ports.sessions.meta(ref);
   if (meta === null) throw new Error('no session');
   return meta;
@@ -53,7 +67,7 @@ describe('an epoch that the control plane closes', () => {
 
   test('what was asked of it afterwards is told as it is', async () => {
     const { ports, ref } = await setUp(3);
-    await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: null, reason: lost });
+    await closeEpoch(ports, ref, { epoch: 1, asRead: null, reason: lost });
     expect((await setDesired(ports, ref, 'stop', USER)).state).toBe('failed');
     await expect(setDesired(ports, ref, 'pause', USER)).rejects.toMatchObject({ code: 'session_ended' });
     expect(ports.runnerSender.posted).toEqual([]);
@@ -73,12 +87,7 @@ describe('the reaper', () => {
 
   test('bills what was seen when the runner last counted, not what passed until the closing', async () => {
     const { ports, ref } = await setUp(3);
-    await ports.db.write({
-      kind: 'update',
-      table: 'sessions',
-      key: headKey(ref),
-      set: { assignedAtMs: ports.clock.nowMs() },
-    });
+    await assigned(ports, ref);
     ports.clock.advance(30 * MINUTE);
     const tick: EventDraft = {
       type: 'usage_tick',
@@ -100,12 +109,7 @@ describe('the reaper', () => {
 
   test('waits for a runner that is suspect, then closes after a quarter of an hour of silence', async () => {
     const { ports, ref } = await setUp(3);
-    await ports.db.write({
-      kind: 'update',
-      table: 'sessions',
-      key: { pk: `T#${ref.tenantId}#S#${ref.sessionId}`, sk: 'HEAD' },
-      set: { assignedAtMs: ports.clock.nowMs() },
-    });
+    await assigned(ports, ref);
     ports.clock.advance(200_000);
     expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
     expect(await reap({ ...ports, onError })).toEqual({ checked: 0, closed: 0, failed: 0 });
@@ -135,5 +139,46 @@ describe('the reaper', () => {
     };
     expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
     expect((await ports.sessions.meta(ref))?.state).toBe('created');
+  });
+
+  test('a runner that says hello while the reaper looks keeps its task and its session', async () => {
+    const { ports, ref } = await setUp(0);
+    ports.clock.advance(START_TIMEOUT_MS);
+    ports.tasks.status = async () => {
+      await assigned(ports, ref);
+      return { kind: 'live' };
+    };
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect((await ports.sessions.meta(ref))?.state).toBe('created');
+    expect(ports.tasks.stopped).toEqual([]);
+  });
+
+  test('a hello between reading and closing is fenced by the transaction itself', async () => {
+    const { ports, ref } = await setUp(0);
+    const transact = ports.db.transact.bind(ports.db);
+    ports.db.transact = async (writes) => {
+      ports.db.transact = transact;
+      await assigned(ports, ref);
+      return transact(writes);
+    };
+    const head = await ports.sessions.head(ref);
+    expect(await closeEpoch(ports, ref, { epoch: 1, asRead: head, reason: lost })).toBe(false);
+    expect((await ports.sessions.head(ref))?.open).toBe(true);
+  });
+
+  test('a task that could not be stopped is stopped by the next run, though its session is closed', async () => {
+    const { ports, ref } = await setUp(0);
+    ports.clock.advance(START_TIMEOUT_MS);
+    const stop = ports.tasks.stop;
+    ports.tasks.stop = async () => Promise.reject(new Error('ECS is away'));
+    expect(await reap({ ...ports, onError: () => {} })).toEqual({ checked: 1, closed: 0, failed: 1 });
+    expect((await ports.sessions.meta(ref))?.state).toBe('failed');
+    ports.tasks.stop = stop;
+    ports.clock.advance(LEASE_MS);
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect(ports.tasks.stopped).toEqual([`task/${ref.sessionId}#1`]);
+    ports.clock.advance(LEASE_MS);
+    expect(await reap({ ...ports, onError })).toEqual({ checked: 0, closed: 0, failed: 0 });
+    expect(await ports.sessions.meta(ref)).not.toHaveProperty('liveShard');
   });
 });

@@ -147,11 +147,14 @@ describe('closing', () => {
   test('happens once, only on the lease that was read, with a close-out row', async () => {
     const ports = controlPlanePorts();
     const ref = await startedSession(ports);
-    expect(await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: 1, reason: lost })).toBe(false);
     const head = await ports.sessions.head(ref);
-    const closings = Array.from({ length: 5 }, () =>
-      closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: head?.leaseUntilMs ?? 0, reason: lost }),
-    );
+    if (head === null) throw new Error('no session');
+    for (const asRead of [
+      { ...head, leaseUntilMs: 1 },
+      { ...head, assignedAtMs: 1 },
+    ])
+      expect(await closeEpoch(ports, ref, { epoch: 1, asRead, reason: lost })).toBe(false);
+    const closings = Array.from({ length: 5 }, () => closeEpoch(ports, ref, { epoch: 1, asRead: head, reason: lost }));
     expect((await Promise.all(closings)).filter(Boolean)).toHaveLength(1);
     expect(ports.db.all('usage')).toMatchObject([{ kind: 'close_out', source: 'reaper', agentMs: 0 }]);
     expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'failed', reason: lost });

@@ -159,7 +159,7 @@ describe('what is written can be read', () => {
   test('a reason of any length closes a session that still shows and lists', async () => {
     const { ports, ref } = await setUp();
     const message = `No task could be started: ${'x'.repeat(5_000)}`;
-    await closeEpoch(ports, ref, { epoch: 1, leaseUntilMs: null, reason: { code: 'launch_failed', message } });
+    await closeEpoch(ports, ref, { epoch: 1, asRead: null, reason: { code: 'launch_failed', message } });
     expect((await getSession(ports, ref)).reason?.message.startsWith('No task could be started: xxx')).toBe(true);
     expect((await readEvents(ports.db, ref, 0, 10)).map(({ type }) => type)).toContain('session_state_changed');
   });
