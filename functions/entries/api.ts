@@ -12,5 +12,5 @@ export const handler = httpEntry(() => {
     ...accountRoutes({ ...ports, version: ports.env.VILLAGE_VERSION, operatorTenant: ports.env.OPERATOR_TENANT }),
     ...sessionRoutes(ports),
   };
-  return { routes, edgeSecret: ports.edgeSecret };
+  return { routes, edgeSecret: ports.edgeSecret, allowedOrigins: ports.env.ALLOWED_ORIGINS };
 });

@@ -32,4 +32,7 @@ const routes = {
   }),
 };
 
-export const handler = httpEntry(() => ({ routes, edgeSecret: platform().edgeSecret }));
+export const handler = httpEntry(() => {
+  const { edgeSecret, env } = platform();
+  return { routes, edgeSecret, allowedOrigins: env.ALLOWED_ORIGINS };
+});

@@ -3,7 +3,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 import type { z } from 'zod';
 import { AppError, type ErrorBody } from '../../shared/errors.ts';
 import { HTTP_BODY_MAX_BYTES } from '../../shared/limits.ts';
-import { cameThroughEdge } from './authorize.ts';
+import { cameThroughEdge, headerOf } from './authorize.ts';
 import { countMetric, logUnexpected, observed } from './observe.ts';
 
 export type AuthorizerContext = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -92,16 +92,42 @@ export interface HttpTable {
   readonly routes: Readonly<Record<string, HttpRoute>>;
   /** Secret that our own edge adds; `null` where none stands in front. Routes without an authorizer rest on this check alone. */
   readonly edgeSecret: () => Promise<string | null>;
+  /** Origins of our own page: no other page changes anything with the cookie of a person. */
+  readonly allowedOrigins: readonly string[];
 }
 
+/**
+ * Refuses what another page makes a browser send. SameSite alone does not: a page on another port of this machine is the same
+ * site. A cookie needs a proof of its origin; open routes are for programs too, which send none. Asked per request, since the
+ * authorizer's answer is cached.
+ */
+const checkOrigin = (event: HttpEvent, allowedOrigins: readonly string[]): void => {
+  if (event.requestContext.http.method === 'GET') return;
+  const authorizer = event.requestContext.authorizer?.lambda;
+  const origin = headerOf(event.headers, 'origin');
+  const isCookie = authorizer?.client === 'browser';
+  const isOpenFromPage = (authorizer === undefined || authorizer === null) && origin !== undefined;
+  if (!isCookie && !isOpenFromPage) return;
+  const isOurs =
+    origin === undefined
+      ? headerOf(event.headers, 'sec-fetch-site') === 'same-origin'
+      : allowedOrigins.includes(origin);
+  if (!isOurs)
+    throw new AppError('origin_not_allowed', 'Use the page of the village itself: this one may not ask that.');
+  const contentType = headerOf(event.headers, 'content-type') ?? '';
+  if ((event.body ?? '') !== '' && !/^application\/json\s*(;|$)/i.test(contentType))
+    throw new AppError('invalid_request', 'Send the body as application/json.', { path: 'content-type' });
+};
+
 const serve = async (
-  { routes, edgeSecret }: HttpTable,
+  { routes, edgeSecret, allowedOrigins }: HttpTable,
   event: HttpEvent,
   context: Context,
 ): Promise<APIGatewayProxyStructuredResultV2> => {
   try {
     if (!cameThroughEdge(event.headers, await edgeSecret()))
       throw new AppError('forbidden', 'Use the public address of the village.');
+    checkOrigin(event, allowedOrigins);
     const found = routes[event.routeKey];
     if (found === undefined) throw new AppError('not_found', 'There is no such path.');
     const result = await found.run({

@@ -58,6 +58,14 @@ describe('the HTTP authorizer', () => {
     expect(await me(request())).toBe(403);
   });
 
+  test('a cookie changes something from our own page only', async () => {
+    const ask = async (headers: Record<string, string>) =>
+      (await plane.http('POST', '/api/tickets', { cookie, headers: { ...edge, ...headers }, body: {} })).body.code;
+    expect(await ask({})).toBe('origin_not_allowed');
+    expect(await ask({ Origin: 'http://127.0.0.1:4311' })).toBe('origin_not_allowed');
+    expect(await ask({ Origin: ORIGIN })).toBeUndefined();
+  });
+
   test.each([undefined, '', 'wrong', 'x'.repeat(64)])(
     'refuses what did not come through the edge (%s)',
     async (secret) => {
@@ -69,7 +77,7 @@ describe('the HTTP authorizer', () => {
 });
 
 const ticket = async (): Promise<string> => {
-  const answer = await plane.http('POST', '/api/tickets', { cookie, headers: { ...edge }, body: {} });
+  const answer = await plane.http('POST', '/api/tickets', { cookie, headers: { ...edge, Origin: ORIGIN }, body: {} });
   return z.object({ ticket: z.string() }).parse(answer.body).ticket;
 };
 const viewerHeaders = (value: string, over: Record<string, string> = {}) => ({

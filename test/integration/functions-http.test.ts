@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HTTP_ROUTES } from '../../infra/topology.ts';
 import { fixture } from '../unit/shared/fixtures.ts';
-import { type ControlPlane, startControlPlane, startedShell } from './functions-harness.ts';
+import { type ControlPlane, ORIGIN, startControlPlane, startedShell } from './functions-harness.ts';
 
 const lines: string[] = [];
 const writes = [process.stdout.write, process.stderr.write] as const;
@@ -180,10 +180,10 @@ describe('signing in', () => {
     });
     expect((await plane.http('POST', '/api/signin', { body: { code: signInCode } })).status).toBe(401);
     expect((await plane.http('POST', '/api/signout')).cookies).toEqual([expect.stringContaining('Max-Age=0')]);
-    expect((await plane.http('POST', '/api/signin-links', { cookie: pair })).status).toBe(403);
-    expect((await plane.http('POST', '/api/builds', { cookie: pair, body: bodies['POST /api/builds'] })).status).toBe(
-      403,
-    );
+    const headers = { origin: ORIGIN };
+    expect((await plane.http('POST', '/api/signin-links', { cookie: pair, headers })).body.code).toBe('forbidden');
+    const build = { cookie: pair, headers, body: bodies['POST /api/builds'] };
+    expect((await plane.http('POST', '/api/builds', build)).body.code).toBe('forbidden');
   });
 
   test('a link made on the command line signs in', async () => {
