@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { type GitCall, runGit } from '../../runner-image/src/workspace/git.ts';
 import { mirrorPaths } from '../../runner-image/src/workspace/mirror.ts';
 import { prepareWorkspace, type WorkspaceRequest } from '../../runner-image/src/workspace/prepare-workspace.ts';
 import { contextFor, git, inherited, makeRepository, temporaryFolder } from './workspace-support.ts';
@@ -116,6 +117,26 @@ describe('a workspace over http', () => {
       expect(content.includes(token) || content.includes(encoded)).toBe(false);
     }
     expect(files).toBeGreaterThan(20);
+  });
+
+  it('sends the user that the token belongs to, through no command line', async () => {
+    const root = temporaryFolder();
+    const { url, asked } = await gitHost();
+    const calls: unknown[] = [];
+    const context = contextFor(root);
+    const spy = (call: GitCall) => {
+      calls.push(call.args);
+      return runGit(call);
+    };
+    const watched = { ...context, git: spy };
+    const result = await prepareWorkspace(watched, request(url, { token: 'p@ss:word', username: 'me' }));
+    expect(result).toMatchObject({ kind: 'ready' });
+    const encoded = Buffer.from('me:p@ss:word').toString('base64');
+    expect(new Set(asked)).toEqual(new Set([`Basic ${encoded}`]));
+    expect(calls.length).toBeGreaterThan(3);
+    expect(JSON.stringify(calls)).not.toMatch(/p@ss|Basic/);
+    expect(JSON.stringify(calls)).not.toContain(encoded);
+    expect(readFileSync(join(root, 'workspaces/s1/.git/config'), 'utf8')).not.toMatch(/p@ss|Basic|me:/);
   });
 
   it('a warm mirror helps nobody who has no access any more', async () => {

@@ -7,14 +7,8 @@ import type { RuntimePorts } from './ports.ts';
 import { composePrompt } from './prompt.ts';
 import { awaitReady, startProvider } from './provider-start.ts';
 import type { RuntimeOptions, SessionRuntime } from './session-runtime.ts';
+import { repositoryAccess, sessionSecrets } from './session-secrets.ts';
 import { type Workspace, withoutCredentials, workspaceStep } from './workspace-step.ts';
-
-/** Secrets that must never leave in the session's output, as far as the redactor takes them. */
-const SECRET_CHARS = { min: 6, max: 8_000 };
-const secretsOf = (values: readonly (string | null)[]): string[] =>
-  values.filter(
-    (value): value is string => value !== null && value.length >= SECRET_CHARS.min && value.length <= SECRET_CHARS.max,
-  );
 
 export const privateDirOf = (ports: Pick<RuntimePorts, 'stateDir'>): string => join(ports.stateDir, 'private');
 
@@ -22,6 +16,8 @@ export const privateDirOf = (ports: Pick<RuntimePorts, 'stateDir'>): string => j
 export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptions): Promise<void> => {
   const credentials = await fetchFirst(runtime, options);
   if (credentials === null || runtime.isEnding) return;
+  // Before git speaks, whose words may hold what it was given.
+  runtime.core.hide(sessionSecrets(credentials, [options.assign.capability]));
   const workspace = await prepare(runtime, options, credentials);
   if (workspace === null || runtime.isEnding) return;
   await startCli(runtime, options, credentials, workspace);
@@ -66,7 +62,7 @@ const prepare = async (
     renewedAtMs: ports.clock.nowMs(),
   });
   const { inputs, repository } = credentials;
-  const step = await workspaceStep(ports, root, assign.config, inputs, repository.token, signal);
+  const step = await workspaceStep(ports, root, assign.config, inputs, repositoryAccess(repository), signal);
   if (runtime.isEnding) return null;
   if (step.kind === 'failed') {
     runtime.failBoot(step.reason);
@@ -87,9 +83,9 @@ const startCli = async (
   const { core, agent } = runtime;
   if (!core.move({ type: 'PREPARED' })) return;
   const dummyKey = makeDummyKey(ports.random);
-  const { model, repository, inputs } = credentials;
-  const realKey = model.kind === 'anthropic' ? model.apiKey : null;
-  const secrets = secretsOf([realKey, repository.token, dummyKey, assign.capability]);
+  const { inputs } = credentials;
+  const secrets = sessionSecrets(credentials, [dummyKey, assign.capability]);
+  core.hide(secrets);
   runtime.people.setLive(await agent.openStream(core, secrets));
   agent.openFiles(core, workspace.path);
   const broker = await startModelBroker({

@@ -8,6 +8,7 @@ import { isFinal } from '../../../shared/session.ts';
 import type { RunnerConfig } from '../config.ts';
 import { UsageTicker } from '../metering/usage-ticker.ts';
 import { type Desired, newerDesired } from './convergence.ts';
+import { maskedEvent } from './event-masks.ts';
 import { EventStream } from './event-stream.ts';
 import { type FreezeReason, Freezer } from './freezer.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
@@ -48,6 +49,7 @@ export class SessionCore {
   #transcript: TranscriptPlace;
   #startedAtMs: number;
   #isOver = false;
+  #secrets: readonly string[];
 
   constructor(options: CoreOptions) {
     const { assign, ports, saved, config } = options;
@@ -56,6 +58,7 @@ export class SessionCore {
     const { tenantId } = assign.config;
     this.#options = options;
     this.assign = assign;
+    this.#secrets = [assign.capability];
     this.#state = saved?.state ?? 'created';
     this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
     this.#baseCommit = saved?.baseCommit ?? '';
@@ -140,7 +143,12 @@ export class SessionCore {
   /** Nothing follows the final state: what comes later is logged only. */
   record(draft: EventDraft): void {
     if (this.#isOver) this.#options.ports.log.warn('an event came after the end', { type: draft.type });
-    else this.events.record(draft);
+    else this.#log(draft);
+  }
+
+  /** From here on no event shows one of these. */
+  hide(secrets: readonly string[]): void {
+    this.#secrets = secrets;
   }
 
   /** @returns whether that changed anything */
@@ -162,7 +170,7 @@ export class SessionCore {
     const changed: EventDraft = { type: 'session_state_changed', fromState, toState, reason };
     this.#isOver = isFinal(toState);
     // One batch: the control plane closes the epoch with the final state, and takes nothing after it.
-    if (this.#isOver) this.events.record(changed, this.#endedEvent(toState, reason));
+    if (this.#isOver) this.#log(changed, this.#endedEvent(toState, reason));
     else this.record(changed);
     this.save();
     return true;
@@ -225,6 +233,16 @@ export class SessionCore {
     this.#lease.stop();
     this.uploads.close('the session is over');
     this.events.close(removeJournal);
+  }
+
+  /** The only way into the log: an event that held a secret is preceded by one that says so. */
+  #log(...drafts: readonly EventDraft[]): void {
+    this.events.record(
+      ...drafts.flatMap((draft): EventDraft[] => {
+        const { event, count } = maskedEvent(draft, this.#secrets);
+        return count === 0 ? [event] : [{ type: 'secret_redacted', count, where: 'event' }, event];
+      }),
+    );
   }
 
   #endedEvent(state: SessionState, reason: StateReason | null): EventDraft {

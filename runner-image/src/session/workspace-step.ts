@@ -7,6 +7,7 @@ import type { WorkspaceReady } from '../workspace/prepare-workspace.ts';
 import { prepareWorkspace } from '../workspace/prepare-workspace.ts';
 import { timeoutReason, within } from './boot-limit.ts';
 import type { RuntimePorts } from './ports.ts';
+import type { repositoryAccess } from './session-secrets.ts';
 
 export interface Workspace extends WorkspaceReady {
   /** Real path of the folder the agent starts in: the clone, or its room. */
@@ -25,7 +26,7 @@ export const workspaceStep = async (
   root: string,
   session: SessionConfig,
   inputs: SessionInputs,
-  token: string | null,
+  access: ReturnType<typeof repositoryAccess>,
   signal: AbortSignal,
 ): Promise<WorkspaceStep> => {
   const { repository, sessionId, tenantId } = session;
@@ -49,7 +50,7 @@ export const workspaceStep = async (
       ...(repository.ref === undefined ? {} : { ref: repository.ref }),
       ...(roomPath === undefined ? {} : { roomPath }),
       ...(branch === undefined ? {} : { sessionBranch: branch }),
-      ...(token === null ? {} : { token }),
+      ...(access ?? {}),
     },
   );
   const step = 'preparing_workspace';

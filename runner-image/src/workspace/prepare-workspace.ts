@@ -25,6 +25,8 @@ export interface WorkspaceRequest {
   readonly sessionBranch?: string;
   /** For https: read access to a private repository. Kept in memory only. */
   readonly token?: string;
+  /** Who the token belongs to; `x-access-token` when absent. */
+  readonly username?: string;
 }
 
 export interface WorkspaceContext {
@@ -89,10 +91,10 @@ const localSource = async (root: string, path: string): Promise<Source | Workspa
 const sourceOf = async (
   root: string,
   location: Exclude<RepositoryLocation, { kind: 'unsupported' }>,
-  token: string | undefined,
+  { token, username = 'x-access-token' }: Pick<WorkspaceRequest, 'token' | 'username'>,
 ): Promise<Source | WorkspaceFailure> => {
   if (location.kind === 'local') return localSource(root, location.path);
-  const credentials = token === undefined ? location.credentials : `x-access-token:${token}`;
+  const credentials = token === undefined ? location.credentials : `${username}:${token}`;
   const header = credentials === null ? null : `Authorization: Basic ${Buffer.from(credentials).toString('base64')}`;
   return {
     fetchUrl: location.url,
@@ -183,7 +185,7 @@ const prepareIn = async (
 ): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
   const location = parseRepositoryUrl(request.url, context.sources);
   if (location.kind === 'unsupported') return failure('unsupported_url', location.message, location.hint);
-  const source = await sourceOf(context.root, location, request.token);
+  const source = await sourceOf(context.root, location, request);
   if ('kind' in source) return source;
   const configFile = join(home, 'gitconfig');
   await writeFile(configFile, trustConfig(source.trusted), { mode: 0o600 });
