@@ -3,7 +3,7 @@ import type { Clock, Random } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { EventDraft } from '../../shared/events.ts';
 import type { StartSessionBody } from '../../shared/http.ts';
-import { IDEMPOTENCY_TTL_MS, SESSION_IDLE_MS, SESSION_MAX_DURATION_MS, START_TIMEOUT_MS } from '../../shared/limits.ts';
+import { SESSION_IDLE_MS, SESSION_MAX_DURATION_MS, START_TIMEOUT_MS } from '../../shared/limits.ts';
 import { PROVIDERS } from '../../shared/providers.ts';
 import type { Build } from '../../shared/releases.ts';
 import { type SessionConfig, splitRepositoryCredentials } from '../../shared/session.ts';
@@ -262,7 +262,7 @@ export const startSession = async (
   const idempotency =
     idempotencyKey === undefined
       ? []
-      : [idempotencyPut(starter.tenantId, idempotencyKey, bodyDigest, sessionId, nowMs + IDEMPOTENCY_TTL_MS)];
+      : [idempotencyPut(starter.tenantId, idempotencyKey, { bodyDigest, sessionId }, nowMs)];
   const written = await ports.db.transact([...writes, ...idempotency]);
   if (!written.ok) {
     if (idempotencyKey !== undefined && written.failed.some(({ index }) => index >= writes.length)) {

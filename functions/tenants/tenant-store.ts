@@ -1,6 +1,7 @@
 /** Everything kept under a tenant's own key: profile, one-time codes, tickets, idempotency keys. Secrets are stored hashed. */
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
+import { IDEMPOTENCY_TTL_MS } from '../../shared/limits.ts';
 import type { Database, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 
@@ -16,7 +17,7 @@ export type TenantProfile = z.infer<typeof TenantProfile>;
 const OneTime = z.looseObject({ userId: z.string(), client: z.enum(['browser', 'cli']), expiresAtMs: z.int() });
 export type OneTime = z.infer<typeof OneTime>;
 
-const Idempotent = z.looseObject({ bodyDigest: z.string(), sessionId: z.string() });
+const Idempotent = z.looseObject({ bodyDigest: z.string(), sessionId: z.string(), expiresAtSec: z.int() });
 
 export type OneTimeKind = 'SIGNIN' | 'TICKET';
 
@@ -29,23 +30,25 @@ export interface TenantStore {
   idempotent(tenantId: string, key: string): Promise<{ bodyDigest: string; sessionId: string } | null>;
 }
 
+/** DynamoDB removes expired items only some time later: one that still stands counts as gone. Seconds, as its TTL wants them. */
+const expiredBySec = (nowMs: number): number => Math.floor(nowMs / 1_000);
+
+/** Taken once for `IDEMPOTENCY_TTL_MS`: over an expired item, but never over a live one. */
 export const idempotencyPut = (
   tenantId: string,
   key: string,
-  bodyDigest: string,
-  sessionId: string,
-  expiresAtMs: number,
+  named: { readonly bodyDigest: string; readonly sessionId: string },
+  nowMs: number,
 ): Write => ({
   kind: 'put',
   table: 'tenants',
   item: {
     pk: pk(tenantId),
     sk: `IDEM#${sha256Hex(key)}`,
-    bodyDigest,
-    sessionId,
-    expiresAtSec: Math.ceil(expiresAtMs / 1_000),
+    ...named,
+    expiresAtSec: Math.ceil((nowMs + IDEMPOTENCY_TTL_MS) / 1_000),
   },
-  conditions: [{ attr: 'pk', is: 'absent' }],
+  conditions: [{ attr: 'expiresAtSec', op: '<=', value: expiredBySec(nowMs), orAbsent: true }],
 });
 
 export const tenantStore = (db: Database, clock: Clock): TenantStore => ({
@@ -94,6 +97,7 @@ export const tenantStore = (db: Database, clock: Clock): TenantStore => ({
   },
   idempotent: async (tenantId, key) => {
     const item = await db.get('tenants', { pk: pk(tenantId), sk: `IDEM#${sha256Hex(key)}` });
-    return item === null ? null : Idempotent.parse(item);
+    const known = item === null ? null : Idempotent.parse(item);
+    return known === null || known.expiresAtSec <= expiredBySec(clock.nowMs()) ? null : known;
   },
 });

@@ -7,6 +7,7 @@ import { startSession } from '../../../../functions/sessions/start-session.ts';
 import { TaskStateChange, taskStateChanged } from '../../../../functions/sessions/task-stopped.ts';
 import { inputsObjectKey } from '../../../../functions/streams/chunks.ts';
 import { readEvents } from '../../../../functions/streams/segments.ts';
+import { IDEMPOTENCY_TTL_MS } from '../../../../shared/limits.ts';
 import {
   addBuild,
   controlPlanePorts,
@@ -68,6 +69,19 @@ describe('start', () => {
       code: 'idempotency_mismatch',
       status: 422,
     });
+  });
+
+  test('a key that has expired starts anew, also while its item still stands', async () => {
+    const ports = controlPlanePorts();
+    await addBuild(ports);
+    const first = await startSession(ports, starter('key'), shellBody());
+    ports.clock.advance(IDEMPOTENCY_TTL_MS - 1_000);
+    expect((await startSession(ports, starter('key'), shellBody())).config.sessionId).toBe(first.config.sessionId);
+    ports.clock.advance(1_000);
+    const other = shellBody({ prompt: 'another body' });
+    const second = await startSession(ports, starter('key'), other);
+    expect(second.config.sessionId).not.toBe(first.config.sessionId);
+    expect((await startSession(ports, starter('key'), other)).config.sessionId).toBe(second.config.sessionId);
   });
 
   test('twenty starts with one key make one session', async () => {
