@@ -7,7 +7,7 @@ import { batchDigestInput } from '../../shared/batch.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { SessionEvent } from '../../shared/events.ts';
 import type { FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { ANNEX_MAX_BATCHES, BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
+import { BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
 import type { Database, Put, TransactResult, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { type Billing, clampCounters, quarantined, sameRow, usageRowOf } from '../metering/usage-rows.ts';
@@ -24,6 +24,7 @@ import { releaseSlot } from '../sessions/slots.ts';
 import { chunkPut, objectPrefix } from './chunks.ts';
 import { type BatchDecision, decideBatch, remember } from './decide-batch.ts';
 import { type Folded, foldBatch, rowEventCount } from './fold-batch.ts';
+import { keepAside } from './keep-aside.ts';
 import { annexPut, quarantinePut, segmentPut, storedDigest } from './segments.ts';
 
 export type Batch = Pick<
@@ -193,29 +194,25 @@ const commitBatch = async (ports: IngestPorts, commit: Commit, digest: string): 
   return onlyUsage && (await ports.db.transact(withoutTakenKeys(commit, result.failed, digest).writes)).ok;
 };
 
-/** Late truth of a closed epoch is kept in the annex; the runner is told that its epoch is over. */
+/**
+ * Late truth of a closed epoch is kept in the annex; the runner is told that its epoch is over, and up to where it may forget:
+ * never beyond what is stored.
+ */
 const annex = async (
   ports: IngestPorts,
   ref: SessionRef,
   record: SessionRecord,
   batch: Batch,
 ): Promise<IngestResult> => {
-  const put = annexPut(ref, { ...batch, committedAtMs: ports.clock.nowMs() });
-  await ports.db.transact([
-    put,
-    {
-      kind: 'update',
-      table: 'sessions',
-      key: epochKey(ref, batch.epoch),
-      add: { annexBatches: 1 },
-      conditions: [
-        { attr: 'pk', is: 'present' },
-        { attr: 'annexBatches', op: '<', value: ANNEX_MAX_BATCHES, orAbsent: true },
-      ],
-    },
-  ]);
+  const draft = { ...batch, committedAtMs: ports.clock.nowMs() };
+  const kept = await keepAside(ports.db, ref, batch.epoch, annexPut(ref, draft));
+  if (kept === 'other_digest') {
+    /** Evidence: when the epoch may keep no more of it, the answer is the same. */
+    await keepAside(ports.db, ref, batch.epoch, quarantinePut(ref, draft));
+    return { kind: 'nack', reason: 'other_digest', expected: batch.firstRseq };
+  }
   const reason = batch.epoch === record.head.epoch ? 'closed' : 'stale_epoch';
-  return { kind: 'nack', reason, expected: batch.firstRseq + batch.events.length };
+  return { kind: 'nack', reason, expected: batch.firstRseq + (kept === 'kept' ? batch.events.length : 0) };
 };
 
 const extendLease = async (ports: IngestPorts, ref: SessionRef, epoch: number): Promise<void> => {
@@ -239,7 +236,6 @@ const settle = async (
   decision: Exclude<BatchDecision, { action: 'commit' }>,
 ): Promise<IngestResult> => {
   const stored: IngestResult = { kind: 'ack', ackedRseq: record.head.ackedRseq, headSeq: record.head.seq };
-  const nowMs = ports.clock.nowMs();
   switch (decision.action) {
     case 'heartbeat':
       await extendLease(ports, ref, batch.epoch);
@@ -262,7 +258,8 @@ const settle = async (
     case 'quarantine':
       break;
   }
-  await ports.db.write(quarantinePut(ref, { ...batch, committedAtMs: nowMs }));
+  /** Evidence: when the epoch may keep no more of it, the answer is the same. */
+  await keepAside(ports.db, ref, batch.epoch, quarantinePut(ref, { ...batch, committedAtMs: ports.clock.nowMs() }));
   return { kind: 'nack', reason: 'other_digest', expected: record.head.ackedRseq + 1 };
 };
 

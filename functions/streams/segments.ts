@@ -74,15 +74,13 @@ const asidePut = (ref: SessionRef, sk: string, draft: AsideDraft): Put => ({
     events: JSON.stringify(draft.events),
     committedAtMs: draft.committedAtMs,
   },
+  conditions: [{ attr: 'pk', is: 'absent' }],
 });
 
 const batchName = ({ epoch, firstRseq }: AsideDraft) => `${String(epoch).padStart(6, '0')}#${padded(firstRseq)}`;
 
 /** A late batch of a closed epoch: put once. */
-export const annexPut = (ref: SessionRef, draft: AsideDraft): Put => ({
-  ...asidePut(ref, `ANNEX#${batchName(draft)}`, draft),
-  conditions: [{ attr: 'pk', is: 'absent' }],
-});
+export const annexPut = (ref: SessionRef, draft: AsideDraft): Put => asidePut(ref, `ANNEX#${batchName(draft)}`, draft);
 
 /** A batch that came again under the same number with other contents: evidence, never part of the log. */
 export const quarantinePut = (ref: SessionRef, draft: AsideDraft): Put =>

@@ -214,6 +214,52 @@ describe('ingest', () => {
     expect(ports.db.all('events').filter((item) => String(item.sk).startsWith('ANNEX#'))).toHaveLength(1);
   });
 
+  test('another batch under the number of an annexed one is quarantined, a repeat of it is not', async () => {
+    const { ports, ref } = await setUp();
+    await ingestBatch(ports, ref, batchOf(ref, 1, [...toRunning, state('running', 'completed')]));
+    const late = batchOf(ref, 5, [message('late')]);
+    const over = { kind: 'nack', reason: 'closed', expected: 6 };
+    expect(await ingestBatch(ports, ref, late)).toEqual(over);
+    expect(await ingestBatch(ports, ref, late)).toEqual(over);
+    const forged = batchOf(ref, 5, [message('forged')]);
+    for (let times = 0; times < 2; times += 1)
+      expect(await ingestBatch(ports, ref, forged)).toEqual({ kind: 'nack', reason: 'other_digest', expected: 5 });
+    const kept = ports.db.all('events').map((item) => String(item.sk).split('#')[0]);
+    expect(kept).toEqual(['SEG', 'SEG', 'ANNEX', 'QUARANTINE']);
+    expect(ports.db.all('sessions').find((item) => item.sk === 'EPOCH#000001')).toMatchObject({ annexBatches: 2 });
+  });
+
+  test('what a full annex refuses is not settled; what it has still is', async () => {
+    const { ports, ref } = await setUp();
+    await ingestBatch(ports, ref, batchOf(ref, 1, [...toRunning, state('running', 'completed')]));
+    const late = batchOf(ref, 5, [message('late')]);
+    await ingestBatch(ports, ref, late);
+    await ports.db.write({
+      kind: 'update',
+      table: 'sessions',
+      key: { pk: `T#${ref.tenantId}#S#${ref.sessionId}`, sk: 'EPOCH#000001' },
+      set: { annexBatches: ANNEX_MAX_BATCHES },
+    });
+    const refused = batchOf(ref, 6, [message('too much')]);
+    expect(await ingestBatch(ports, ref, refused)).toEqual({ kind: 'nack', reason: 'closed', expected: 6 });
+    expect(await ingestBatch(ports, ref, late)).toEqual({ kind: 'nack', reason: 'closed', expected: 6 });
+    expect(ports.db.all('events').filter((item) => String(item.sk).startsWith('ANNEX#'))).toHaveLength(1);
+  });
+
+  test('what is set aside of an open epoch has an end too', async () => {
+    const { ports, ref } = await setUp();
+    await ingestBatch(ports, ref, batchOf(ref, 1, [message('a')]));
+    await ports.db.write({
+      kind: 'update',
+      table: 'sessions',
+      key: { pk: `T#${ref.tenantId}#S#${ref.sessionId}`, sk: 'EPOCH#000001' },
+      set: { annexBatches: ANNEX_MAX_BATCHES - 1 },
+    });
+    for (const text of ['b', 'b', 'c', 'd'])
+      expect(await ingestBatch(ports, ref, batchOf(ref, 1, [message(text)]))).toMatchObject({ reason: 'other_digest' });
+    expect(ports.db.all('events').filter((item) => String(item.sk).startsWith('QUARANTINE#'))).toHaveLength(1);
+  });
+
   test('a repeated chunk in one batch does not cancel the transaction', async () => {
     const { ports, ref } = await setUp();
     const chunk: EventDraft = {
