@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { z } from 'zod';
-import { SessionDiff, SessionList } from '../../shared/http.ts';
+import { EventPage, SessionDiff, SessionList } from '../../shared/http.ts';
+import { isolationWords } from '../../shared/isolation.ts';
 import { PAGE_MAX } from '../../shared/limits.ts';
 import { SESSION_STATES, SessionState, SessionView } from '../../shared/session.ts';
 import { CliError } from '../cli-error.ts';
@@ -37,12 +38,14 @@ const listLines = (sessions: readonly SessionView[], nowMs: number): string[] =>
     ...sessions.map((one) => [one.sessionId, one.state, one.provider, ageText(one.lastEventAt, nowMs), one.title]),
   ]);
 
-const showLines = (view: SessionView): string[] => [
+/** What `show` prints of a session; `isolation` is `null` until its agent was started. */
+export const showLines = (view: SessionView, isolation: string | null): string[] => [
   ...table([
     ['session', view.sessionId],
     ['title', view.title],
     ['state', view.state],
     ['provider', `${view.provider} (${view.model}) on ${view.buildId}`],
+    ...(isolation === null ? [] : [['isolation', isolation]]),
     ['repository', [view.repository.url, view.repository.ref, view.repository.roomPath].filter(Boolean).join(' ')],
     ['created', `${view.createdAt} by ${view.createdBy}`],
     ['last event', view.lastEventAt],
@@ -87,7 +90,8 @@ export const addReadSessions = (sessions: Command, run: Run): void => {
       run(async ({ output, api }, [id]) => {
         const view = await api().get(`/api/sessions/${sessionIdOf(id)}`, SessionView);
         if (output.json) return output.object(view);
-        for (const line of showLines(view)) output.line(line);
+        const first = await api().get(`/api/sessions/${view.sessionId}/events?fromSeq=1`, EventPage);
+        for (const line of showLines(view, isolationWords(first.events))) output.line(line);
       }),
     );
   sessions

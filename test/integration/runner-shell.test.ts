@@ -84,6 +84,23 @@ describe('a shell session on the real runner', () => {
     expect(existsSync(join(started.root, 'state'))).toBe(false);
   });
 
+  it('shows the password of its repository in no event', async () => {
+    const password = 'hunter22-pass';
+    const started = await start({ credentials: { repository: { token: 'hunter22%2Dpass', username: 'me' } } });
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.setWatchers(led);
+    typeLine(started, 1, `echo ${password} >> notes.txt; echo done\r`);
+    const ran = await control.until('command', () => control.events.find(({ type }) => type === 'command_executed'));
+    expect(ran).toMatchObject({ command: `echo ${'*'.repeat(password.length)} >> notes.txt; echo done` });
+    control.ask('stop');
+    expect(await started.exited).toBe(0);
+    expect(control.problems).toEqual([]);
+    expect(JSON.stringify(control.events)).not.toMatch(/hunter22/);
+    expect(control.output()).not.toContain(password);
+    expect(control.events.filter(({ type, where }) => type === 'secret_redacted' && where === 'event')).toHaveLength(1);
+  });
+
   it('loses no event and no byte when lines are cut and acks are lost', async () => {
     const started = await start({ env: { METRICS_ENABLED: 'true' } });
     const { control } = started;

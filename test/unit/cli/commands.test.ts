@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CliError } from '../../../cli/cli-error.ts';
-import { ageText } from '../../../cli/commands/read-sessions.ts';
+import { ageText, showLines } from '../../../cli/commands/read-sessions.ts';
 import { startArguments } from '../../../cli/commands/start.ts';
 import { type StartOptions, startBody } from '../../../cli/commands/start-session.ts';
 import { decideWait, waitForState } from '../../../cli/commands/wait-session.ts';
@@ -12,7 +12,9 @@ import { createOutput } from '../../../cli/output.ts';
 import { repositoryAddress } from '../../../cli/repository.ts';
 import { sessionIdOf } from '../../../cli/session-id.ts';
 import type { Clock } from '../../../shared/clock.ts';
+import { ISOLATION_WORDS } from '../../../shared/isolation.ts';
 import { SESSION_STATES, type SessionState, SessionView } from '../../../shared/session.ts';
+import { mockSession } from '../../e2e/mock/mock-data.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -198,4 +200,13 @@ it('words an age', () => {
   const now = Date.parse('2026-01-03T00:00:00Z');
   const ages = ['2026-01-03T00:00:00Z', '2026-01-02T23:57:00Z', '2026-01-02T20:00:00Z', '2026-01-01T00:00:00Z'];
   expect(ages.map((iso) => ageText(iso, now))).toEqual(['0 s', '3 min', '4 h', '2 d']);
+});
+
+describe('sessions show', () => {
+  it('says what keeps the agent apart, once it was started', () => {
+    expect(showLines(mockSession(1), ISOLATION_WORDS.shared_uid)).toContain(
+      "isolation   shares the village's user: it can read what that user can read",
+    );
+    expect(showLines(mockSession(1), null).join()).not.toContain('isolation');
+  });
 });

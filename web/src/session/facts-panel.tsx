@@ -4,7 +4,8 @@ import type { SessionView } from '../../../shared/session.ts';
 import { useNow } from '../ui/use-now.ts';
 import { agoWords, durationWords, plural, providerName, STATE_WORDS, sizeWords } from '../ui/words.ts';
 
-export const FactsPanel = ({ session }: { session: SessionView }) => {
+/** `isolation`: `null` until the agent was started. */
+export const FactsPanel = ({ session, isolation }: { session: SessionView; isolation: string | null }) => {
   const nowMs = useNow(1_000);
   const endMs = session.endedAt === null ? nowMs : Date.parse(session.endedAt);
   const { usage, head, repository } = session;
@@ -32,6 +33,7 @@ export const FactsPanel = ({ session }: { session: SessionView }) => {
         <Fact name="Build" mono>
           {session.buildId}
         </Fact>
+        {isolation === null ? null : <Fact name="Isolation">{isolation}</Fact>}
         <Fact name="Epoch">{session.epoch}</Fact>
         <Fact name="Head">
           {sizeWords(head.offset)}, event {head.seq}

@@ -20,6 +20,7 @@ import { FilesPanel } from './files-panel.tsx';
 import { SessionActions } from './session-actions.tsx';
 import { type SessionTab, SessionTabs } from './session-tabs.tsx';
 import { type SessionEvents, useEvents } from './use-events.ts';
+import { useIsolation } from './use-isolation.ts';
 
 const TerminalPane = lazy(() =>
   import('../terminal/terminal-pane.tsx').then((module) => ({ default: module.TerminalPane })),
@@ -73,6 +74,7 @@ const useLive = (session: SessionView, log: SessionEvents) => {
 const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null }) => {
   const log = useEvents(session.sessionId, session.head.seq);
   const live = useLive(session, log);
+  const isolation = useIsolation(session.sessionId, log);
   const [tab, setTab] = useState<SessionTab>('terminal');
   const booting = isBooting(session, log.events);
   // A start that failed before any output has nothing to show in a terminal.
@@ -106,7 +108,7 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
         >
           {side === 'events' ? <EventsPanel log={log} /> : null}
           {side === 'files' ? <FilesPanel sessionId={session.sessionId} live={!isFinal(session.state)} /> : null}
-          {side === 'facts' ? <FactsPanel session={session} /> : null}
+          {side === 'facts' ? <FactsPanel session={session} isolation={isolation} /> : null}
         </aside>
       </div>
     </div>
