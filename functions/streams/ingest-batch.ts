@@ -25,7 +25,8 @@ import { chunkPut, objectPrefix } from './chunks.ts';
 import { type BatchDecision, decideBatch, remember } from './decide-batch.ts';
 import { type Folded, foldBatch, rowEventCount } from './fold-batch.ts';
 import { keepAside } from './keep-aside.ts';
-import { annexPut, quarantinePut, segmentPut, storedDigest } from './segments.ts';
+import { annexPut, quarantinePut, segmentPut } from './segments.ts';
+import { storedDigest } from './stored-digest.ts';
 
 export type Batch = Pick<
   FrameOf<RunnerFrame, 'runner_events'>,
@@ -252,9 +253,15 @@ const settle = async (
       };
     case 'annex':
       return annex(ports, ref, record, batch);
-    case 'look_up':
-      if ((await storedDigest(ports.db, ref, batch.epoch, batch.firstRseq)) === batch.digest) return stored;
+    case 'look_up': {
+      const known = await storedDigest(ports.db, ref, record.head, batch.firstRseq);
+      /**
+       * A search that was given up is acknowledged: the events of these numbers are stored, only the comparison is skipped. Nothing of
+       * the batch enters the log either way, while a refusal would end an honest runner whose answer was lost.
+       */
+      if (known.kind === 'unknown' || (known.kind === 'found' && known.digest === batch.digest)) return stored;
       break;
+    }
     case 'quarantine':
       break;
   }

@@ -7,7 +7,7 @@ import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
 const SEQ_DIGITS = 12;
 const padded = (value: number) => String(value).padStart(SEQ_DIGITS, '0');
-const segmentSk = (firstSeq: number) => `SEG#${padded(firstSeq)}`;
+export const segmentSk = (firstSeq: number) => `SEG#${padded(firstSeq)}`;
 
 export const Segment = z.looseObject({
   pk: z.string(),
@@ -120,29 +120,4 @@ export const readEvents = async (
     from = `${String(page.items.at(-1)?.sk)}\u0000`;
   }
   return events.slice(0, limit);
-};
-
-/** Digest stored for the batch that began at `firstRseq`, for duplicates older than the head remembers. */
-export const storedDigest = async (
-  db: Database,
-  ref: SessionRef,
-  epoch: number,
-  firstRseq: number,
-): Promise<string | null> => {
-  let cursor: string | undefined;
-  do {
-    const page = await db.query({
-      table: 'events',
-      partition: sessionPk(ref),
-      sort: { beginsWith: 'SEG#' },
-      limit: 200,
-      ...(cursor === undefined ? {} : { cursor }),
-    });
-    const found = page.items
-      .map((item) => Segment.parse(item))
-      .find((segment) => segment.epoch === epoch && segment.firstRseq === firstRseq);
-    if (found !== undefined) return found.digest;
-    cursor = page.cursor ?? undefined;
-  } while (cursor !== undefined);
-  return null;
 };
