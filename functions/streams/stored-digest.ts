@@ -23,8 +23,8 @@ export const storedDigest = async (
   head: Pick<StreamHead, 'epoch' | 'ackedRseq' | 'seq' | 'recent'>,
   firstRseq: number,
 ): Promise<StoredDigest> => {
-  const oldest = head.recent[0] ?? { f: head.ackedRseq, s: head.seq };
-  let highestSeq = Math.min(head.seq, oldest.s - (oldest.f - firstRseq));
+  const later = head.recent.find(({ f }) => f >= firstRseq) ?? { f: head.ackedRseq, s: head.seq };
+  let highestSeq = later.s - (later.f - firstRseq);
   for (let read = 0; read < DIGEST_LOOKUP_READS; read += 1) {
     const page = await db.query({
       table: 'events',
