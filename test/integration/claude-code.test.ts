@@ -203,9 +203,10 @@ describe('the real Claude Code on a scripted model', () => {
 
   it('works through the proxy, and sees only the dummy key', async () => {
     const at = await start({
-      turns: [
-        { steps: [{ run: 'env > seen.txt; tr "\\0" "\\n" < /proc/$PPID/environ >> seen.txt' }, { say: 'Through.' }] },
-      ],
+      turns: [{ steps: [{ run: '. ./look.sh' }, { say: 'Through.' }] }],
+      // The policy does not judge what a file of the workspace does.
+      prepare: (workspace) =>
+        writeFileSync(join(workspace, 'look.sh'), 'env > seen.txt; tr "\\0" "\\n" < /proc/$PPID/environ >> seen.txt\n'),
       throughProxy: true,
     });
     await at.session.ready;

@@ -1,6 +1,6 @@
-/** The commands no agent gets to run, as rules over the programs of a line. */
-import { posix } from 'node:path';
-import { type CommandPart, splitCommand } from './split-command.ts';
+/** Judges a command line: first the commands no agent gets to run, by name, then whether all of it is known and stays inside. */
+import { judgeParts } from './judge-command.ts';
+import { type CommandPart, splitCommand, splitLine } from './split-command.ts';
 
 export interface DeniedCommand {
   readonly rule: string;
@@ -10,7 +10,7 @@ export interface DeniedCommand {
 interface Rule {
   readonly rule: string;
   readonly reason: string;
-  readonly denies: (part: CommandPart, place: Place) => boolean;
+  readonly denies: (part: CommandPart) => boolean;
 }
 
 interface Place {
@@ -37,21 +37,7 @@ const INTERPRETERS = /^(sh|bash|dash|zsh|ksh|python[\d.]*|perl|ruby|node|php)$/;
 const DOWNLOADERS = /^(curl|wget|fetch|aria2c)$/;
 
 const program = (part: CommandPart): string => part.words[0] ?? '';
-const options = (part: CommandPart): readonly string[] => part.words.slice(1).filter((word) => word.startsWith('-'));
 const targets = (part: CommandPart): readonly string[] => part.words.slice(1).filter((word) => !word.startsWith('-'));
-const hasShort = (part: CommandPart, letters: RegExp): boolean =>
-  options(part).some((word) => /^-[A-Za-z]+$/.test(word) && letters.test(word));
-const hasLong = (part: CommandPart, names: RegExp): boolean => options(part).some((word) => names.test(word));
-
-/** Whether deleting or changing `target` with all below it would reach beyond what lies inside the workspace. */
-function reachesOut(target: string, { cwd, workspace }: Place): boolean {
-  if (/^~|^\$\{?HOME/.test(target)) return true;
-  const path = posix.resolve(cwd, target.replace(/\/?\*+$/, '') || '/');
-  // A pattern at the workspace's top (`rm -rf *`) clears the work, which the agent may do; the folder itself stays.
-  if (path === workspace) return !target.endsWith('*');
-  return !path.startsWith(`${workspace}/`);
-}
-
 function forcesPush(part: CommandPart): boolean {
   if (program(part) !== 'git' || !part.words.includes('push')) return false;
   const afterPush = part.words.slice(part.words.indexOf('push') + 1);
@@ -79,24 +65,6 @@ const RULES: readonly Rule[] = [
         part.words.some((word) => DEVICE.test(word.replace(/^of=/, '')) && word.startsWith('of='))) ||
       (program(part) === 'tee' && targets(part).some((path) => DEVICE.test(path))),
   },
-  {
-    rule: 'delete_outside',
-    reason: 'deleting recursively outside the workspace, or the workspace itself, is not allowed',
-    denies: (part, place) =>
-      program(part) === 'rm' &&
-      (hasShort(part, /[rR]/) || hasLong(part, /^--(recursive|no-preserve-root)$/)) &&
-      targets(part).some((target) => reachesOut(target, place)),
-  },
-  {
-    rule: 'permissions_outside',
-    reason: 'changing owners or modes recursively outside the workspace is not allowed',
-    denies: (part, place) =>
-      /^(chmod|chown|chgrp)$/.test(program(part)) &&
-      (hasShort(part, /R/) || hasLong(part, /^--recursive$/)) &&
-      targets(part)
-        .slice(1)
-        .some((target) => reachesOut(target, place)),
-  },
   { rule: 'force_push', reason: 'rewriting or deleting what is published is not allowed', denies: forcesPush },
   {
     rule: 'kill_others',
@@ -118,7 +86,7 @@ function runsDownload(parts: readonly CommandPart[]): boolean {
   });
   const isSubstituted = parts.some((part) => {
     const first = program(part);
-    const runsText = INTERPRETERS.test(first) || first === 'source' || first === '.' || first.startsWith('$(');
+    const runsText = INTERPRETERS.test(first) || first === 'source' || first === '.' || first.includes('$(');
     return (
       runsText &&
       part.words.some((word) =>
@@ -131,18 +99,21 @@ function runsDownload(parts: readonly CommandPart[]): boolean {
 
 const FORK_BOMB = /(\S+)\s*\(\s*\)\s*\{[^}]*\1\s*\|\s*\1\s*&/;
 
-/** The rule a command line breaks, if any. `extra` are a tenant's own denied beginnings, compared word by word. */
+/**
+ * The rule a command line breaks, if any: a listed command, or a line that is not known to stay in the workspace.
+ * `extra` are a tenant's own denied beginnings, compared word by word. Looks at the links on disk.
+ */
 export function deniedCommand(line: string, place: Place, extra: readonly string[] = []): DeniedCommand | undefined {
   if (line.includes('\0')) return { rule: 'undecodable', reason: 'the command contains NUL' };
   if (FORK_BOMB.test(line.slice(0, 4_096))) return { rule: 'fork_bomb', reason: 'a fork bomb is not allowed' };
-  const parts = splitCommand(line);
+  const { parts, unreadable } = splitLine(line);
   if (runsDownload(parts))
     return {
       rule: 'run_download',
       reason: 'running a download unseen is not allowed: save it, look at it, then run it',
     };
   for (const part of parts) {
-    const broken = RULES.find(({ denies }) => denies(part, place));
+    const broken = RULES.find(({ denies }) => denies(part));
     if (broken !== undefined) return { rule: broken.rule, reason: broken.reason };
     const own = extra.find((beginning) => {
       const words = beginning.trim().split(/\s+/);
@@ -150,5 +121,6 @@ export function deniedCommand(line: string, place: Place, extra: readonly string
     });
     if (own !== undefined) return { rule: 'tenant_deny', reason: `the policy denies "${own}"` };
   }
-  return undefined;
+  if (unreadable !== undefined) return { rule: 'undecodable', reason: `the command cannot be read: ${unreadable}` };
+  return judgeParts(parts, place);
 }
