@@ -3,7 +3,7 @@ import type { RunnerCredentials } from '../../../shared/http.ts';
 import { SECRET_MAX_CHARS, SECRET_MIN_CHARS } from '../../../shared/limits.ts';
 
 /** Percent-encoding undone; as written where it cannot be read. */
-export const decodedPart = (text: string): string => {
+const decodedPart = (text: string): string => {
   try {
     return decodeURIComponent(text);
   } catch {
