@@ -17,7 +17,18 @@ import { unmarshall } from '@aws-sdk/util-dynamodb';
 import { z } from 'zod';
 import type { Clock, Random } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import type { Check, Database, Item, Page, Query, TableName, TransactResult, Write, WriteResult } from '../database.ts';
+import type {
+  Check,
+  Database,
+  Item,
+  Key,
+  Page,
+  Query,
+  TableName,
+  TransactResult,
+  Write,
+  WriteResult,
+} from '../database.ts';
 import { conditionExpression, Names, updateExpression } from './dynamo-expressions.ts';
 import { retryTransient } from './retry.ts';
 
@@ -77,91 +88,101 @@ const writeParameters = (write: Write | Check, tableName: string) => {
   };
 };
 
+/** The client with the physical names: what each call needs. */
+interface Tables {
+  readonly documents: DynamoDBDocumentClient;
+  readonly tableNames: Readonly<Record<TableName, string>>;
+}
+
+const itemOf = (item: Parameters<typeof unmarshall>[0] | undefined): Item | null =>
+  item === undefined ? null : unmarshall(item);
+
+const send = async ({ documents, tableNames }: Tables, write: Write): Promise<Item | null> => {
+  const parameters = writeParameters(write, tableNames[write.table]);
+  if (write.kind === 'put') {
+    await documents.send(new PutCommand({ ...parameters, Item: { ...write.item } }));
+    return null;
+  }
+  const keyed = { ...parameters, Key: { ...write.key } };
+  const { Attributes } =
+    write.kind === 'delete'
+      ? await documents.send(new DeleteCommand({ ...keyed, ReturnValues: 'ALL_OLD' }))
+      : await documents.send(new UpdateCommand({ ...keyed, ReturnValues: 'ALL_NEW' }));
+  return Attributes ?? null;
+};
+
+const single = async (tables: Tables, write: Write): Promise<WriteResult> => {
+  try {
+    return { ok: true, item: await send(tables, write) };
+  } catch (error) {
+    if (error instanceof ConditionalCheckFailedException) return { ok: false, item: itemOf(error.Item) };
+    throw error;
+  }
+};
+
+const transactItem = (write: Write | Check, tableName: string) => {
+  const parameters = writeParameters(write, tableName);
+  if (write.kind === 'put') return { Put: { ...parameters, Item: { ...write.item } } };
+  const keyed = { ...parameters, Key: { ...write.key } };
+  if (write.kind === 'update') return { Update: { ...keyed, UpdateExpression: keyed.UpdateExpression ?? '' } };
+  if (write.kind === 'delete') return { Delete: keyed };
+  return { ConditionCheck: { ...keyed, ConditionExpression: keyed.ConditionExpression ?? '' } };
+};
+
+const transact = async (
+  { documents, tableNames }: Tables,
+  writes: readonly (Write | Check)[],
+): Promise<TransactResult> => {
+  const TransactItems = writes.map((write) => transactItem(write, tableNames[write.table]));
+  try {
+    await documents.send(new TransactWriteCommand({ TransactItems }));
+    return { ok: true };
+  } catch (error) {
+    if (!(error instanceof TransactionCanceledException)) throw error;
+    const failed = (error.CancellationReasons ?? []).flatMap((reason, index) =>
+      reason.Code === 'ConditionalCheckFailed' ? [{ index, item: itemOf(reason.Item) }] : [],
+    );
+    if (failed.length === 0) throw error;
+    return { ok: false, failed };
+  }
+};
+
+const queryPage = async ({ documents, tableNames }: Tables, request: Query): Promise<Page> => {
+  const names = new Names();
+  const partition = `${names.name(request.index?.partition ?? 'pk')} = ${names.value(request.partition)}`;
+  const KeyConditionExpression = partition + sortCondition(request, names);
+  const ExclusiveStartKey = request.cursor === undefined ? undefined : decodeCursor(request.cursor);
+  const { Items, LastEvaluatedKey } = await documents.send(
+    new QueryCommand({
+      TableName: tableNames[request.table],
+      ...(request.index === undefined
+        ? { ConsistentRead: request.consistent ?? true }
+        : { IndexName: request.index.name }),
+      KeyConditionExpression,
+      ...names.attributes(),
+      Limit: request.limit,
+      ScanIndexForward: request.descending !== true,
+      ...(ExclusiveStartKey === undefined ? {} : { ExclusiveStartKey }),
+    }),
+  );
+  return { items: Items ?? [], cursor: encodeCursor(LastEvaluatedKey) };
+};
+
+const getItem = async ({ documents, tableNames }: Tables, table: TableName, key: Key): Promise<Item | null> => {
+  const { Item: item } = await documents.send(
+    new GetCommand({ TableName: tableNames[table], Key: { ...key }, ConsistentRead: true }),
+  );
+  return item ?? null;
+};
+
 export const dynamoDatabase = ({ client, tableNames, clock, random }: DynamoDatabaseOptions): Database => {
   const documents = DynamoDBDocumentClient.from(client, { marshallOptions: { removeUndefinedValues: true } });
+  const tables = { documents, tableNames };
   const retry = <T>(run: () => Promise<T>) => retryTransient(run, { clock, random });
-
-  const single = async (write: Write): Promise<WriteResult> => {
-    const parameters = writeParameters(write, tableNames[write.table]);
-    try {
-      if (write.kind === 'put') {
-        await documents.send(new PutCommand({ ...parameters, Item: { ...write.item } }));
-        return { ok: true, item: null };
-      }
-      if (write.kind === 'delete') {
-        const { Attributes } = await documents.send(
-          new DeleteCommand({ ...parameters, Key: { ...write.key }, ReturnValues: 'ALL_OLD' }),
-        );
-        return { ok: true, item: Attributes ?? null };
-      }
-      const { Attributes } = await documents.send(
-        new UpdateCommand({ ...parameters, Key: { ...write.key }, ReturnValues: 'ALL_NEW' }),
-      );
-      return { ok: true, item: Attributes ?? null };
-    } catch (error) {
-      if (error instanceof ConditionalCheckFailedException)
-        return { ok: false, item: error.Item === undefined ? null : unmarshall(error.Item) };
-      throw error;
-    }
-  };
-
-  const transact = async (writes: readonly (Write | Check)[]): Promise<TransactResult> => {
-    const command = new TransactWriteCommand({
-      TransactItems: writes.map((write) => {
-        const parameters = writeParameters(write, tableNames[write.table]);
-        if (write.kind === 'put') return { Put: { ...parameters, Item: { ...write.item } } };
-        const keyed = { ...parameters, Key: { ...write.key } };
-        if (write.kind === 'update') return { Update: { ...keyed, UpdateExpression: keyed.UpdateExpression ?? '' } };
-        if (write.kind === 'delete') return { Delete: keyed };
-        return { ConditionCheck: { ...keyed, ConditionExpression: keyed.ConditionExpression ?? '' } };
-      }),
-    });
-    try {
-      await documents.send(command);
-      return { ok: true };
-    } catch (error) {
-      if (!(error instanceof TransactionCanceledException)) throw error;
-      const failed = (error.CancellationReasons ?? []).flatMap((reason, index) =>
-        reason.Code === 'ConditionalCheckFailed'
-          ? [{ index, item: reason.Item === undefined ? null : unmarshall(reason.Item) }]
-          : [],
-      );
-      if (failed.length === 0) throw error;
-      return { ok: false, failed };
-    }
-  };
-
-  const query = async (request: Query): Promise<Page> => {
-    const names = new Names();
-    const partition = `${names.name(request.index?.partition ?? 'pk')} = ${names.value(request.partition)}`;
-    const KeyConditionExpression = partition + sortCondition(request, names);
-    const ExclusiveStartKey = request.cursor === undefined ? undefined : decodeCursor(request.cursor);
-    const { Items, LastEvaluatedKey } = await documents.send(
-      new QueryCommand({
-        TableName: tableNames[request.table],
-        ...(request.index === undefined
-          ? { ConsistentRead: request.consistent ?? true }
-          : { IndexName: request.index.name }),
-        KeyConditionExpression,
-        ...names.attributes(),
-        Limit: request.limit,
-        ScanIndexForward: request.descending !== true,
-        ...(ExclusiveStartKey === undefined ? {} : { ExclusiveStartKey }),
-      }),
-    );
-    return { items: Items ?? [], cursor: encodeCursor(LastEvaluatedKey) };
-  };
-
   return {
-    get: (table, key) =>
-      retry(async () => {
-        const { Item: item } = await documents.send(
-          new GetCommand({ TableName: tableNames[table], Key: { ...key }, ConsistentRead: true }),
-        );
-        return item ?? null;
-      }),
-    query: (request) => retry(() => query(request)).catch(refusedCursor(request)),
-    write: (write) => retry(() => single(write)),
-    transact: (writes) => retry(() => transact(writes)),
+    get: (table, key) => retry(() => getItem(tables, table, key)),
+    query: (request) => retry(() => queryPage(tables, request)).catch(refusedCursor(request)),
+    write: (write) => retry(() => single(tables, write)),
+    transact: (writes) => retry(() => transact(tables, writes)),
   };
 };
