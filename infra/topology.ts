@@ -141,8 +141,8 @@ const CONTROL_GRANTS: readonly Grant[] = [
   ...writes('tenants', 'sessions', 'events', 'connections', 'usage', 'releases', 'runners'),
   secret('signing-key'),
   secret('origin-secret'),
-  ...posts('runner', 'viewer'),
-  ...tasks('run', 'stop', 'describe'),
+  ...posts('runner'),
+  ...tasks('run'),
   { kind: 'bucket', bucket: 'transcripts', access: 'getput', prefix: 'tenants/' },
 ];
 
@@ -156,23 +156,18 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     { kind: 'bucket', bucket: 'transcripts', access: 'get', prefix: 'tenants/' },
   ]),
   fn('authorize-http', 5_000, [secret('signing-key'), secret('origin-secret')]),
-  fn('authorize-viewer', 5_000, [...writes('tenants'), secret('signing-key'), secret('origin-secret')]),
-  fn('authorize-runner', 5_000, [
-    ...writes('runners'),
-    ...reads('sessions'),
-    secret('signing-key'),
-    secret('origin-secret'),
-  ]),
+  fn('authorize-viewer', 5_000, [...writes('tenants'), secret('origin-secret')]),
+  fn('authorize-runner', 5_000, [...writes('runners'), secret('origin-secret')]),
   fn('viewer-connection', 10_000, [...writes('connections'), ...posts('runner', 'viewer'), ...reads('sessions')]),
   fn(
     'viewer-frames',
     10_000,
-    [...writes('connections', 'sessions', 'events'), secret('signing-key'), ...posts('runner', 'viewer')],
+    [...writes('connections'), ...reads('sessions'), secret('signing-key'), ...posts('runner', 'viewer')],
     {
       reservedConcurrency: 200,
     },
   ),
-  fn('runner-connection', 10_000, [...writes('connections', 'runners'), ...reads('sessions')]),
+  fn('runner-connection', 10_000, writes('connections', 'runners')),
   fn(
     'runner-frames',
     20_000,
@@ -184,29 +179,12 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     ],
     { reservedConcurrency: 400, memoryMb: 1_024 },
   ),
-  fn('task-events', 20_000, [
-    ...writes('sessions', 'events', 'usage', 'tenants'),
-    ...reads('connections'),
-    ...posts('runner'),
-  ]),
-  fn(
-    'reap',
-    60_000,
-    [
-      ...writes('sessions', 'events', 'usage', 'tenants', 'connections'),
-      ...posts('runner'),
-      ...tasks('describe', 'stop'),
-    ],
-    {
-      reservedConcurrency: 1,
-    },
-  ),
+  fn('task-events', 20_000, writes('sessions', 'events', 'usage', 'tenants')),
+  fn('reap', 60_000, [...writes('sessions', 'events', 'usage', 'tenants'), ...tasks('describe', 'stop')], {
+    reservedConcurrency: 1,
+  }),
   /** Posts to runners too: a viewer found gone is taken off the list, and the runner is told. */
-  fn('fan-out-events', 30_000, [
-    ...reads('events', 'sessions'),
-    ...writes('connections'),
-    ...posts('runner', 'viewer'),
-  ]),
+  fn('fan-out-events', 30_000, [...reads('sessions'), ...writes('connections'), ...posts('runner', 'viewer')]),
   fn('bootstrap-tenant', 10_000, [...writes('tenants'), secret('signing-key')]),
 ];
 

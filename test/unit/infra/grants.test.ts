@@ -1,0 +1,321 @@
+/** Each function's use-cases on ports that refuse what its grants do not name; what is granted on tables is also needed. */
+import { describe, expect, test } from 'vitest';
+import { accountRoutes } from '../../../functions/api/account-routes.ts';
+import { sessionRoutes } from '../../../functions/api/session-routes.ts';
+import type { Database, TableName } from '../../../functions/database.ts';
+import type { HttpRoute } from '../../../functions/middleware/http.ts';
+import { buildStore } from '../../../functions/releases/build-store.ts';
+import { handleRunnerFrame } from '../../../functions/runners/handle-runner-frame.ts';
+import { issueCredentials } from '../../../functions/runners/issue-credentials.ts';
+import { exchangeCredential } from '../../../functions/runners/runner-credentials.ts';
+import { runnerStore } from '../../../functions/runners/runner-store.ts';
+import { reap } from '../../../functions/sessions/reap.ts';
+import { type SessionRef, sessionStore } from '../../../functions/sessions/session-store.ts';
+import { TaskStateChange, taskStateChanged } from '../../../functions/sessions/task-stopped.ts';
+import { jwtSigner } from '../../../functions/signing.ts';
+import { fanOutEvents } from '../../../functions/streams/fan-out-events.ts';
+import { handleViewerFrame, viewerDisconnected } from '../../../functions/streams/handle-viewer-frame.ts';
+import { runnerLine } from '../../../functions/streams/runner-line.ts';
+import { viewerFanOut } from '../../../functions/streams/viewer-fan-out.ts';
+import { watcherStore } from '../../../functions/streams/watchers.ts';
+import { bootstrapTenant, createTicket, redeemTicket } from '../../../functions/tenants/sign-in.ts';
+import { tenantStore } from '../../../functions/tenants/tenant-store.ts';
+import { FUNCTIONS, type FunctionName, type Grant } from '../../../infra/topology.ts';
+import type { EventDraft } from '../../../shared/events.ts';
+import { RunnerFrame, ViewerFrame } from '../../../shared/frames.ts';
+import { START_TIMEOUT_MS } from '../../../shared/limits.ts';
+import {
+  batchOf,
+  controlPlanePorts,
+  shellBody,
+  startedSession,
+  TENANT,
+  type TestPorts,
+  USER,
+} from '../../fakes/control-plane-ports.ts';
+
+const grantsOf = (name: FunctionName): readonly Grant[] => FUNCTIONS.find((spec) => spec.name === name)?.grants ?? [];
+
+/** The same world as `ports`, as function `name` may touch it; `used` collects `table access`. */
+const asFunction = (name: FunctionName, ports: TestPorts) => {
+  const grants = grantsOf(name);
+  const used = new Set<string>();
+  const must = (what: string, holds: (grant: Grant) => boolean) => {
+    if (!grants.some(holds)) throw new Error(`${name} has no grant for ${what}`);
+  };
+  const touch = (table: TableName, access: 'read' | 'write') => {
+    must(
+      `${access} of ${table}`,
+      (grant) => grant.kind === 'table' && grant.table === table && grant.access.includes(access),
+    );
+    used.add(`${table} ${access}`);
+  };
+  const db: Database = {
+    get: async (table, key) => {
+      touch(table, 'read');
+      return ports.db.get(table, key);
+    },
+    query: async (query) => {
+      touch(query.table, 'read');
+      return ports.db.query(query);
+    },
+    write: async (write) => {
+      touch(write.table, 'write');
+      return ports.db.write(write);
+    },
+    transact: async (writes) => {
+      for (const { table } of writes) touch(table, 'write');
+      return ports.db.transact(writes);
+    },
+  };
+  const may =
+    <A extends unknown[], R>(what: string, holds: (grant: Grant) => boolean, run: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      must(what, holds);
+      return run(...args);
+    };
+  const posts = (api: 'runner' | 'viewer') => (grant: Grant) => grant.kind === 'connections' && grant.api === api;
+  const bucket = (access: 'get' | 'put') => (grant: Grant) => grant.kind === 'bucket' && grant.access.includes(access);
+  const task = (access: string) => (grant: Grant) => grant.kind === 'tasks' && grant.access === access;
+  const { clock, random, newId, publicUrl, objects, tasks } = ports;
+  const signingKey = may(
+    'the signing key',
+    (grant) => grant.kind === 'secret' && grant.secret === 'signing-key',
+    ports.signingKey,
+  );
+  const runnerSender = { post: may('posts to runners', posts('runner'), ports.runnerSender.post) };
+  const viewers = { post: may('posts to viewers', posts('viewer'), ports.viewers.post) };
+  const sessions = sessionStore(db, clock);
+  const watchers = watcherStore(db, clock);
+  const runners = runnerLine({ db, sender: runnerSender, clock });
+  const guarded = {
+    clock,
+    random,
+    newId,
+    publicUrl,
+    db,
+    sessions,
+    watchers,
+    runners,
+    runnerSender,
+    fanOut: viewerFanOut({ watchers, viewers, runners, clock, epochOf: sessions.epochOf }),
+    tenants: tenantStore(db, clock),
+    builds: buildStore(db),
+    runnerStore: runnerStore(db, clock),
+    signer: jwtSigner({ key: signingKey, clock }),
+    signingKey,
+    objects: {
+      putJson: may('put of objects', bucket('put'), objects.putJson),
+      presignPut: may('put of objects', bucket('put'), objects.presignPut),
+      getJson: may('get of objects', bucket('get'), objects.getJson),
+      presignGet: may('get of objects', bucket('get'), objects.presignGet),
+    },
+    tasks: {
+      launch: may('run of tasks', task('run'), tasks.launch),
+      status: may('describe of tasks', task('describe'), tasks.status),
+      stop: may('stop of tasks', task('stop'), tasks.stop),
+    },
+  };
+  return { guarded, used };
+};
+
+const runnerOf = (ref: SessionRef) => ({ ...ref, epoch: 1, connectionId: 'runner' });
+const VIEWER = { connectionId: 'page', tenantId: TENANT, userId: USER };
+const attachTo = (ref: SessionRef, over: Record<string, unknown> = {}) =>
+  ViewerFrame.parse({
+    type: 'attach',
+    sessionId: ref.sessionId,
+    viewerId: 'viewer',
+    mode: 'control',
+    cols: 80,
+    rows: 24,
+    ...over,
+  });
+const capabilityOf = (ports: TestPorts, ref: SessionRef) =>
+  ports.signer.sign({ kind: 'capability', ...ref, epoch: 1, expSec: 9e9 });
+const PATH_TO_RUNNING = ['created', 'preparing_workspace', 'starting_provider', 'running'] as const;
+const running: EventDraft[] = PATH_TO_RUNNING.slice(1).map((toState, index) => ({
+  type: 'session_state_changed',
+  fromState: PATH_TO_RUNNING[index] ?? 'created',
+  toState,
+  reason: null,
+}));
+const failing: EventDraft[] = [
+  { type: 'session_state_changed', fromState: 'created', toState: 'failed', reason: null },
+];
+
+type Guarded = ReturnType<typeof asFunction>['guarded'];
+interface World {
+  readonly ports: TestPorts;
+  readonly ref: SessionRef;
+  readonly my: Guarded;
+}
+
+const callApi = async ({ ports, ref, my }: World): Promise<void> => {
+  const routes: Record<string, HttpRoute> = {
+    ...accountRoutes({ ...my, operatorTenant: TENANT, version: '0' }),
+    ...sessionRoutes(my),
+  };
+  const call = (name: string, body: unknown = {}, query: unknown = {}) => {
+    const found = routes[name];
+    if (found === undefined) throw new Error(`no route ${name}`);
+    const authorizer = { kind: 'user', tenantId: TENANT, userId: USER, expSec: 9e9, client: 'cli' };
+    return found.run({ body, query, params: { id: ref.sessionId }, headers: {}, authorizer, requestId: 'r' });
+  };
+  const { signInCode } = await bootstrapTenant(ports, { tenantId: TENANT, modelVendors: [] }, USER);
+  await call('POST /api/signin', { code: signInCode });
+  for (const name of ['GET /api/me', 'GET /api/builds', 'GET /api/runners']) await call(name);
+  for (const name of ['POST /api/tickets', 'POST /api/signin-links']) await call(name);
+  await call('POST /api/builds', { buildId: 'b1', spec: 'shell@system', taskDefinitionArn: 'arn', runnerVersion: '1' });
+  await call('POST /api/sessions', shellBody());
+  ports.tasks.nextLaunch = { kind: 'refused', reason: 'no capacity' };
+  await call('POST /api/sessions', shellBody()).catch(() => undefined);
+  await call('GET /api/sessions', {}, { limit: 9 });
+  await call('GET /api/sessions/{id}');
+  await call('GET /api/sessions/{id}/events', {}, { fromSeq: 0, limit: 9 });
+  await call('GET /api/sessions/{id}/diff');
+  await call('GET /api/sessions/{id}/transcript', {}, { from: '1:0', limit: 9 });
+  await handleRunnerFrame(
+    ports,
+    runnerOf(ref),
+    RunnerFrame.parse({
+      type: 'runner_events',
+      capability: await capabilityOf(ports, ref),
+      ...batchOf(ref, 1, running),
+    }),
+  );
+  await call('POST /api/sessions/{id}/input', { data: 'x', submit: true });
+  for (const verb of ['pause', 'resume', 'stop']) await call(`POST /api/sessions/{id}/${verb}`);
+};
+
+const talkAsRunner = async ({ ports, ref, my }: World): Promise<void> => {
+  await handleViewerFrame(ports, VIEWER, attachTo(ref));
+  const capability = await capabilityOf(ports, ref);
+  const send = (frame: Record<string, unknown>) =>
+    handleRunnerFrame(
+      my,
+      runnerOf(ref),
+      RunnerFrame.parse({ capability, sessionId: ref.sessionId, epoch: 1, ...frame }),
+    );
+  const { capability: _none, ...hello } = {
+    capability,
+    type: 'hello',
+    runnerId: 'r',
+    runnerVersion: '1',
+    buildId: 'b',
+    protocol: 1,
+    dial: 1,
+    clis: {},
+    isolation: 'shared_uid',
+    sessions: [],
+  };
+  await handleRunnerFrame(my, runnerOf(ref), RunnerFrame.parse(hello));
+  const uploads = [{ kind: 'transcript', number: 1, sizeBytes: 1, sha256Base64: 'A'.repeat(44) }];
+  const usage: EventDraft = {
+    type: 'model_usage',
+    model: 'some-model',
+    tokens: { inputTokens: 1, outputTokens: 1, cacheReadTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 },
+    messageId: 'm1',
+    label: 'metered',
+  };
+  await send({ type: 'runner_events', ...batchOf(ref, 1, [usage]), uploads });
+  await send({ type: 'head', offset: 1, seq: 1, viewersRev: 99 });
+  ports.viewers.answers.set('page', 'gone');
+  await send({ type: 'head', offset: 1, seq: 2, viewersRev: 99 });
+  await send({ type: 'runner_events', ...batchOf(ref, 2, failing) });
+  await send({ type: 'runner_events', ...batchOf(ref, 1, [usage]) });
+};
+
+const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
+  api: callApi,
+  'runner-credentials': async ({ ports, ref, my }) => {
+    await issueCredentials({ ...my, modelKey: async () => null }, await capabilityOf(ports, ref));
+  },
+  /** Verifies a signature, and touches nothing. */
+  'authorize-http': async ({ ports, my }) => {
+    const token = await ports.signer.sign({ kind: 'user', tenantId: TENANT, userId: USER, client: 'cli', expSec: 9e9 });
+    await my.signer.verify('user', token);
+  },
+  'authorize-viewer': async ({ ports, my }) => {
+    const user = { kind: 'user', tenantId: TENANT, userId: USER, expSec: 9e9, client: 'cli' } as const;
+    expect(await redeemTicket(my, (await createTicket(ports, user)).ticket, undefined, [])).not.toBeNull();
+  },
+  'authorize-runner': async ({ ports, my }) => {
+    const token = ports.tasks.launched[0]?.environment.CONTROL_PLANE_TOKEN ?? '';
+    expect(await exchangeCredential(my, token, 'a'.repeat(64))).not.toBeNull();
+  },
+  'viewer-connection': async ({ ports, ref, my }) => {
+    await handleViewerFrame(ports, VIEWER, attachTo(ref));
+    await handleViewerFrame(ports, { ...VIEWER, connectionId: 'stays' }, attachTo(ref, { viewerId: 'stays' }));
+    await viewerDisconnected(my, VIEWER);
+  },
+  'viewer-frames': async ({ ref, my }) => {
+    const attached = await handleViewerFrame(my, VIEWER, attachTo(ref));
+    const view = attached?.type === 'attached' ? attached.view : '';
+    const send = (frame: Record<string, unknown>) =>
+      handleViewerFrame(my, VIEWER, ViewerFrame.parse({ sessionId: ref.sessionId, viewerId: 'viewer', ...frame }));
+    await send({ type: 'input', view, controlTerm: 1, inputSeq: 1, data: 'x' });
+    await send({ type: 'resize', view, controlTerm: 1, rev: 1, cols: 9, rows: 9 });
+    const attachedTo = [{ sessionId: ref.sessionId, viewerId: 'viewer' }];
+    await handleViewerFrame(my, VIEWER, { type: 'ping', ts: 1, attached: attachedTo });
+    await send({ type: 'detach' });
+  },
+  'runner-connection': async ({ ref, my }) => {
+    await my.runners.clear(ref, 'runner');
+    await my.runnerStore.disconnected(ref.tenantId, ref.sessionId, 'runner');
+  },
+  'runner-frames': talkAsRunner,
+  'task-events': async ({ ports, ref, my }) => {
+    const { meta } = (await ports.sessions.record(ref)) ?? {};
+    const detail = {
+      taskArn: meta?.taskArn,
+      lastStatus: 'STOPPED',
+      startedBy: `${TENANT}/${ref.sessionId}/1`,
+      version: 1,
+    };
+    expect(await taskStateChanged(my, TaskStateChange.parse({ detail }))).toBe('closed');
+  },
+  reap: async ({ ports, my }) => {
+    ports.clock.advance(START_TIMEOUT_MS + 1);
+    ports.tasks.nextStatus = { kind: 'stopped', why: 'gone', exitCode: 1 };
+    const onError = (_ref: SessionRef, error: unknown) => {
+      throw error;
+    };
+    expect(await reap({ ...my, onError })).toMatchObject({ closed: 1, failed: 0 });
+  },
+  'fan-out-events': async ({ ports, ref, my }) => {
+    await handleViewerFrame(ports, VIEWER, attachTo(ref));
+    await handleViewerFrame(ports, { ...VIEWER, connectionId: 'left' }, attachTo(ref, { viewerId: 'left' }));
+    ports.viewers.answers.set('left', 'gone');
+    await fanOutEvents(my, ports.db.all('events'));
+    expect(ports.viewers.posted.map(({ frame }) => frame.type)).toContain('session_event');
+  },
+  'bootstrap-tenant': async ({ my }) => {
+    await bootstrapTenant(my, { tenantId: TENANT, modelVendors: [] }, USER);
+  },
+};
+
+describe.each(FUNCTIONS.map(({ name }) => name))('%s', (name) => {
+  test('has the grants that its work needs, and needs every table that it is granted', async () => {
+    const ports = controlPlanePorts();
+    const ref = await startedSession(ports);
+    await ports.runners.set(ref, { connectionId: 'runner', epoch: 1, dial: 1 });
+    const { guarded, used } = asFunction(name, ports);
+    await RUNS[name]({ ports, ref, my: guarded });
+    const needed = grantsOf(name).flatMap((grant) =>
+      grant.kind === 'table' ? [`${grant.table} ${grant.access === 'read' ? 'read' : 'write'}`] : [],
+    );
+    const written = new Set([...used].filter((use) => use.endsWith(' write')).map((use) => use.split(' ')[0]));
+    const strongest = [...used].filter((use) => use.endsWith(' write') || !written.has(use.split(' ')[0]));
+    expect(strongest.sort()).toEqual(needed.sort());
+  });
+});
+
+test('what is not granted is refused', async () => {
+  const ports = controlPlanePorts();
+  const { guarded } = asFunction('runner-credentials', ports);
+  await expect(guarded.db.get('tenants', { pk: 'a', sk: 'b' })).rejects.toThrow('no grant for read of tenants');
+  await expect(guarded.db.write({ kind: 'delete', table: 'sessions', key: { pk: 'a', sk: 'b' } })).rejects.toThrow(
+    'write of sessions',
+  );
+});
