@@ -1,4 +1,5 @@
 /** Stops and continues all processes of the CLI; several reasons may hold it, and it runs on when the last one is gone. */
+import type { Clock } from '../../../shared/clock.ts';
 import type { Log } from '../log.ts';
 
 export type FreezeReason = 'pause' | 'lease_lost' | 'journal_full' | 'stream_broken';
@@ -6,16 +7,25 @@ export type FreezeReason = 'pause' | 'lease_lost' | 'journal_full' | 'stream_bro
 export interface Freezable {
   freeze(): Promise<void>;
   thaw(): Promise<void>;
+  /** Ends every process of the session. */
+  kill(): Promise<void>;
 }
 
+const RETRY_MS = 1_000;
+const TRIES_MAX = 10;
+
 export class Freezer {
+  readonly #clock: Clock;
   readonly #log: Log;
   readonly #reasons = new Set<FreezeReason>();
   #target: Freezable | null = null;
   #isFrozen = false;
   #work: Promise<void> = Promise.resolve();
+  #tries = 0;
+  #cancelRetry: () => void = () => {};
 
-  constructor(log: Log) {
+  constructor(clock: Clock, log: Log) {
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -28,33 +38,57 @@ export class Freezer {
   setTarget(target: Freezable | null): void {
     this.#target = target;
     this.#isFrozen = false;
-    void this.#apply();
+    void this.#start();
   }
 
-  /** Resolves when the processes follow; a failure is logged, since the next change tries again. */
+  /**
+   * Resolves after the first try. A failure is tried again every second, ten times in all; processes that then still run
+   * without a lease are killed: another epoch may work in their place.
+   */
   set(reason: FreezeReason, isOn: boolean): Promise<void> {
     if (isOn) this.#reasons.add(reason);
     else this.#reasons.delete(reason);
-    return this.#apply();
+    return this.#start();
   }
 
   /** Lets everything run on for an orderly stop. */
   release(): Promise<void> {
     this.#reasons.clear();
+    return this.#start();
+  }
+
+  #start(): Promise<void> {
+    this.#tries = 0;
     return this.#apply();
   }
 
   #apply(): Promise<void> {
     this.#work = this.#work.then(async () => {
+      this.#cancelRetry();
       const wanted = this.#reasons.size > 0;
-      if (this.#target === null || wanted === this.#isFrozen) return;
+      const target = this.#target;
+      if (target === null || wanted === this.#isFrozen) return;
       try {
-        await (wanted ? this.#target.freeze() : this.#target.thaw());
-        this.#isFrozen = wanted;
+        await (wanted ? target.freeze() : target.thaw());
+        // A target set meanwhile has not followed.
+        if (target === this.#target) this.#isFrozen = wanted;
       } catch (error) {
         this.#log.error('the processes could not be frozen or thawed', { wanted, error });
+        await this.#failed(target);
       }
     });
     return this.#work;
+  }
+
+  async #failed(target: Freezable): Promise<void> {
+    this.#tries += 1;
+    if (this.#tries < TRIES_MAX) {
+      this.#cancelRetry = this.#clock.after(RETRY_MS, () => void this.#apply());
+      return;
+    }
+    if (!this.#reasons.has('lease_lost')) return;
+    this.#log.error('the processes cannot be held without a lease and are killed');
+    // A kill that fails leaves the lease keeper's end, which kills again.
+    await target.kill().catch((error: unknown) => this.#log.error('the processes could not be killed', { error }));
   }
 }

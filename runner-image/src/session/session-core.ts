@@ -80,7 +80,7 @@ export class SessionCore {
         ports.onTick();
       },
     });
-    this.freezer = new Freezer(log);
+    this.freezer = new Freezer(clock, log);
     this.events = new EventStream({
       identity: { sessionId, tenantId, epoch },
       capability: assign.capability,

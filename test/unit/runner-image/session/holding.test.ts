@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../../runner-image/src/log.ts';
 import { screenField, timeoutReason, within } from '../../../../runner-image/src/session/boot-limit.ts';
@@ -9,12 +10,28 @@ import { manualClock } from '../manual-clock.ts';
 describe('Freezer', () => {
   const setup = () => {
     const log: string[] = [];
-    const freezer = new Freezer(silentLog);
+    const clock = manualClock();
+    const freezer = new Freezer(clock, silentLog);
     const target = {
       freeze: async () => void log.push('freeze'),
       thaw: async () => void log.push('thaw'),
+      kill: async () => void log.push('kill'),
     };
-    return { freezer, log, target };
+    const stuck = {
+      ...target,
+      freeze: () => {
+        log.push('tried');
+        return Promise.reject(new Error('no'));
+      },
+    };
+    /** Seconds one by one, each with the work it starts. */
+    const seconds = async (count: number) => {
+      for (let at = 0; at < count; at += 1) {
+        clock.advance(1_000);
+        await setImmediate();
+      }
+    };
+    return { clock, freezer, log, target, stuck, seconds };
   };
 
   it('holds while any reason stands', async () => {
@@ -40,14 +57,44 @@ describe('Freezer', () => {
     expect(log).toEqual(['freeze', 'thaw']);
   });
 
-  it('tries again after a failure', async () => {
-    const { freezer, log, target } = setup();
+  it('tries again every second until the processes follow', async () => {
+    const { clock, freezer, log, target, stuck, seconds } = setup();
     let fails = true;
-    freezer.setTarget({ ...target, freeze: () => (fails ? Promise.reject(new Error('no')) : target.freeze()) });
-    await freezer.set('pause', true);
+    freezer.setTarget({ ...target, freeze: () => (fails ? stuck : target).freeze() });
+    await setImmediate();
+    await freezer.set('lease_lost', true);
+    await seconds(2);
     fails = false;
+    await seconds(1);
+    expect(log).toEqual(['tried', 'tried', 'tried', 'freeze']);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('kills what cannot be held without a lease, after ten tries', async () => {
+    const { clock, freezer, log, stuck, seconds } = setup();
+    freezer.setTarget(stuck);
+    await setImmediate();
+    await freezer.set('lease_lost', true);
+    await seconds(8);
+    expect(log).toEqual(Array(9).fill('tried'));
+    await seconds(1);
+    expect(log).toEqual([...Array(10).fill('tried'), 'kill']);
+    expect(clock.timers).toBe(0);
+  });
+
+  it('does not kill for a pause, nor once the lease is held again', async () => {
+    const { clock, freezer, log, stuck, seconds } = setup();
+    freezer.setTarget(stuck);
+    await setImmediate();
+    await freezer.set('lease_lost', true);
+    await seconds(5);
+    await freezer.set('lease_lost', false);
+    await seconds(20);
+    expect(log).toEqual(Array(6).fill('tried'));
     await freezer.set('pause', true);
-    expect(log).toEqual(['freeze']);
+    await seconds(20);
+    expect(log).toEqual(Array(16).fill('tried'));
+    expect(clock.timers).toBe(0);
   });
 });
 
