@@ -11,7 +11,6 @@ import {
 import { encodeBinaryHead, encodeControl, FRAME, frameReader, type WireFrame } from './wire.ts';
 
 export type { ListedProcess, PtySignal, SpawnSpec } from './messages.ts';
-export { PtyError } from './messages.ts';
 
 /** `lost`: pty-host itself went away, and the program's fate with it is unknown. */
 export type PtyExit =
