@@ -70,12 +70,19 @@ function judgeInterpreter(name: string, args: readonly string[], reach: Reach): 
   return judgePaths([file], 'read', reach);
 }
 
+/** Options that name another folder or program; `module@version` is fetched. */
+const ELSEWHERE =
+  /^(--?(prefix|dir|cwd|script-shell|userconfig|globalconfig|global|manifest-path|config|exec|toolexec|vettool|modfile)(=|$)|-C|-g$|[^-].*@)/;
+
 function judgePackageTool(name: string, args: readonly string[]): Denial | undefined {
   const tool = PACKAGE_TOOLS.get(name);
   const command = args[0] ?? 'install';
-  // Options in front of the command may name another folder or registry.
-  if (tool?.works.has(command)) return undefined;
-  return tool?.deps.has(command) ? deps(`${name} ${command}`) : network(`${name} ${shown(command)}`);
+  if (tool?.works.has(command) !== true)
+    return tool?.deps.has(command) ? deps(`${name} ${command}`) : network(`${name} ${shown(command)}`);
+  const end = args.indexOf('--');
+  const refused = args.slice(0, end < 0 ? undefined : end).find((word) => ELSEWHERE.test(word));
+  if (refused !== undefined) return undecodable(`${name} ${shown(refused)} works elsewhere or starts another program`);
+  return undefined;
 }
 
 function judgeNpx(args: readonly string[], reach: Reach): Denial | undefined {

@@ -19,7 +19,8 @@ const denyRemote: Denial = {
 };
 
 /** Words that name a place: absolute, of a home, or climbing; a ref or a message is none. */
-const isPlace = (word: string): boolean => /^[/~]/.test(word) || /(^|[/=:])\.\.(\/|$)/.test(word) || /=[/~]/.test(word);
+const isPlace = (word: string): boolean =>
+  /^[/~]/.test(word) || /(^|[/=:])\.\.(\/|$)/.test(word) || /=[/~]|^-[A-RT-Za-z][/~]/.test(word);
 
 function judgeConfig(args: readonly string[]): Denial | undefined {
   if (/^(--get(-all|-regexp)?|--list|-l|get|list)$/.test(args.find((word) => !/^--(local|global)$/.test(word)) ?? ''))
@@ -51,6 +52,8 @@ export function judgeGit(words: readonly string[], reach: Reach): Denial | undef
   if (refused !== undefined || refusedLog !== undefined)
     return undecodable(`git ${command} ${refused ?? refusedLog} starts programs or leaves the repository`);
   const places = args.filter((word, index) => !TEXT_OPTION.test(args[index - 1] ?? '') && isPlace(word));
-  const paths = places.map((word) => (/^[/~.]/.test(word) ? word : word.slice(word.search(/[=:]/) + 1)));
+  const paths = places.map((word) =>
+    /^-\w[/~]/.test(word) ? word.slice(2) : /^[/~.]/.test(word) ? word : word.slice(word.search(/[=:]/) + 1),
+  );
   return judgePaths(paths, 'read', reach);
 }

@@ -48,7 +48,7 @@ export const ON_PATHS: ReadonlyMap<string, PathProgram> = new Map([
      base64 xxd od hexdump strings fold realpath readlink`,
     { use: 'read' },
   ),
-  ...all('uniq tee mkdir touch cp ln mktemp zip unzip gzip gunzip truncate patch', { use: 'write' }),
+  ...all('uniq tee mkdir touch cp ln zip unzip gzip gunzip truncate patch', { use: 'write' }),
   ...all('cut sort paste column join', {
     use: 'write',
     textOptions: /^-([dtk]|-delimiter|-field-separator|-key|-output-separator)$/,
