@@ -9,7 +9,7 @@ import { closeServer, listenOnLoopback } from '../loopback-server.ts';
 import { withDeadline } from './deadline.ts';
 import { gatewayAnswer, writeAnswer } from './http-answer.ts';
 import { createHttpApi } from './http-api.ts';
-import { createManagement, managementPath } from './management.ts';
+import { type Caller, createManagement, managementPath } from './management.ts';
 import { createPage, securityHeaders } from './page.ts';
 import { type GatewayQuotas, QUOTAS } from './quotas.ts';
 import { gatewayId, targetOf } from './request-fields.ts';
@@ -25,6 +25,8 @@ export interface GatewayOptions {
   readonly httpRoutes: readonly HttpRoute[];
   readonly webSocketApis: readonly ApiSpec[];
   readonly lambda: LambdaInvoker;
+  /** Who may use the management port. */
+  readonly caller: Caller;
   /** The built page; absent: only APIs are served. */
   readonly pageDir?: string;
   /** Origins beside its own that the page may connect to, such as the object store's. */
@@ -129,7 +131,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const apis = new Map(options.webSocketApis.map((spec) => [spec.name, new WebSocketApi(spec, ports)]));
   const upgrader = new Upgrader(new TokenBucket(clock, connects), quotas.messageMaxBytes);
   const front = serverOf(await frontHandler(options, ports), random, log);
-  const management = serverOf(createManagement(apis), random, log);
+  const management = serverOf(createManagement(apis, options.caller), random, log);
   acceptUpgrades(front, apis, upgrader);
 
   const port = await listen(front, options.port);

@@ -8,6 +8,8 @@ export interface SigningIdentity {
   region: string;
   /** Service name of the credential scope: `s3`, `secretsmanager`. */
   service: string;
+  /** Every service but S3 escapes the path as it came once more in what is signed; for `/` alone it is the same. */
+  escapesPathAgain?: boolean;
 }
 
 export interface SignedRequest {
@@ -64,7 +66,7 @@ export function parseAmzDate(text: string): number | undefined {
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-function canonicalRequest(request: SignedRequest, claim: Claim): string {
+function canonicalRequest(request: SignedRequest, claim: Claim, escapesPathAgain: boolean): string {
   const query = request.query
     .filter(([name]) => !(claim.via === 'query' && name === 'X-Amz-Signature'))
     .map(([name, value]) => [awsEscape(name), awsEscape(value)] as const)
@@ -73,7 +75,7 @@ function canonicalRequest(request: SignedRequest, claim: Claim): string {
     .join('&');
   const path = request.rawPath
     .split('/')
-    .map((part) => awsEscape(decodeURIComponent(part)))
+    .map((part) => awsEscape(escapesPathAgain ? part : decodeURIComponent(part)))
     .join('/');
   const headers = claim.signedHeaders.map(
     (name) => `${name}:${(request.headers[name] ?? '').trim().replace(/\s+/g, ' ')}\n`,
@@ -85,7 +87,8 @@ function canonicalRequest(request: SignedRequest, claim: Claim): string {
 function expectedSignature(request: SignedRequest, claim: Claim, identity: SigningIdentity): string {
   const day = hmac(`AWS4${identity.secretAccessKey}`, claim.scopeDate);
   const key = hmac(hmac(hmac(day, identity.region), identity.service), 'aws4_request');
-  const toSign = [ALGORITHM, claim.amzDate, claim.scope, sha256Hex(canonicalRequest(request, claim))].join('\n');
+  const canonical = canonicalRequest(request, claim, identity.escapesPathAgain ?? false);
+  const toSign = [ALGORITHM, claim.amzDate, claim.scope, sha256Hex(canonical)].join('\n');
   return hmac(key, toSign).toString('hex');
 }
 

@@ -12,7 +12,10 @@ export const tableName = (name: string): string => `village-${name}`;
 export const bucketName = (name: string): string => `village-${name}`;
 export const secretName = (name: string): string => `village/${name}`;
 
-/** Made up for each start: the emulators check signatures, since any process of the machine can reach their ports. */
+/**
+ * Made up for each start: any process of the machine can reach the ports, so S3, ECS, Secrets and `@connections` check signatures.
+ * dynoxide does not: whoever reaches its port reads and writes the tables.
+ */
 export interface Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;

@@ -96,6 +96,7 @@ const openGateway = async (parts: Parts, backend: Backend, routes: ReturnType<ty
         httpRoutes: HTTP_ROUTES,
         webSocketApis: WEBSOCKET_APIS,
         lambda: backend.lambda,
+        caller: { ...credentials, region: REGION },
         ...(pageDir === undefined ? {} : { pageDir }),
         connectOrigins: [backend.objects.endpoint],
         platformRoutes: routes,

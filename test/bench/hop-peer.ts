@@ -21,8 +21,10 @@ const Message = z.object({
 /** A gateway whose only function posts each message back to its connection. */
 const servePosts = async (): Promise<void> => {
   let sender: ReturnType<typeof managementSender<unknown>> | undefined;
+  const credentials = { accessKeyId: 'bench', secretAccessKey: 'bench' };
   const gateway = await startGateway({
     port: 0,
+    caller: { ...credentials, region: 'us-east-1' },
     httpRoutes: [],
     webSocketApis: [
       {
@@ -44,7 +46,6 @@ const servePosts = async (): Promise<void> => {
       },
     },
   });
-  const credentials = { accessKeyId: 'bench', secretAccessKey: 'bench' };
   const endpoint = gateway.managementEndpoints.echo ?? '';
   sender = managementSender(new ApiGatewayManagementApiClient({ endpoint, region: 'us-east-1', credentials }));
   untilParentEnds(() => gateway.stop());

@@ -103,6 +103,7 @@ export class Harness {
       httpRoutes: [],
       webSocketApis: [API],
       lambda,
+      caller: { accessKeyId: 'local', secretAccessKey: 'local', region: 'us-east-1' },
       log: (message) => logged.push(message),
       ...options,
       quotas: { stopGraceMs: 500, ...options.quotas },
@@ -140,11 +141,11 @@ export class Harness {
     return { socket, id };
   }
 
-  client(): ApiGatewayManagementApiClient {
+  client(credentials = { accessKeyId: 'local', secretAccessKey: 'local' }): ApiGatewayManagementApiClient {
     return new ApiGatewayManagementApiClient({
       endpoint: this.gateway.managementEndpoints.viewer ?? '',
       region: 'us-east-1',
-      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+      credentials,
       maxAttempts: 1,
     });
   }

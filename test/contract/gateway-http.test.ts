@@ -305,7 +305,12 @@ describe('startGateway', () => {
 
   it('throws PortTakenError when a port is taken, and leaves nothing listening', async () => {
     const running = await start();
-    const options = { httpRoutes: [], webSocketApis: [], lambda: running.lambda };
+    const options = {
+      httpRoutes: [],
+      webSocketApis: [],
+      lambda: running.lambda,
+      caller: { accessKeyId: 'a', secretAccessKey: 'b', region: 'c' },
+    };
     const taken = startGateway({ ...options, port: running.gateway.port });
     await expect(taken).rejects.toBeInstanceOf(PortTakenError);
     await expect(taken).rejects.toThrow(`Port ${running.gateway.port} of 127.0.0.1 is taken`);

@@ -10,6 +10,7 @@ import {
   LimitExceededException,
 } from '@aws-sdk/client-apigatewaymanagementapi';
 import { afterEach, describe, expect, it } from 'vitest';
+import { managementSender } from '../../functions/aws/management-sender.ts';
 import { CALM, type ChaosSettings, createChaos } from '../../local/chaos.ts';
 import type { GatewayOptions } from '../../local/gateway/server.ts';
 import { ManualClock } from '../unit/local/manual-clock.ts';
@@ -34,6 +35,14 @@ describe('row "posting"', () => {
     const result = await running.post(running.client(), id, 'grüße');
     expect(result.$metadata.httpStatusCode).toBe(200);
     expect(await arrived).toBe('grüße');
+  });
+
+  it('takes what the control plane itself signs', async () => {
+    const running = await start();
+    const { socket, id } = await running.open();
+    const arrived = nextText(socket);
+    expect(await managementSender(running.client()).post(id, { type: 'grüße' })).toBe('sent');
+    expect(JSON.parse(await arrived)).toEqual({ type: 'grüße' });
   });
 
   it('answers 410 GoneException once the connection is closed, and for ids that never were', async () => {
@@ -74,9 +83,13 @@ describe('row "posting"', () => {
     };
     const signed = { authorization: 'AWS4-HMAC-SHA256 whatever' };
     expect(await status(endpoint, {})).toEqual([403, 'MissingAuthenticationTokenException']);
-    expect(await status(endpoint, signed)).toEqual([200, null]);
+    expect(await status(endpoint, signed)).toEqual([403, 'InvalidSignatureException']);
     expect(await status(endpoint.replace('/live', '/other'), signed)).toEqual([403, 'ForbiddenException']);
     expect(await status(endpoint.replace('/viewer', '/runner'), signed)).toEqual([403, 'ForbiddenException']);
+    const stranger = running.client({ accessKeyId: 'local', secretAccessKey: 'guessed' });
+    await expect(running.post(stranger, id, 'x')).rejects.toMatchObject({ name: 'InvalidSignatureException' });
+    const unknown = running.client({ accessKeyId: 'other', secretAccessKey: 'local' });
+    await expect(running.post(unknown, id, 'x')).rejects.toMatchObject({ name: 'UnrecognizedClientException' });
     const other = running.client();
     other.config.endpoint = async () => {
       const url = new URL(endpoint.replace('/live', '/other'));
