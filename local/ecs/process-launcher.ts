@@ -55,6 +55,31 @@ const SIGTERM_NUMBER = 15;
 const exitCodeOf = (code: number | null, signal: NodeJS.Signals | null): number =>
   code ?? SIGNAL_BASE + (signal === 'SIGTERM' ? SIGTERM_NUMBER : SIGKILL_NUMBER);
 
+/** A program of its own group, with its own home under `scratch`. */
+const startTask = (options: ProcessLauncherOptions, spec: LaunchSpec, scratch: string, logFile: string) => {
+  const { taskId, environment } = spec;
+  const [program, ...args] = typeof options.command === 'function' ? options.command(spec) : options.command;
+  const home = join(scratch, 'home');
+  // Not recursive: a folder that is there already may belong to another user.
+  for (const folder of [scratch, home]) mkdirSync(folder, { mode: 0o700 });
+  const child = spawn(program, args, {
+    cwd: options.cwd,
+    env: {
+      PATH: options.path,
+      HOME: home,
+      TMPDIR: scratch,
+      ...environment,
+      VILLAGE_DIE_WITH_PARENT: '1',
+      [TASK_MARK_VARIABLE]: taskId,
+    },
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  child.stdin.on('error', () => {}); // EPIPE: the task ended; its exit says so.
+  logStreams(logFile, [child.stdout, child.stderr]);
+  return child;
+};
+
 /** Tasks die with us in every case: their stdin is a pipe that ends with this process (VILLAGE_DIE_WITH_PARENT). */
 export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher => {
   mkdirSync(options.dir, { recursive: true, mode: 0o700 });
@@ -64,34 +89,9 @@ export const processLauncher = (options: ProcessLauncherOptions): TaskLauncher =
 
   const removeScratch = (taskId: string) => rmSync(scratchOf(taskId), { recursive: true, force: true });
 
-  const start = (spec: LaunchSpec) => {
-    const { taskId, environment } = spec;
-    const [program, ...args] = typeof options.command === 'function' ? options.command(spec) : options.command;
-    const scratch = scratchOf(taskId);
-    const home = join(scratch, 'home');
-    // Not recursive: a folder that is there already may belong to another user.
-    for (const folder of [scratch, home]) mkdirSync(folder, { mode: 0o700 });
-    const child = spawn(program, args, {
-      cwd: options.cwd,
-      env: {
-        PATH: options.path,
-        HOME: home,
-        TMPDIR: scratch,
-        ...environment,
-        VILLAGE_DIE_WITH_PARENT: '1',
-        [TASK_MARK_VARIABLE]: taskId,
-      },
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    child.stdin.on('error', () => {}); // EPIPE: the task ended; its exit says so.
-    logStreams(logOf(taskId), [child.stdout, child.stderr]);
-    return child;
-  };
-
   return {
     launch(spec, onStarted, onExit) {
-      const child = start(spec);
+      const child = startTask(options, spec, scratchOf(spec.taskId), logOf(spec.taskId));
       let cancelKill: (() => void) | undefined;
       let isOver = false;
       const kill = (): void => {
