@@ -52,8 +52,14 @@ function judgeOnPaths(program: PathProgram, args: readonly string[], reach: Reac
   return judgePaths([...operands, ...carried], program.use, reach);
 }
 
+/** `-c` and one line that nothing is resolved in before the shell gets it. */
+const isWhollyRead = (args: readonly string[]): boolean =>
+  args.length === 2 && !(args[1] ?? UNRESOLVED).includes(UNRESOLVED);
+
 /** Running a file of the workspace is allowed: what it does then is not seen here. */
 function judgeInterpreter(name: string, args: readonly string[], reach: Reach): Denial | undefined {
+  // What a shell gets on its command line is split like the line itself, and its parts are judged beside this one.
+  if (/^(sh|bash|dash)$/.test(name) && /^-(c|lc|ec)$/.test(args[0] ?? '') && isWhollyRead(args)) return undefined;
   const first = args.findIndex((word) => !INTERPRETER_OPTION.test(word));
   const file = args[first];
   if (first < 0 && args.some((word) => /^(--version|--help|-[vVh]|--test.*)$/.test(word))) return undefined;
