@@ -74,7 +74,13 @@ interface Launched {
 function launch(binary: string, port: number, dir: string, setprivPath: string | undefined): Launched {
   const args = ['serve', '--host', '127.0.0.1', '--port', `${port}`, '--db-path', join(dir, 'dynamodb.sqlite')];
   const wrapped = dieWithParent(binary, args, setprivPath);
-  const child = spawn(wrapped.command, wrapped.args, { stdio: [wrapped.stdin, 'ignore', 'pipe'], env: {}, cwd: dir });
+  const child = spawn(wrapped.command, wrapped.args, {
+    // Of a group of its own: Ctrl-C in a terminal reaches the whole group, and the database must outlive what writes to it.
+    detached: true,
+    stdio: [wrapped.stdin, 'ignore', 'pipe'],
+    env: {},
+    cwd: dir,
+  });
   let stderr = '';
   let over = false;
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {

@@ -38,6 +38,8 @@ export interface RunningEcs {
   readonly endpoint: string;
   readonly tasks: Pick<Tasks, 'all'>;
   /** Kills every task, then closes. */
+  /** Ends the tasks in order while everything they talk to still runs; see Tasks.drain. */
+  drain(maxMs: number): Promise<{ ended: number; left: number }>;
   stop(): Promise<void>;
 }
 
@@ -173,6 +175,7 @@ export const startEcs = async (options: EcsOptions): Promise<RunningEcs> => {
   return {
     endpoint: `http://127.0.0.1:${port}`,
     tasks,
+    drain: (maxMs) => tasks.drain(maxMs, 'The village stops'),
     async stop() {
       // No new call is taken while the tasks end; those under way may still be answered.
       server.close();

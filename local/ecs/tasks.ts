@@ -27,6 +27,7 @@ export class Tasks {
   readonly #options: TasksOptions;
   readonly #table: TaskTable;
   readonly #launched = new Map<string, LaunchedTask>();
+  #isDraining = false;
   #isClosing = false;
   #allEnded = Promise.withResolvers<void>();
 
@@ -89,6 +90,20 @@ export class Tasks {
     return task;
   }
 
+  /** Asks every task to end in order, as StopTask does, and waits for that at most `maxMs`; nothing is launched after it. */
+  async drain(maxMs: number, reason: string): Promise<{ ended: number; left: number }> {
+    this.#isDraining = true;
+    const running = this.all().filter((task) => task.lastStatus !== 'STOPPED');
+    await Promise.all(running.map((task) => this.stop(task, reason)));
+    let cancel = (): void => {};
+    const tooLong = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(maxMs, resolve);
+    });
+    if (this.#launched.size > 0) await Promise.race([this.#allEnded.promise, tooLong]);
+    cancel();
+    return { ended: running.length - this.#launched.size, left: this.#launched.size };
+  }
+
   /** Kills what runs; nothing is launched after it. The end of these tasks is told at the next start, when somebody listens again. */
   async close(): Promise<void> {
     this.#isClosing = true;
@@ -101,7 +116,7 @@ export class Tasks {
   #capacityFailure(count: number): RunFailure | undefined {
     const { arnPrefix, cluster, maxLiveTasks = LIVE_TASKS_MAX } = this.#options;
     const live = this.all().filter((task) => task.lastStatus !== 'STOPPED').length;
-    if (!this.#isClosing && live + count <= maxLiveTasks) return undefined;
+    if (!this.#isClosing && !this.#isDraining && live + count <= maxLiveTasks) return undefined;
     const detail = `This machine runs at most ${maxLiveTasks} tasks at once.`;
     return { arn: `${arnPrefix}:cluster/${cluster}`, reason: 'RESOURCE:CPU', detail };
   }
@@ -135,10 +150,8 @@ export class Tasks {
 
   #onExit(task: Task, { exitCode, reason }: TaskExit): void {
     this.#launched.delete(taskId(task));
-    if (this.#isClosing) {
-      if (this.#launched.size === 0) this.#allEnded.resolve();
-      return;
-    }
+    if (this.#launched.size === 0 && (this.#isClosing || this.#isDraining)) this.#allEnded.resolve();
+    if (this.#isClosing) return;
     if (exitCode === null) this.#table.markStopped(task, 'TaskFailedToStart', `CannotStartContainerError: ${reason}`);
     else this.#table.markStopped(task, 'EssentialContainerExited', reason, exitCode);
   }

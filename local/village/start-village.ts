@@ -23,6 +23,8 @@ export interface RunningVillage {
 }
 
 const USER = 'me';
+/** What a session may take to store its end when the village stops; what is still there is killed. */
+const SESSIONS_DRAIN_MS = 15_000;
 const Bootstrap = z.object({ signInCode: z.string(), token: z.string() });
 
 const preparePage = async ({ series, clock, warn }: Parts): Promise<string | undefined> => {
@@ -144,6 +146,15 @@ export const startVillage = async (context: VillageContext): Promise<RunningVill
   builds = await startBuilds(parts, ecs.endpoint, url, first.token);
   token = first.token;
   bus.open();
+  // Started after all that a session's end goes through, so stopped before it.
+  await series.step(
+    'sessions',
+    () => {},
+    async () => {
+      const { ended, left } = await ecs.drain(SESSIONS_DRAIN_MS);
+      if (ended + left > 0) warn(`${ended} of ${ended + left} running sessions ended in order`);
+    },
+  );
   await series.step(
     'streams and schedules',
     () => ({

@@ -87,17 +87,27 @@ describe('a village with a session', () => {
     const life = await village.start();
     const sessionId = await startShell(village);
     await running(village, sessionId);
+    await village.api('POST', `/api/sessions/${sessionId}/input`, { data: 'echo kept > kept.txt', submit: true });
+    const made = join(village.dataDir, 'runner', 'workspaces', sessionId, 'kept.txt');
+    await until('the file', () => (existsSync(made) ? true : undefined));
     life.signal('SIGINT');
     expect(await life.exited).toBe(0);
     expect(life.output()).toContain('stopping');
+    expect(life.output()).toContain('1 of 1 running sessions ended in order');
     expect(village.processes()).toEqual([]);
     expect(existsSync(join(village.dataDir, 'endpoint.json'))).toBe(false);
     expect(existsSync(join(village.dataDir, 'village.lock'))).toBe(false);
     expect(existsSync(join(village.dataDir, 'runner', 'workspaces'))).toBe(false);
     expect(taskFolders(village)).toEqual([]);
 
+    // Its end was stored before the village went: terminal, diff and the runner's own last word.
     await village.start();
     expect(await inState(village, sessionId, isFinal)).toMatchObject({ state: 'failed' });
+    const events = await eventsOf(village, sessionId);
+    expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['transcript_chunk_stored', 'diff_summary']));
+    expect(events.find(({ type }) => type === 'session_ended')?.rseq).toBeGreaterThan(0);
+    const { body } = await village.api('GET', `/api/sessions/${sessionId}/diff`);
+    expect(JSON.stringify(body)).toContain('kept.txt');
   });
 
   it('runs beside another one that has its own data directory', async () => {
