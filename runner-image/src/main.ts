@@ -1,46 +1,14 @@
-/** Entry of the runner process: real clock, network and disk put together, signals heard, exit code given to pty-host. */
-import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+/** Entry of the runner process: environment read, signals heard, errors reported, exit code given to pty-host. */
 import { sleep, systemClock, systemRandom } from '../../shared/clock.ts';
 import { ERROR_REPORT_TIMEOUT_MS } from '../../shared/limits.ts';
-import { ADAPTERS } from './adapters/registry.ts';
-import { apiUrl, parseConfig, type RunnerConfig, runnerSocketUrl } from './config.ts';
+import { composeRunner } from './compose-runner.ts';
+import { parseConfig, type RunnerConfig } from './config.ts';
 import { createErrorReport, type ErrorReport, NO_ERROR_REPORT } from './health/error-report.ts';
 import { startHealthServer } from './health/health-server.ts';
-import { createLog, formatLine, type Log } from './log.ts';
-import { connectPtyHost, type PtyHost } from './pty-host/client.ts';
-import { Runner } from './runner.ts';
-import { fetchCredentialsFrom } from './session/credentials.ts';
-import { fetchPut } from './session/uploads.ts';
-import { wsSocket } from './transport/socket.ts';
-import { inheritedVariables } from './workspace/git-environment.ts';
+import { createLog, formatLine } from './log.ts';
+import { connectPtyHost } from './pty-host/client.ts';
 
-const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]']);
 const ID_BYTES = 6;
-
-/** CLOCK_BOOTTIME in milliseconds: unlike the monotonic clock it goes on while the machine sleeps, which leases must see. */
-const bootMs = (): number => Number.parseFloat(readFileSync('/proc/uptime', 'latin1')) * 1_000;
-
-const createRunner = (config: RunnerConfig, host: PtyHost, log: Log): Runner =>
-  new Runner({
-    config,
-    openSocket: wsSocket(runnerSocketUrl(config.CONTROL_PLANE_URL)),
-    ports: {
-      clock: systemClock,
-      bootMs,
-      random: systemRandom,
-      log,
-      host,
-      fetchCredentials: fetchCredentialsFrom(apiUrl(config.CONTROL_PLANE_URL, '/api/runner/credentials'), systemClock),
-      put: fetchPut,
-      adapters: ADAPTERS,
-      gitEnvironment: inheritedVariables(process.env),
-      agentPath: `${dirname(process.execPath)}:${SYSTEM_PATH}`,
-      allowsLocalRepositories: LOOPBACK.has(new URL(config.CONTROL_PLANE_URL).hostname),
-      isolation: 'shared_uid',
-    },
-  });
 
 const errorReportOf = ({ SENTRY_DSN: dsn, RUNNER_VERSION: release, ...config }: RunnerConfig): ErrorReport =>
   dsn === undefined
@@ -68,7 +36,7 @@ const main = async (): Promise<number> => {
     errors.report,
   );
   const host = await connectPtyHost(config.VILLAGE_PTY_SOCKET);
-  const runner = createRunner(config, host, log);
+  const runner = composeRunner(config, host, log);
   const health = await startHealthServer(() => runner.health(), config.METRICS_ENABLED);
   log.info('runner started', { build: config.VILLAGE_BUILD_ID, version: config.RUNNER_VERSION, health: health.url });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => runner.drain());

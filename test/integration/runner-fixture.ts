@@ -4,6 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { composeRunner } from '../../runner-image/src/compose-runner.ts';
+import { parseConfig } from '../../runner-image/src/config.ts';
+import { createLog } from '../../runner-image/src/log.ts';
+import { connectPtyHost } from '../../runner-image/src/pty-host/client.ts';
+import { startPtyServer } from '../../runner-image/src/pty-host/server.ts';
+import { systemClock, systemRandom } from '../../shared/clock.ts';
 import type { RunnerCredentials } from '../../shared/http.ts';
 import { SessionConfig } from '../../shared/session.ts';
 import { type FakeControlPlane, startFakeControlPlane } from '../fakes/control-plane.ts';
@@ -60,8 +66,14 @@ export interface RunnerSetup {
   readonly env?: Record<string, string>;
 }
 
-/** `stop` must be called, also when a test fails: it ends everything and removes every folder. */
-export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunner & { stop(): Promise<void> }> => {
+interface Prepared {
+  readonly control: FakeControlPlane;
+  readonly root: string;
+  readonly env: Record<string, string>;
+}
+
+/** A repository, a control plane and folders for one runner. */
+const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
   const root = mkdtempSync(join(tmpdir(), 'runner-test-'));
   const repository = makeRepository(join(root, 'origin'));
   const config = SessionConfig.parse({
@@ -87,20 +99,71 @@ export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunne
   const temporary = join(root, 'tmp');
   const home = join(root, 'home');
   for (const folder of [temporary, home]) mkdirSync(folder, { mode: 0o700 });
-  const host = spawn(process.execPath, [PTY_HOST], {
-    env: {
-      PATH: process.env.PATH,
-      HOME: home,
-      TMPDIR: temporary,
-      CONTROL_PLANE_URL: control.url,
-      CONTROL_PLANE_TOKEN: control.token,
-      WORKSPACE_ROOT: join(root, 'village'),
-      VILLAGE_STATE_DIR: join(root, 'state'),
-      USAGE_TICK_INTERVAL_MS: '1000',
-      LOG_LEVEL: 'debug',
-      VILLAGE_DIE_WITH_PARENT: '1',
-      ...setup.env,
+  const env = {
+    PATH: process.env.PATH ?? '',
+    HOME: home,
+    TMPDIR: temporary,
+    CONTROL_PLANE_URL: control.url,
+    CONTROL_PLANE_TOKEN: control.token,
+    WORKSPACE_ROOT: join(root, 'village'),
+    VILLAGE_STATE_DIR: join(root, 'state'),
+    USAGE_TICK_INTERVAL_MS: '1000',
+    LOG_LEVEL: 'debug',
+    VILLAGE_DIE_WITH_PARENT: '1',
+    ...setup.env,
+  };
+  return { control, root, env };
+};
+
+const workspacesOf = (root: string): string[] => {
+  const folder = join(root, 'village', 'workspaces');
+  return existsSync(folder) ? readdirSync(folder) : [];
+};
+
+/**
+ * The same runner and pty-host without processes of their own around them: what a session does can then be measured for coverage.
+ * `stop` must be called, also when a test fails.
+ */
+export const startRunnerInProcess = async (setup: RunnerSetup = {}) => {
+  const { control, root, env } = await prepare(setup);
+  const server = await startPtyServer(systemClock, systemRandom);
+  const host = await connectPtyHost(server.socketPath);
+  const parsed = parseConfig({ ...env, VILLAGE_PTY_SOCKET: server.socketPath }, () => 'runner-in-process');
+  if (parsed.kind === 'bad') throw new Error(parsed.lines.join('\n'));
+  let log = '';
+  const runner = composeRunner(
+    parsed.config,
+    host,
+    createLog(parsed.config.LOG_LEVEL, systemClock, (line) => {
+      log = (log + line).slice(-200_000);
+    }),
+  );
+  const exited = runner.run();
+  return {
+    control,
+    root,
+    exited,
+    drain: () => runner.drain(),
+    log: () => log,
+    workspaces: () => workspacesOf(root),
+    async stop() {
+      // A session that a failed test left running ends before its folders go.
+      runner.drain();
+      await server.killAll(0);
+      await exited;
+      host.close();
+      server.close();
+      await control.close();
+      rmSync(root, { recursive: true, force: true });
     },
+  };
+};
+
+/** `stop` must be called, also when a test fails: it ends everything and removes every folder. */
+export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunner & { stop(): Promise<void> }> => {
+  const { control, root, env } = await prepare(setup);
+  const host = spawn(process.execPath, [PTY_HOST], {
+    env,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const exited = new Promise<number | null>((resolve) => host.once('exit', (code) => resolve(code)));
@@ -116,10 +179,7 @@ export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunne
     exited,
     log: () => log,
     processesWith: pidsWith,
-    workspaces: () => {
-      const folder = join(root, 'village', 'workspaces');
-      return existsSync(folder) ? readdirSync(folder) : [];
-    },
+    workspaces: () => workspacesOf(root),
     runnerPid: () => {
       const pid = pidsWith(`VILLAGE_STATE_DIR=${join(root, 'state')}`).find((candidate) =>
         readFileSync(`/proc/${candidate}/cmdline`, 'latin1').includes('runner-image/src/main.ts'),
