@@ -113,7 +113,7 @@ describe('a shell session', () => {
     );
     control.ask('stop');
     expect(await started.exited).toBe(0);
-    expect(snapshots().length).toBeGreaterThan(1);
+    expect(snapshots().length).toBeGreaterThan(0);
     expect(control.problems).toEqual([]);
   });
 
