@@ -40,10 +40,11 @@ export const resumeSession = (runtime: SessionRuntime, ports: RuntimePorts, save
     runtime.deliverRest();
     return;
   }
-  resume(runtime, ports, saved).catch((error: unknown) => {
+  const work = resume(runtime, ports, saved).catch((error: unknown) => {
     log.error('the session could not be taken up again', { error });
     void runtime.end({ to: 'failed', reason: LOST });
   });
+  runtime.takeUp(work);
 };
 
 const resume = async (runtime: SessionRuntime, ports: RuntimePorts, saved: SavedSession): Promise<void> => {
@@ -66,5 +67,6 @@ const resume = async (runtime: SessionRuntime, ports: RuntimePorts, saved: Saved
       return;
     }
   }
-  await runtime.end({ to: 'failed', reason: LOST });
+  // Not awaited: the end waits for us.
+  void runtime.end({ to: 'failed', reason: LOST });
 };

@@ -144,6 +144,11 @@ export class SessionRuntime {
     });
   }
 
+  /** A restarted runner takes its session up; an end that is asked for meanwhile waits for it, as it waits for a boot. */
+  takeUp(work: Promise<void>): void {
+    this.#booting = work;
+  }
+
   /** Called by the boot; returns at once, since the end waits for the boot to return. */
   failBoot(reason: StateReason): void {
     void this.end({ to: 'failed', reason });

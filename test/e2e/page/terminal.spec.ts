@@ -92,7 +92,7 @@ test('a phone that watches shrinks its letters and resizes nobody', async ({ pag
   await expect(page.getByTestId('mode')).toHaveAttribute('data-mode', 'watch');
   for (const frame of framesOf(1, ['wide'], { cols: 90, rows: 30 })) village.send(SESSION, frame);
   await expect.poll(() => terminalSize(page)).toMatchObject({ cols: 90, rows: 30 });
-  expect((await terminalSize(page)).fontPx).toBeLessThan(13);
+  await expect.poll(async () => (await terminalSize(page)).fontPx).toBeLessThan(13);
   await page.setViewportSize({ width: 420, height: 700 });
   await expect(page.getByTestId('mode')).toBeVisible();
   expect(village.frames.filter((frame) => frame.type === 'resize')).toEqual([]);
