@@ -19,6 +19,8 @@ export const ERROR_CODES = {
   idempotency_mismatch: 422,
   provider_unavailable: 422,
   build_unavailable: 422,
+  protocol_unsupported: 422,
+  no_such_pool: 422,
   limit_reached: 429,
   too_many_viewers: 429,
   throttled: 429,

@@ -44,6 +44,8 @@ export const EVENT_BODIES = {
   session_assigned: { runnerId: RunnerId, runnerVersion: text(80), dial: count },
   session_state_changed: { fromState: SessionState, toState: SessionState, reason: StateReason.nullable() },
   session_parked: { approvalId: ApprovalId.optional(), checkpointKey: text(500) },
+  /** The runner gave its session back in order; it goes on elsewhere. Last event of its epoch. */
+  epoch_drained: { why: text(200), checkpointKey: text(500).nullable() },
   session_resumed: { fromEpoch: Epoch, checkpointKey: text(500).nullable() },
   session_ended: { state: SessionState, reason: StateReason.nullable(), durationMs: ms },
 
@@ -204,6 +206,8 @@ export const URGENT_EVENTS: ReadonlySet<EventType> = new Set([
   'session_state_changed',
   'session_assigned',
   'session_ended',
+  'session_parked',
+  'epoch_drained',
   'approval_requested',
   'approval_resolved',
   'gate_lost',

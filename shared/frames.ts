@@ -6,6 +6,7 @@ import {
   BATCH_MAX_EVENTS,
   INPUT_MAX_BYTES,
   INPUT_SERIALISED_MAX_BYTES,
+  RUNNER_SESSIONS_MAX,
   SNAPSHOT_MAX_PARTS,
   UPLOAD_GRANTS_AHEAD,
   VIEWERS_PER_SESSION_MAX,
@@ -25,6 +26,8 @@ import {
 } from './session.ts';
 
 export const PROTOCOL_VERSION = 1;
+/** The oldest protocol a runner may speak; others are refused with `protocol_unsupported`. */
+export const PROTOCOL_MIN = 1;
 /** A viewer offers this and, beside it, its ticket; `$connect` echoes this one. */
 export const VIEWER_SUBPROTOCOL = 'village.viewer.v1';
 export const TICKET_SUBPROTOCOL_PREFIX = 'ticket.';
@@ -51,7 +54,7 @@ const controlTerm = z.int().min(0);
 
 /** An object the runner wants to store; length and checksum are signed into the grant, so they must be known first. */
 export const UploadWish = z.strictObject({
-  kind: z.enum(['transcript', 'diff']),
+  kind: z.enum(['transcript', 'diff', 'checkpoint']),
   number: z.int().min(0),
   sizeBytes: z.int().min(1),
   /** SHA-256 of the body, base64 as S3 wants it. */
@@ -95,6 +98,10 @@ const Hello = z.strictObject({
       z.strictObject({ ...inSession, nextRseq: z.int().min(1), head: OffsetBytes, desiredRev: Rev, viewersRev: Rev }),
     )
     .max(64),
+  /** Sessions this runner takes at once. */
+  capacity: z.int().min(1).max(RUNNER_SESSIONS_MAX).default(1),
+  /** It takes no new sessions. */
+  draining: z.boolean().default(false),
 });
 
 const RunnerEvents = z.strictObject({
@@ -162,6 +169,14 @@ export const RunnerFrame = z.discriminatedUnion('type', [
   InputReset.extend({ capability }),
   /** `viewersRev` as in terminal_output: who has just attached needs the head most. */
   Head.extend({ capability, viewersRev: Rev }),
+  /** Heartbeat of a runner that waits for sessions or holds several; answered by `pong`. */
+  z.strictObject({
+    type: z.literal('runner_status'),
+    ts: TimestampMs,
+    live: z.int().min(0).max(RUNNER_SESSIONS_MAX),
+    capacity: z.int().min(1).max(RUNNER_SESSIONS_MAX),
+    draining: z.boolean(),
+  }),
   Ping,
   z.strictObject({ type: z.literal('pong'), ts: TimestampMs }),
 ]);
@@ -181,6 +196,8 @@ export const Welcome = z.strictObject({
       grants: z.array(UploadGrant),
     }),
   ),
+  /** What ops ask of the runner itself: to go on, or to give its sessions back and end. */
+  desired: z.enum(['serve', 'drain']).default('serve'),
 });
 
 export const Assign = z.strictObject({
@@ -189,7 +206,12 @@ export const Assign = z.strictObject({
   config: SessionConfig,
   capability,
   taskDefinition: z.string(),
-  checkpoint: z.strictObject({ key: z.string(), url: z.string() }).nullable(),
+  /** What the session goes on from; `url` is a presigned GET. */
+  checkpoint: z
+    .strictObject({ key: z.string(), url: z.string(), sizeBytes: z.int().min(1), sha256: z.string().length(64) })
+    .nullable(),
+  /** How long earlier epochs have run: `maxDurationMs` counts over all of them. */
+  ranMs: z.int().min(0).default(0),
 });
 export type Assign = z.infer<typeof Assign>;
 
@@ -258,6 +280,8 @@ export const ControlToRunnerFrame = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('approval_decision'), ...rev, decision: ApprovalDecision }),
   z.strictObject({ type: z.literal('desired'), ...rev, desired: DesiredState }),
+  /** To the runner itself, not to a session. */
+  z.strictObject({ type: z.literal('runner_desired'), desired: z.enum(['serve', 'drain']) }),
   Ping,
   Pong,
   error,

@@ -15,7 +15,9 @@ import { ProviderId, ProviderInfo } from './providers.ts';
 import { Build, BuildSpec } from './releases.ts';
 import { Scenario } from './scenario.ts';
 import {
+  HOSTED_POOL,
   ModelChoice,
+  Pool,
   RepositorySpec,
   SessionConfig,
   SessionInputs,
@@ -53,6 +55,8 @@ export const StartSessionBody = z
     idleMs: SessionConfig.shape.idleMs.optional(),
     /** Default: true when there is a prompt. */
     endWhenDone: z.boolean().optional(),
+    pool: Pool.default(HOSTED_POOL),
+    parkAfterMs: SessionConfig.shape.parkAfterMs.optional(),
   })
   .refine((body) => (body.model === 'scripted') === (body.scenario !== undefined), {
     path: ['scenario'],

@@ -69,6 +69,15 @@ export const WEB_SESSION_TTL_MS = 7 * 24 * 60 * 60_000;
 export const IDEMPOTENCY_TTL_MS = 24 * 60 * 60_000;
 export const SESSION_MAX_DURATION_MS = 8 * 60 * 60_000;
 export const SESSION_IDLE_MS = 2 * 60 * 60_000;
+/** A session that waits for a person this long gives its runner back (parking). */
+export const PARK_AFTER_MS = 15 * 60_000;
+export const PARK_AFTER_MAX_MS = SESSION_IDLE_MS;
+/** Epochs in a row that were lost without progress; with the last of them the session fails as a poison start. */
+export const EPOCH_STRIKES_MAX = 3;
+/** Heartbeat of a runner that waits for sessions or holds several; silence for three of them shows it as lost. */
+export const RUNNER_STATUS_MS = 30_000;
+/** Sessions one customer-hosted runner may hold at once; a registration that asks for more is refused. */
+export const RUNNER_SESSIONS_MAX = 32;
 /** A session whose `endWhenDone` is set completes when its turns are done and nothing happened for this long. */
 export const DONE_GRACE_MS = 2_000;
 export const STOP_GRACE_MS = 10_000;
@@ -127,6 +136,14 @@ export const VIEWER_TRANSCRIPT_MAX_BYTES = 16 * MIB;
 /** An attach from an address at most this far behind gets the bytes; further behind gets a snapshot. */
 export const ATTACH_BYTES_MAX = 256 * KIB;
 export const SPOOL_MAX_BYTES = 256 * MIB;
+
+// Checkpoints.
+/** One checkpoint, packed; a larger one is not stored, an alert says so, and the session goes on. */
+export const CHECKPOINT_MAX_BYTES = 512 * MIB;
+/** Between two checkpoints at the end of turns; a turn that ends earlier is in the next one. */
+export const CHECKPOINT_MIN_INTERVAL_MS = 10_000;
+/** A CLI without turns is checkpointed this often, if its work has changed. */
+export const CHECKPOINT_IDLE_INTERVAL_MS = 5 * 60_000;
 
 // HTTP bodies.
 export const HTTP_BODY_MAX_BYTES = 1 * MIB;

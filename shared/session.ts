@@ -1,7 +1,9 @@
 /** A session: its states, the only transitions between them, and what a start may ask for. */
 import { z } from 'zod';
-import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, TimestampMs, UserId } from './ids.ts';
+import { AgentId, BuildId, Epoch, OffsetBytes, RunnerId, SessionId, TenantId, TimestampMs, UserId } from './ids.ts';
 import {
+  PARK_AFTER_MAX_MS,
+  PARK_AFTER_MS,
   PROMPT_MAX_CHARS,
   SESSION_IDLE_MS,
   SESSION_MAX_DURATION_MS,
@@ -41,6 +43,8 @@ export const SESSION_TRANSITIONS: Readonly<Record<SessionState, readonly Session
 
 export const isFinal = (state: SessionState): boolean => SESSION_TRANSITIONS[state].length === 0;
 export const canMove = (from: SessionState, to: SessionState): boolean => SESSION_TRANSITIONS[from].includes(to);
+/** A session whose epoch was lost, drained or parked starts again as `created`: by raising an epoch, never by a runner's batch. */
+export const canResume = (from: SessionState): boolean => !isFinal(from) && from !== 'stopping';
 
 /** What people asked of the session, written by the control plane only. `stop` absorbs everything after it. */
 export const DesiredState = z.enum(['run', 'pause', 'stop']);
@@ -124,6 +128,20 @@ export type TerminalSize = z.infer<typeof TerminalSize>;
 
 export const ModelChoice = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$/);
 
+/** Where a session asks to run: on the platform's own tasks, or on a group of customer-hosted runners. */
+export const HOSTED_POOL = 'hosted';
+export const RunnerGroup = z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'must be lower-case letters, digits and -');
+export const Pool = RunnerGroup;
+
+/** What runs the current epoch; `null` while none does. */
+export const Placement = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('task'), taskArn: z.string() }),
+  /** An idle task of the warm pool that was claimed. */
+  z.strictObject({ kind: z.literal('warm'), runnerId: RunnerId, taskArn: z.string() }),
+  z.strictObject({ kind: z.literal('group'), runnerId: RunnerId, group: RunnerGroup }),
+]);
+export type Placement = z.infer<typeof Placement>;
+
 /** What `assign` carries to the runner. Prompt, task and scenario are fetched over HTTP: a frame holds 32 KiB. */
 export const SessionConfig = z.strictObject({
   sessionId: SessionId,
@@ -138,6 +156,9 @@ export const SessionConfig = z.strictObject({
   idleMs: z.int().min(1_000).max(SESSION_IDLE_MS).default(SESSION_IDLE_MS),
   /** Completes by itself once its prompt (scripted: every turn of its scenario) is done and nobody leads it. */
   endWhenDone: z.boolean().default(false),
+  pool: Pool.default(HOSTED_POOL),
+  /** A session that waits for a person this long is checkpointed and its runner let go. */
+  parkAfterMs: z.int().min(1_000).max(PARK_AFTER_MAX_MS).default(PARK_AFTER_MS),
 });
 export type SessionConfig = z.infer<typeof SessionConfig>;
 
@@ -187,6 +208,12 @@ export const SessionView = z.object({
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
   taskArn: z.string().nullable(),
+  pool: Pool,
+  placement: Placement.nullable(),
+  /** From 1: how many sessions of its pool start before or as this one; `null` when it does not wait for a runner. */
+  queuePosition: z.int().min(1).nullable(),
+  /** Its runner was let go while it waits for a person; `resume` starts the next epoch from the checkpoint. */
+  parked: z.boolean(),
   usage: z.strictObject({
     agentMs: z.int(),
     waitingMs: z.int(),

@@ -135,6 +135,9 @@ export const handleRunnerFrame = async (
     case 'input_reset':
       await ports.fanOut.toOne(await scopeOf(ports, who, frame), frame.viewerId, forViewer(frame), 0);
       return null;
+    /** No runner that serves more than its one session is admitted yet. */
+    case 'runner_status':
+      return { type: 'pong', ts: frame.ts, heads: [] };
     case 'ping':
       return { type: 'pong', ts: frame.ts, heads: [] };
     case 'pong':

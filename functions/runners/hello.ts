@@ -61,6 +61,7 @@ const assign = async (ports: HelloPorts, who: RunnerConnection, { meta }: Sessio
     capability: await ports.signer.sign({ kind: 'capability', tenantId, sessionId, epoch, expSec }),
     taskDefinition: meta.taskDefinition,
     checkpoint: null,
+    ranMs: 0,
   });
 };
 
@@ -75,7 +76,7 @@ export const greet = async (
   const current = record !== null && record.head.epoch === epoch && record.head.open;
   /** A lower dial that arrives late changes nothing; its socket is about to close. */
   if (current) await ports.runners.set(ref, { connectionId: who.connectionId, epoch, dial: frame.dial });
-  if (record === null) return { type: 'welcome', dial: frame.dial, sessions: [] };
+  if (record === null) return { type: 'welcome', dial: frame.dial, sessions: [], desired: 'serve' };
   if (current) {
     await Promise.all([
       markAssigned(ports, ref, record.head),
@@ -104,5 +105,6 @@ export const greet = async (
         grants: [],
       },
     ],
+    desired: 'serve',
   };
 };

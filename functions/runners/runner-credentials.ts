@@ -23,7 +23,7 @@ const keyOf = ({ tenantId, sessionId, epoch }: RunnerScope): Key => ({
 
 export const deriveStartToken = (signingKey: Uint8Array, scope: RunnerScope): string =>
   formatRunnerCredential(
-    scope,
+    { kind: 'session', ...scope },
     createHmac('sha256', signingKey)
       .update(`start-token ${scope.tenantId} ${scope.sessionId} ${scope.epoch}`)
       .digest('hex'),
@@ -53,8 +53,8 @@ export const exchangeCredential = async (
   nextHash: string,
 ): Promise<RunnerScope | null> => {
   const parsed = parseRunnerCredential(presented);
-  if (parsed === null || !/^[0-9a-f]{64}$/.test(nextHash)) return null;
-  const { secret: _, ...scope } = parsed;
+  if (parsed?.principal.kind !== 'session' || !/^[0-9a-f]{64}$/.test(nextHash)) return null;
+  const { kind: _, ...scope } = parsed.principal;
   const hash = sha256Hex(presented);
   if (nextHash === hash) return null;
   const item = await db.get('runners', keyOf(scope));

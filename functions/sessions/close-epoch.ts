@@ -4,8 +4,8 @@ import type { StateReason } from '../../shared/session.ts';
 import type { Write } from '../database.ts';
 import { closeOutRow } from '../metering/usage-rows.ts';
 import { type AppendPorts, appendEvents } from '../streams/append-events.ts';
-import { epochKey, LIVE_INDEX_ATTRS, type SessionRef, type StreamHead } from './session-store.ts';
-import { releaseSlot } from './slots.ts';
+import { closingWrites } from './closing-writes.ts';
+import { LIVE_INDEX_ATTRS, type SessionRef, type StreamHead } from './session-store.ts';
 
 /** As the schemas of the events bound them: what others say (ECS) may be of any length, and must not make the log unreadable. */
 const REASON_MAX_CHARS = 2_000;
@@ -42,9 +42,8 @@ export const closeEpoch = async (ports: AppendPorts, ref: SessionRef, closing: C
     ];
     const billing = { ref, meta, epoch: head.epoch, assignedAtMs: head.assignedAtMs, nowMs };
     const writes: Write[] = [
-      ...releaseSlot(ref),
       closeOutRow(billing, head.ackedRseq + 1, head.seq + events.length),
-      { kind: 'update', table: 'sessions', key: epochKey(ref, head.epoch), set: { closedAtMs: nowMs, state: toState } },
+      ...closingWrites(ref, { epoch: head.epoch, placement: meta.placement, state: toState, isOver: true }, nowMs),
     ];
     return {
       events,

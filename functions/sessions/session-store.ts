@@ -5,7 +5,15 @@
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import { DesiredState, SessionConfig, SessionState, type SessionView, StateReason } from '../../shared/session.ts';
+import {
+  DesiredState,
+  isFinal,
+  Placement,
+  SessionConfig,
+  SessionState,
+  type SessionView,
+  StateReason,
+} from '../../shared/session.ts';
 import { UsageCounters } from '../../shared/usage.ts';
 import type { Database, Item, Key, Page } from '../database.ts';
 
@@ -28,6 +36,15 @@ export const LIVE_INDEX_ATTRS = ['liveShard', 'nextCheckAtMs'] as const;
 
 const count = z.int().min(0);
 
+export const Checkpoint = z.object({
+  key: z.string(),
+  sizeBytes: z.int().min(1),
+  sha256: z.string(),
+  epoch: z.int().min(1),
+  atMs: count,
+});
+export type Checkpoint = z.infer<typeof Checkpoint>;
+
 export const SessionMeta = z.looseObject({
   config: SessionConfig,
   title: z.string(),
@@ -49,6 +66,15 @@ export const SessionMeta = z.looseObject({
   /** Of the running epoch, as the runner counted them within what the platform had seen at that time. */
   usage: UsageCounters,
   diffKey: z.string().nullable(),
+  /** What runs the current epoch. */
+  placement: Placement.nullable().default(null),
+  /** The newest stored state of the work; the next epoch goes on from it. */
+  checkpoint: Checkpoint.nullable().default(null),
+  /** Epochs in a row that were lost without progress. */
+  strikes: count.default(0),
+  /** Its last epoch was closed and none is open, though the session is not over. */
+  isSuspended: z.boolean().default(false),
+  queuePosition: z.int().min(1).nullable().default(null),
   /** Sum over closed epochs; counters of the running one are added to it. */
   usageBefore: UsageCounters,
 });
@@ -182,6 +208,10 @@ export const viewOf = (meta: SessionMeta): SessionView => ({
   startedAt: meta.startedAt,
   endedAt: meta.endedAt,
   taskArn: meta.taskArn,
+  pool: meta.config.pool,
+  placement: meta.placement,
+  queuePosition: meta.queuePosition,
+  parked: meta.isSuspended && !isFinal(meta.state),
   usage: {
     agentMs: meta.usage.agentMs,
     waitingMs: meta.usage.waitingMs,

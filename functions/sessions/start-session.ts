@@ -1,9 +1,9 @@
 /** Starts a session: everything is written before a task is asked for, so that no crash leaves a task that nobody knows. */
-import type { Clock, Random } from '../../shared/clock.ts';
+import type { Random } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { EventDraft } from '../../shared/events.ts';
 import type { StartSessionBody } from '../../shared/http.ts';
-import { SESSION_IDLE_MS, SESSION_MAX_DURATION_MS, START_TIMEOUT_MS } from '../../shared/limits.ts';
+import { PARK_AFTER_MS, SESSION_IDLE_MS, SESSION_MAX_DURATION_MS, START_TIMEOUT_MS } from '../../shared/limits.ts';
 import { PROVIDERS } from '../../shared/providers.ts';
 import type { Build } from '../../shared/releases.ts';
 import { type SessionConfig, splitRepositoryCredentials } from '../../shared/session.ts';
@@ -12,27 +12,22 @@ import type { Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { type BuildStore, chooseBuild } from '../releases/build-store.ts';
 import { credentialPut, deriveStartToken } from '../runners/runner-credentials.ts';
-import { type AppendPorts, numberEvents } from '../streams/append-events.ts';
+import { numberEvents } from '../streams/append-events.ts';
 import { inputsObjectKey } from '../streams/chunks.ts';
 import { segmentPut } from '../streams/segments.ts';
 import { idempotencyPut, type TenantStore } from '../tenants/tenant-store.ts';
-import { closeEpoch } from './close-epoch.ts';
-import type { ObjectStore, TaskLauncher } from './ports.ts';
+import { type PlacePorts, placeEpoch } from './place-epoch.ts';
+import type { ObjectStore } from './ports.ts';
 import { liveShardOf } from './reap.ts';
 import { epochKey, headKey, metaKey, type SessionMeta, type SessionRef, tenantKey } from './session-store.ts';
 import { takeSlot } from './slots.ts';
-import { formatTaskOwner } from './task-owner.ts';
 
-export interface StartPorts extends AppendPorts {
+export interface StartPorts extends PlacePorts {
   readonly tenants: TenantStore;
   readonly builds: BuildStore;
   readonly objects: ObjectStore;
-  readonly tasks: TaskLauncher;
-  readonly clock: Clock;
   readonly random: Random;
   readonly newId: () => string;
-  readonly signingKey: () => Promise<Uint8Array>;
-  readonly publicUrl: string;
 }
 
 export interface Starter {
@@ -82,6 +77,8 @@ const configOf = (
   maxDurationMs: body.maxDurationMs ?? SESSION_MAX_DURATION_MS,
   idleMs: body.idleMs ?? SESSION_IDLE_MS,
   endWhenDone: body.endWhenDone ?? body.prompt !== undefined,
+  pool: body.pool,
+  parkAfterMs: body.parkAfterMs ?? PARK_AFTER_MS,
 });
 
 const titleOf = (body: StartSessionBody): string =>
@@ -117,6 +114,11 @@ const metaOf = (
     usage: ZERO_USAGE,
     usageBefore: ZERO_USAGE,
     diffKey: null,
+    placement: null,
+    checkpoint: null,
+    strikes: 0,
+    isSuspended: false,
+    queuePosition: null,
     tenantKey: tenantKey(config.tenantId),
     createdKey: `${nowIso}#${config.sessionId}`,
     liveShard: liveShardOf(config.sessionId),
@@ -169,33 +171,6 @@ const creation = (ref: SessionRef, meta: SessionMeta, token: string, nowMs: numb
   ];
 };
 
-/** Asks ECS for the task; a repeat with the same token and parameters is the same task. A refusal ends the session with its reason. */
-const launch = async (ports: StartPorts, ref: SessionRef, meta: SessionMeta, token: string): Promise<void> => {
-  const result = await ports.tasks.launch({
-    clientToken: `${ref.sessionId}#${meta.epoch}`,
-    startedBy: formatTaskOwner({ ...ref, epoch: meta.epoch }),
-    taskDefinition: meta.taskDefinition,
-    environment: { CONTROL_PLANE_URL: ports.publicUrl, CONTROL_PLANE_TOKEN: token },
-  });
-  if (result.kind === 'refused') {
-    const reason = {
-      code: 'launch_failed',
-      message: `No task could be started: ${result.reason}`,
-      hint: 'Start the session again.',
-      step: 'launching' as const,
-    };
-    await closeEpoch(ports, ref, { epoch: meta.epoch, asRead: null, reason });
-    return;
-  }
-  await ports.db.write({
-    kind: 'update',
-    table: 'sessions',
-    key: metaKey(ref),
-    set: { taskArn: result.taskArn },
-    conditions: [{ attr: 'epoch', op: '=', value: meta.epoch }],
-  });
-};
-
 const repeated = async (
   ports: StartPorts,
   starter: Starter,
@@ -216,8 +191,7 @@ const repeated = async (
 const resumeStart = async (ports: StartPorts, ref: SessionRef): Promise<SessionMeta> => {
   const meta = await ports.sessions.meta(ref);
   if (meta === null) throw new Error(`idempotency key names ${ref.sessionId}, which does not exist`);
-  if (meta.taskArn === null && meta.state === 'created')
-    await launch(ports, ref, meta, deriveStartToken(await ports.signingKey(), { ...ref, epoch: meta.epoch }));
+  if (meta.taskArn === null && meta.state === 'created') await placeEpoch(ports, ref, meta);
   return (await ports.sessions.meta(ref)) ?? meta;
 };
 
@@ -274,6 +248,6 @@ export const startSession = async (
       'All session slots of this tenant are taken: stop a session, then start again.',
     );
   }
-  await launch(ports, ref, meta, token);
+  await placeEpoch(ports, ref, meta);
   return (await ports.sessions.meta(ref)) ?? meta;
 };

@@ -11,8 +11,8 @@ import { BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/li
 import type { Database, Put, TransactResult, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { type Billing, clampCounters, quarantined, sameRow, usageRowOf } from '../metering/usage-rows.ts';
+import { closingWrites } from '../sessions/closing-writes.ts';
 import {
-  epochKey,
   headKey,
   LIVE_INDEX_ATTRS,
   metaKey,
@@ -20,7 +20,6 @@ import {
   type SessionRef,
   type SessionStore,
 } from '../sessions/session-store.ts';
-import { releaseSlot } from '../sessions/slots.ts';
 import { chunkPut, objectPrefix } from './chunks.ts';
 import { type BatchDecision, decideBatch, remember } from './decide-batch.ts';
 import { type Folded, foldBatch, rowEventCount } from './fold-batch.ts';
@@ -155,13 +154,11 @@ const planCommit = (ref: SessionRef, record: SessionRecord, batch: Batch, nowMs:
     }),
     ...(folded.ended
       ? [
-          ...releaseSlot(ref),
-          {
-            kind: 'update' as const,
-            table: 'sessions' as const,
-            key: epochKey(ref, batch.epoch),
-            set: { closedAtMs: nowMs, state: folded.state },
-          },
+          ...closingWrites(
+            ref,
+            { epoch: batch.epoch, placement: meta.placement, state: folded.state, isOver: true },
+            nowMs,
+          ),
         ]
       : []),
     ...chunks.values(),

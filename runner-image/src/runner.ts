@@ -60,6 +60,8 @@ export class Runner {
         buildId: config.VILLAGE_BUILD_ID,
         clis: knownClis(config),
         isolation: ports.isolation,
+        capacity: 1,
+        draining: false,
         sessions: this.#runtime ? [this.#runtime.hello()] : [],
       }),
       isAssigned: () => this.#runtime !== null,
@@ -78,7 +80,7 @@ export class Runner {
   run(): Promise<number> {
     const saved = loadSession(join(this.#ports.stateDir, 'session.json'));
     if (saved) {
-      const runtime = new SessionRuntime({ ...this.#fixed(), assign: saved, saved });
+      const runtime = new SessionRuntime({ ...this.#fixed(), assign: { ...saved, ranMs: 0 }, saved });
       this.#adopt(runtime);
       resumeSession(runtime, this.#ports, saved);
     }
@@ -139,6 +141,7 @@ export class Runner {
         this.#connection.send(JSON.stringify({ type: 'pong', ts: clock.nowMs() }));
         return;
       case 'pong':
+      case 'runner_desired':
         return;
       case 'error':
         log.warn('the control plane answered with an error', { code: frame.code, answer: frame.message });

@@ -71,7 +71,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   const { config, credentials, waitMs = 30_000 } = options;
   const { sessionId, tenantId } = config;
   const scope = { tenantId, sessionId, epoch: EPOCH };
-  const token = formatRunnerCredential(scope, 'a'.repeat(64));
+  const token = formatRunnerCredential({ kind: 'session', ...scope }, 'a'.repeat(64));
   const capability = 'capability-of-the-test';
   const events: EventEnvelope[] = [];
   const frames: RunnerFrame[] = [];
@@ -195,8 +195,9 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
           capability,
           taskDefinition: 'task:1',
           checkpoint: null,
+          ranMs: 0,
         });
-      send(socket, { type: 'welcome', dial: frame.dial, sessions: [{ ...session, grants: [] }] });
+      send(socket, { type: 'welcome', dial: frame.dial, sessions: [{ ...session, grants: [] }], desired: 'serve' });
     } else if (frame.type === 'runner_events') takeBatch(socket, frame);
     for (const look of [...looks]) look();
   };

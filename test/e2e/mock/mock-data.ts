@@ -30,6 +30,10 @@ export const mockSession = (number: number, over: Partial<SessionView> = {}): Se
     startedAt: nowIso,
     endedAt: null,
     taskArn: 'arn:aws:ecs:local:000000000000:task/village/1',
+    pool: 'hosted',
+    placement: null,
+    queuePosition: null,
+    parked: false,
     usage: { agentMs: 61_000, waitingMs: 0, terminalBytes: 5_120, filesTouched: 2, commands: 3 },
     ...over,
   });

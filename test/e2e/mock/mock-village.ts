@@ -310,6 +310,10 @@ const MOCK_NEW: SessionView = {
   startedAt: null,
   endedAt: null,
   taskArn: null,
+  pool: 'hosted',
+  placement: null,
+  queuePosition: null,
+  parked: false,
   usage: { agentMs: 0, waitingMs: 0, terminalBytes: 0, filesTouched: 0, commands: 0 },
 };
 

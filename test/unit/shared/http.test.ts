@@ -43,6 +43,8 @@ describe('a start', () => {
       terminal: { cols: 120, rows: 32 },
       maxDurationMs: 28_800_000,
       idleMs: 7_200_000,
+      pool: 'hosted',
+      parkAfterMs: 900_000,
     });
   });
 

@@ -163,6 +163,7 @@ describe('hello', () => {
       type: 'welcome',
       dial: 1,
       sessions: [],
+      desired: 'serve',
     });
   });
 });

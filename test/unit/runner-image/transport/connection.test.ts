@@ -102,6 +102,8 @@ const setup = () => {
       buildId: 'local',
       clis: {},
       isolation: 'shared_uid',
+      capacity: 1,
+      draining: false,
       sessions: [],
     }),
     isAssigned: () => isAssigned,
