@@ -4,6 +4,7 @@ import type { EventDraft } from '../../../shared/events.ts';
 import type { UploadWish } from '../../../shared/frames.ts';
 import { JOURNAL_MAX_BYTES } from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
+import type { Disk } from '../transport/disk.ts';
 import { type Journal, openJournal } from '../transport/journal.ts';
 import { type AckFrame, type NackFrame, type NackResult, Outbox } from '../transport/outbox.ts';
 import { type EventIdentity, envelopeOf } from './event-recorder.ts';
@@ -12,6 +13,7 @@ export interface EventStreamOptions {
   readonly identity: EventIdentity;
   readonly capability: string;
   readonly journalPath: string;
+  readonly disk?: Disk | undefined;
   readonly clock: Clock;
   /** Milliseconds that also pass while the machine sleeps: what the lease is counted in. */
   readonly bootMs: () => number;
@@ -39,7 +41,7 @@ export class EventStream {
   #cancel: () => void = () => {};
 
   constructor(options: EventStreamOptions) {
-    const { journal, state } = openJournal(options.journalPath);
+    const { journal, state } = openJournal(options.journalPath, options.disk);
     const { sessionId, epoch } = options.identity;
     this.#options = options;
     this.#journal = journal;

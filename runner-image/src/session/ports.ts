@@ -4,6 +4,7 @@ import type { ProviderId } from '../../../shared/providers.ts';
 import type { Adapter } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
 import type { PtyHost } from '../pty-host/client.ts';
+import type { Disk } from '../transport/disk.ts';
 import type { FetchCredentials } from './credentials.ts';
 import type { PutObject } from './uploads.ts';
 
@@ -15,6 +16,8 @@ export interface RuntimePorts {
   readonly log: Log;
   /** Private to the runner; the session's folders are made in it. */
   readonly stateDir: string;
+  /** Journal and saved session; the real one where it is left out. */
+  readonly disk?: Disk;
   readonly host: PtyHost;
   /** `false` while there is no connection. */
   readonly send: (frame: string) => boolean;

@@ -1,9 +1,9 @@
 /** What a restarted runner process must know of its session, beside the journal and the spool. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import { Epoch, SessionId } from '../../../shared/ids.ts';
 import { DesiredState, SessionConfig, SessionState } from '../../../shared/session.ts';
 import { UsageCounters } from '../../../shared/usage.ts';
+import { type Disk, realDisk } from '../transport/disk.ts';
 
 export const SavedSession = z.strictObject({
   v: z.literal(1),
@@ -25,20 +25,11 @@ export const SavedSession = z.strictObject({
 export type SavedSession = z.infer<typeof SavedSession>;
 
 /** `null` when no session was saved. Throws on a damaged file: then pty-host must end what runs. */
-export const loadSession = (path: string): SavedSession | null => {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    // Nothing was assigned before.
-    return null;
-  }
-  return SavedSession.parse(JSON.parse(text));
+export const loadSession = (path: string, disk: Disk = realDisk): SavedSession | null => {
+  const text = disk.read(path);
+  return text === undefined ? null : SavedSession.parse(JSON.parse(text));
 };
 
 /** Replaced as a whole; survives a crash of the process, which is what it is for. */
-export const saveSession = (path: string, session: SavedSession): void => {
-  const fresh = `${path}.new`;
-  writeFileSync(fresh, JSON.stringify(session), { mode: 0o600 });
-  renameSync(fresh, path);
-};
+export const saveSession = (path: string, session: SavedSession, disk: Disk = realDisk): void =>
+  disk.replace(path, JSON.stringify(session), false);

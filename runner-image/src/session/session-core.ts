@@ -20,8 +20,8 @@ import { Uploads } from './uploads.ts';
 
 export interface CoreOptions {
   readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
-  readonly ports: RuntimePorts;
-  readonly config: RunnerConfig;
+  readonly ports: Pick<RuntimePorts, 'clock' | 'bootMs' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'onTick'>;
+  readonly config: Pick<RunnerConfig, 'RUNNER_VERSION' | 'USAGE_TICK_INTERVAL_MS' | 'VILLAGE_TASK_DEFINITION'>;
   readonly saved: SavedSession | null;
   /** Offset after the last byte of the terminal stream. */
   readonly headOffset: () => number;
@@ -85,6 +85,7 @@ export class SessionCore {
       identity: { sessionId, tenantId, epoch },
       capability: assign.capability,
       journalPath: join(ports.stateDir, 'journal'),
+      disk: ports.disk,
       clock,
       bootMs,
       log,
@@ -210,7 +211,7 @@ export class SessionCore {
   save(): void {
     const { ports } = this.#options;
     const { sessionId, epoch, config, capability, taskDefinition } = this.assign;
-    saveSession(join(ports.stateDir, 'session.json'), {
+    const saved: SavedSession = {
       v: 1,
       sessionId,
       epoch,
@@ -225,7 +226,8 @@ export class SessionCore {
       baseCommit: this.#baseCommit,
       transcript: { ...this.#transcript },
       isOver: this.#isOver,
-    });
+    };
+    saveSession(join(ports.stateDir, 'session.json'), saved, ports.disk);
   }
 
   dispose(removeJournal: boolean): void {

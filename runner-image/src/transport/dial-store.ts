@@ -3,11 +3,10 @@
  * plane hears of it, so that a dial whose answer was lost can be repeated and is not a lock-out.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { z } from 'zod';
 import type { Random } from '../../../shared/clock.ts';
 import { nextRunnerCredential } from '../../../shared/runner-credential.ts';
+import { type Disk, realDisk } from './disk.ts';
 
 const Stored = z.strictObject({
   current: z.string().min(1),
@@ -33,27 +32,16 @@ export interface DialStore {
   succeeded(dial: number): void;
 }
 
-const readStored = (path: string): Stored | undefined => {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    // First start: there is nothing to go on from but the one-use token.
-    return undefined;
-  }
-  return Stored.parse(JSON.parse(text));
-};
-
 /** `startToken` counts only while nothing is stored. Throws when the file is damaged: guessing would lock us out. */
-export const openDialStore = (path: string, startToken: string, random: Random): DialStore => {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  let stored: Stored = readStored(path) ?? { current: startToken, next: null, dial: 0 };
+export const openDialStore = (path: string, startToken: string, random: Random, disk: Disk = realDisk): DialStore => {
+  const text = disk.read(path);
+  // First start: there is nothing to go on from but the one-use token.
+  let stored: Stored =
+    text === undefined ? { current: startToken, next: null, dial: 0 } : Stored.parse(JSON.parse(text));
   /** The credential each unanswered dial offered: two may be open during a planned re-dial. */
   const offered = new Map<number, string>();
   const save = (next: Stored): void => {
-    const fresh = `${path}.new`;
-    writeFileSync(fresh, JSON.stringify(next), { mode: 0o600, flush: true });
-    renameSync(fresh, path);
+    disk.replace(path, JSON.stringify(next), true);
     stored = next;
   };
   return {

@@ -3,10 +3,10 @@
  * handed to the kernel (write(2)) before the event counts as recorded and is not fsynced: the file serves a restarted
  * runner on a living host, and a host that dies takes the CLI and this disk with it.
  */
-import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { z } from 'zod';
 import { EventEnvelope } from '../../../shared/events.ts';
 import { UploadWish } from '../../../shared/frames.ts';
+import { type AppendFile, type Disk, realDisk } from './disk.ts';
 
 const rseq = z.int().min(0);
 const Record = z.discriminatedUnion('k', [
@@ -107,23 +107,27 @@ const wholeFile = ({ nextRseq, ackedRseq, events, sealed }: JournalState): strin
 };
 
 /** Opens or creates the journal at `path` (mode 0600) and says what it held. Throws when the disk refuses. */
-export const openJournal = (path: string): { journal: Journal; state: JournalState } => {
-  const state = existsSync(path) ? readJournal(readFileSync(path, 'utf8')).state : empty();
-  return { journal: new FileJournal(path, state), state };
+export const openJournal = (path: string, disk: Disk = realDisk): { journal: Journal; state: JournalState } => {
+  const text = disk.read(path);
+  const state = text === undefined ? empty() : readJournal(text).state;
+  return { journal: new FileJournal(path, disk, state), state };
 };
 
 class FileJournal implements Journal {
   readonly #path: string;
+  readonly #disk: Disk;
   #events: { event: EventEnvelope; sizeBytes: number }[];
   #nextRseq: number;
   #ackedRseq: number;
   #sealed: SealedBatch | null;
   #liveBytes = 0;
   #fileBytes = 0;
-  #fd = -1;
+  #file: AppendFile | null = null;
+  #isCutOff = false;
 
-  constructor(path: string, state: JournalState) {
+  constructor(path: string, disk: Disk, state: JournalState) {
     this.#path = path;
+    this.#disk = disk;
     this.#nextRseq = state.nextRseq;
     this.#ackedRseq = state.ackedRseq;
     this.#sealed = state.sealed;
@@ -147,8 +151,8 @@ class FileJournal implements Journal {
   }
 
   seal(batch: SealedBatch): void {
-    this.#sealed = batch;
     this.#write({ k: 'batch', ...batch, uploads: [...batch.uploads] });
+    this.#sealed = batch;
   }
 
   acked(upTo: number): void {
@@ -165,18 +169,27 @@ class FileJournal implements Journal {
   }
 
   close(): void {
-    if (this.#fd >= 0) closeSync(this.#fd);
-    this.#fd = -1;
+    this.#file?.close();
+    this.#file = null;
   }
 
   remove(): void {
     this.close();
-    rmSync(this.#path, { force: true });
+    this.#disk.remove(this.#path);
   }
 
   #write(record: Record): number {
+    if (this.#file === null) throw new Error('journal: closed');
+    // What a failed write left would make everything after it unreadable.
+    if (this.#isCutOff) this.#file.truncate(this.#fileBytes);
+    this.#isCutOff = false;
     const bytes = Buffer.from(lineOf(record));
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
+    try {
+      this.#file.append(bytes);
+    } catch (error) {
+      this.#isCutOff = true;
+      throw error;
+    }
     this.#fileBytes += bytes.length;
     return bytes.length;
   }
@@ -184,12 +197,10 @@ class FileJournal implements Journal {
   #rewrite(): void {
     const events = this.#events.map(({ event }) => event);
     const text = wholeFile({ nextRseq: this.#nextRseq, ackedRseq: this.#ackedRseq, events, sealed: this.#sealed });
-    const fresh = `${this.#path}.new`;
-    writeFileSync(fresh, text, { mode: 0o600, flush: true });
-    // Renamed, so that a crash leaves the old file or the new one, never half of either.
-    renameSync(fresh, this.#path);
+    this.#disk.replace(this.#path, text, true);
     this.close();
-    this.#fd = openSync(this.#path, 'a', 0o600);
+    this.#file = this.#disk.openAppend(this.#path);
+    this.#isCutOff = false;
     this.#fileBytes = Buffer.byteLength(text);
     this.#liveBytes = this.#events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }

@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Disk, realDisk } from '../../../../runner-image/src/transport/disk.ts';
 import { openJournal, readJournal } from '../../../../runner-image/src/transport/journal.ts';
 import type { EventEnvelope } from '../../../../shared/events.ts';
 
@@ -84,5 +85,31 @@ describe('journal', () => {
     expect(openJournal(path).state).toMatchObject({ nextRseq: 102, ackedRseq: 99 });
     openJournal(path).journal.remove();
     expect(existsSync(path)).toBe(false);
+  });
+
+  it('a full disk costs the event that did not fit and nothing after it', () => {
+    let roomBytes = 600;
+    const small: Disk = {
+      ...realDisk,
+      openAppend: (file) => {
+        const real = realDisk.openAppend(file);
+        return {
+          ...real,
+          append: (bytes) => {
+            real.append(bytes.subarray(0, roomBytes));
+            if (bytes.length > roomBytes) throw new Error('ENOSPC');
+            roomBytes -= bytes.length;
+          },
+        };
+      },
+    };
+    const { journal } = openJournal(path, small);
+    journal.append(event(1));
+    expect(() => journal.append(event(2, 'x'.repeat(1_000)))).toThrow('ENOSPC');
+    roomBytes = 100_000;
+    journal.append(event(2));
+    journal.append(event(3));
+    journal.close();
+    expect(openJournal(path).state.events.map((e) => e.rseq)).toEqual([1, 2, 3]);
   });
 });
