@@ -45,6 +45,7 @@ export const TABLES: readonly TableSpec[] = [
     indexes: [
       { name: 'by-tenant', partitionKey: text('tenantKey'), sortKey: text('createdKey'), projection: 'ALL' },
       { name: 'live', partitionKey: text('liveShard'), sortKey: number('nextCheckAtMs'), projection: 'KEYS_ONLY' },
+      { name: 'archive', partitionKey: text('archiveShard'), sortKey: number('archiveAtMs'), projection: 'KEYS_ONLY' },
     ],
   }),
   table('events', { stream: 'NEW_IMAGE', ttlAttribute: 'expiresAtSec' }),
@@ -111,6 +112,7 @@ export type FunctionName =
   | 'task-events'
   | 'reap'
   | 'fan-out-events'
+  | 'archive-events'
   | 'bootstrap-tenant';
 export interface FunctionSpec {
   readonly name: FunctionName;
@@ -185,6 +187,13 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
   }),
   /** Posts to runners too: a viewer found gone is taken off the list, and the runner is told. */
   fn('fan-out-events', 30_000, [...reads('sessions'), ...writes('connections'), ...posts('runner', 'viewer')]),
+  /** One run at a time; it reads back each object that it stored. */
+  fn(
+    'archive-events',
+    60_000,
+    [...writes('sessions', 'events'), { kind: 'bucket', bucket: 'transcripts', access: 'getput', prefix: 'tenants/' }],
+    { reservedConcurrency: 1, memoryMb: 1_024 },
+  ),
   fn('bootstrap-tenant', 10_000, [...writes('tenants'), secret('signing-key')]),
 ];
 
@@ -302,7 +311,10 @@ export interface ScheduleSpec {
   readonly everyMs: number;
   readonly function: FunctionName;
 }
-export const SCHEDULES: readonly ScheduleSpec[] = [{ name: 'reap-every-minute', everyMs: 60_000, function: 'reap' }];
+export const SCHEDULES: readonly ScheduleSpec[] = [
+  { name: 'reap-every-minute', everyMs: 60_000, function: 'reap' },
+  { name: 'archive-every-minute', everyMs: 60_000, function: 'archive-events' },
+];
 
 export interface StreamTriggerSpec {
   readonly table: TableName;

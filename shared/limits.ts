@@ -49,6 +49,22 @@ export const HEAD_REPEAT_MS: readonly number[] = [500, 5_000];
 export const PING_INTERVAL_MS = 5 * 60_000;
 /** A ping without its pong for this long means that the line is dead though nobody said so. */
 export const PONG_DEADLINE_MS = 10_000;
+/** The same for a viewer, which asks again after half of it: a person waits for the answer. */
+export const VIEWER_PROBE_DEADLINE_MS = 5_000;
+/** A probe without an answer for this long shows: the line is in doubt. */
+export const VIEWER_DOUBT_MS = 1_000;
+/** A line that was silent for this long is probed when its person does something. */
+export const VIEWER_QUIET_MS = 15_000;
+/** Input without an ack for this long on a silent line is a reason to probe it. */
+export const INPUT_SILENCE_MS = 1_500;
+/** Typed text that waits this long for its ack is shown as waiting. */
+export const INPUT_PENDING_SHOWN_MS = 400;
+/** Whoever asks for the keyboard and gets no answer for this long may take it. */
+export const CONTROL_REQUEST_ANSWER_MS = 15_000;
+/** The same question is sent again until the control plane shows it. */
+export const CONTROL_REQUEST_AGAIN_MS = 3_000;
+/** A question this old counts as withdrawn: the next asker takes its place. */
+export const CONTROL_REQUEST_EXPIRES_MS = 60_000;
 /** A viewer row without a ping for this long counts as gone. */
 export const VIEWER_EXPIRY_MS = 11 * 60_000;
 /** Viewers of one session; the next attach is refused with `too_many_viewers`. */
@@ -349,6 +365,39 @@ export const ANNEX_MAX_BATCHES = 1_000;
 /** Chunks listed by one transcript request; the next asks from the end of the last. */
 export const TRANSCRIPT_PAGE_DEFAULT = 200;
 export const TRANSCRIPT_PAGE_MAX = 1_000;
+
+// Archive of finished sessions.
+/** A finished session is archived this long after its end: what was still on its way (annex) has come by then; later rows follow. */
+export const ARCHIVE_AFTER_MS = 30 * 60_000;
+/** How long archived rows stay in the table after their copy was read back; then DynamoDB forgets them. */
+export const ARCHIVE_KEEP_MS = 7 * 24 * 60 * 60_000;
+/** Stored rows of one archive object, before compression; further ones begin the next object. A page of history reads two at most. */
+export const ARCHIVE_OBJECT_MAX_BYTES = 4 * MIB;
+/** One archive object unpacked: the last row may stand over the bound above, and a row is at most what DynamoDB holds (400 KB). */
+export const ARCHIVE_UNPACKED_MAX_BYTES = ARCHIVE_OBJECT_MAX_BYTES + MIB;
+/** Sessions one run of the archive looks at per shard; the rest is due in the next. */
+export const ARCHIVE_PAGE_MAX = 25;
+/** A run begins no further session after this long. */
+export const ARCHIVE_RUN_MS = 40_000;
+/** A session whose archive failed is tried again after this long, its rows untouched. */
+export const ARCHIVE_RETRY_MS = 60 * 60_000;
+
+// Replay.
+/** Terminal bytes one request makes an asciicast of; a longer session is exported by the command line, chunk by chunk. */
+export const CAST_REQUEST_MAX_BYTES = 24 * MIB;
+/** Markers of one asciicast; beyond it those of single tools are left out first, then the latest. */
+export const CAST_MARKERS_MAX = 2_000;
+export const CAST_MARKER_MAX_CHARS = 80;
+/** Terminal bytes the page plays at once; a longer session is played in parts of this size. */
+export const CAST_PART_MAX_BYTES = 16 * MIB;
+/** A pause of the recording is played no longer than this; the file keeps it as it was. */
+export const CAST_IDLE_LIMIT_MS = 2_000;
+
+// Table streams.
+/** Times one record of a table's stream is handed to its function; then it goes to the dead letters and the shard goes on. */
+export const STREAM_RETRIES = 5;
+/** A record of a table's stream older than this is not retried any more: who missed it reads the log. */
+export const STREAM_RECORD_MAX_AGE_MS = 5 * 60_000;
 
 // Runner: error reports.
 /** Reports that wait to be sent; a further one is dropped, the log has its line. */

@@ -3,6 +3,8 @@ export const METRICS = {
   sessionsStarted: { name: 'SessionsStarted', unit: 'Count' },
   sessionsReaped: { name: 'SessionsReaped', unit: 'Count' },
   reapsFailed: { name: 'ReapsFailed', unit: 'Count' },
+  sessionsArchived: { name: 'SessionsArchived', unit: 'Count' },
+  archivesFailed: { name: 'ArchivesFailed', unit: 'Count' },
   batchesCommitted: { name: 'BatchesCommitted', unit: 'Count' },
   batchesRefused: { name: 'BatchesRefused', unit: 'Count' },
   framesRefused: { name: 'FramesRefused', unit: 'Count' },

@@ -1,7 +1,12 @@
 /** S3 behind the ObjectStore port. */
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { ObjectStore } from '../sessions/ports.ts';
+
+const PRECONDITION_FAILED = 412;
+const RANGE_NOT_SATISFIABLE = 416;
+const hasStatus = (error: unknown, status: number): boolean =>
+  error instanceof S3ServiceException && error.$metadata.httpStatusCode === status;
 
 export const s3ObjectStore = ({ client, bucket }: { client: S3Client; bucket: string }): ObjectStore => ({
   putJson: async (key, value) => {
@@ -15,6 +20,37 @@ export const s3ObjectStore = ({ client, bucket }: { client: S3Client; bucket: st
       return Body === undefined ? null : (JSON.parse(await Body.transformToString('utf8')) as unknown);
     } catch (error) {
       if (error instanceof NoSuchKey) return null;
+      throw error;
+    }
+  },
+  putOnce: async ({ key, body, sha256Base64, contentType = 'application/gzip' }) => {
+    try {
+      await client.send(
+        new PutObjectCommand({
+          Bucket: bucket,
+          Key: key,
+          Body: body,
+          ContentType: contentType,
+          ChecksumSHA256: sha256Base64,
+          IfNoneMatch: '*',
+        }),
+      );
+      return 'stored';
+    } catch (error) {
+      if (hasStatus(error, PRECONDITION_FAILED)) return 'taken';
+      throw error;
+    }
+  },
+  getBytes: async (key, maxBytes) => {
+    try {
+      const { Body } = await client.send(
+        new GetObjectCommand({ Bucket: bucket, Key: key, Range: `bytes=0-${maxBytes}` }),
+      );
+      return Body === undefined ? null : await Body.transformToByteArray();
+    } catch (error) {
+      if (error instanceof NoSuchKey) return null;
+      /** An empty object has no first byte. */
+      if (hasStatus(error, RANGE_NOT_SATISFIABLE)) return new Uint8Array();
       throw error;
     }
   },

@@ -1,6 +1,7 @@
 /** What every closing of an epoch writes beside the head, whoever closes it: the runner's last batch or the control plane. */
 import type { Placement, SessionState } from '../../shared/session.ts';
 import type { Write } from '../database.ts';
+import { archiveDue } from '../streams/archive-rows.ts';
 import { releasePlacement } from './release-placement.ts';
 import { epochKey, type SessionRef } from './session-store.ts';
 import { releaseSlot } from './slots.ts';
@@ -14,7 +15,7 @@ export interface ClosedEpoch {
 }
 
 export const closingWrites = (ref: SessionRef, closed: ClosedEpoch, nowMs: number): Write[] => [
-  ...(closed.isOver ? releaseSlot(ref) : []),
+  ...(closed.isOver ? [...releaseSlot(ref), archiveDue(ref, nowMs)] : []),
   ...releasePlacement(ref, closed.epoch, closed.placement),
   {
     kind: 'update',

@@ -36,6 +36,15 @@ export interface ObjectStore {
   putJson(key: string, value: unknown): Promise<void>;
   /** `null` when there is no such object. */
   getJson(key: string): Promise<unknown>;
+  /** Never over another object: `taken` when one has this key. The store checks the digest. */
+  putOnce(request: {
+    key: string;
+    body: Uint8Array;
+    sha256Base64: string;
+    contentType?: string;
+  }): Promise<'stored' | 'taken'>;
+  /** `null` when there is no such object; of one larger than `maxBytes` its beginning, one byte more. */
+  getBytes(key: string, maxBytes: number): Promise<Uint8Array | null>;
   presignGet(key: string, ttlMs: number): Promise<string>;
   presignPut(request: {
     key: string;

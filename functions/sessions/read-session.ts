@@ -6,6 +6,7 @@ import { UPLOAD_GRANT_TTL_MS } from '../../shared/limits.ts';
 import { isFinal, type SessionState, type SessionView } from '../../shared/session.ts';
 import type { Database } from '../database.ts';
 import { listChunks } from '../streams/chunks.ts';
+import { readHistory } from '../streams/read-history.ts';
 import { readEvents } from '../streams/segments.ts';
 import type { ObjectStore } from './ports.ts';
 import { type SessionRecord, type SessionRef, type SessionStore, viewOf } from './session-store.ts';
@@ -44,7 +45,9 @@ export const getEvents = async (
   query: { fromSeq: number; limit: number },
 ): Promise<z.infer<typeof EventPage>> => {
   const { head } = await found(ports, ref);
-  const events = await readEvents(ports.db, ref, query.fromSeq, query.limit);
+  const events = isFinal(head.state)
+    ? await readHistory(ports, ref, query.fromSeq, query.limit)
+    : await readEvents(ports.db, ref, query.fromSeq, query.limit);
   return { events, nextSeq: (events.at(-1)?.seq ?? Math.max(query.fromSeq - 1, head.seq)) + 1, headSeq: head.seq };
 };
 

@@ -1,8 +1,10 @@
 /** Events of the control plane: they take their seq from the same head, under the same condition, as the runner's batches do. */
 import type { Clock } from '../../shared/clock.ts';
 import { EVENT_VERSION, type EventDraft, type SessionEvent } from '../../shared/events.ts';
+import { isFinal } from '../../shared/session.ts';
 import type { Database, Item, Write } from '../database.ts';
 import { headKey, metaKey, type SessionRecord, type SessionRef, type SessionStore } from '../sessions/session-store.ts';
+import { archiveDue } from './archive-rows.ts';
 import { segmentPut } from './segments.ts';
 
 export interface AppendPorts {
@@ -94,6 +96,8 @@ export const appendEvents = async (
               committedAtMs: nowMs,
             }),
           ]),
+      /** What is added to a session that is over follows the rest of its log. */
+      ...(events.length > 0 && isFinal(head.state) ? [archiveDue(ref, nowMs)] : []),
       ...(append.writes ?? []),
     ]);
     if (result.ok) return { record, appended: events };

@@ -2,6 +2,7 @@
 import { ANNEX_MAX_BATCHES } from '../../shared/limits.ts';
 import type { Database, Put } from '../database.ts';
 import { epochKey, type SessionRef } from '../sessions/session-store.ts';
+import { archiveDue } from './archive-rows.ts';
 
 /**
  * @param put of `annexPut` or `quarantinePut`, which are conditional on their key being free
@@ -26,6 +27,8 @@ export const keepAside = async (
         { attr: 'annexBatches', op: '<', value: ANNEX_MAX_BATCHES, orAbsent: true },
       ],
     },
+    /** Of a session that goes on this finds nothing to do. */
+    archiveDue(ref, Number(put.item.committedAtMs)),
   ]);
   if (result.ok) return 'kept';
   const taken = result.failed.find(({ index }) => index === 0);

@@ -87,10 +87,12 @@ export const quarantinePut = (ref: SessionRef, draft: AsideDraft): Put =>
   asidePut(ref, `QUARANTINE#${batchName(draft)}#${draft.digest}`, draft);
 
 const EventArray = z.array(SessionEventSchema);
-export const eventsOf = (item: Item): SessionEvent[] => EventArray.parse(JSON.parse(Segment.parse(item).events));
+export const segmentEvents = (json: string): SessionEvent[] => EventArray.parse(JSON.parse(json));
+export const eventsOf = (item: Item): SessionEvent[] => segmentEvents(Segment.parse(item).events);
 
 /**
- * Events with `seq >= fromSeq`, at most `limit` (whole segments are read, the page is then cut) and fewer where they are large.
+ * Events with `seq >= fromSeq` that stand in the table, at most `limit` (whole segments are read, the page is then cut) and fewer where
+ * they are large. What was archived may be gone from here: readHistory reads both.
  * @returns events in order of seq, without gap
  */
 export const readEvents = async (
@@ -98,6 +100,7 @@ export const readEvents = async (
   ref: SessionRef,
   fromSeq: number,
   limit: number,
+  maxBytes = EVENT_PAGE_MAX_BYTES,
 ): Promise<SessionEvent[]> => {
   const events: SessionEvent[] = [];
   const before = await db.query({
@@ -113,7 +116,7 @@ export const readEvents = async (
     const page = await db.query({ table: 'events', partition: sessionPk(ref), sort: { from, to: 'SEG#~' }, limit: 50 });
     for (const item of page.items) {
       sizeBytes += Buffer.byteLength(String(item.events));
-      if (sizeBytes > EVENT_PAGE_MAX_BYTES && events.length > 0) return events.slice(0, limit);
+      if (sizeBytes > maxBytes && events.length > 0) return events.slice(0, limit);
       events.push(...eventsOf(item).filter((event) => event.seq >= fromSeq));
     }
     if (page.cursor === null) break;

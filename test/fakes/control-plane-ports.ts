@@ -82,10 +82,24 @@ export class FakeTasks implements TaskLauncher {
   };
 }
 
-const memoryObjects = (): ObjectStore & { readonly stored: Map<string, unknown> } => {
+type MemoryObjects = ObjectStore & {
+  readonly stored: Map<string, unknown>;
+  /** What putOnce has stored; a test damages or removes it. */
+  readonly bodies: Map<string, Uint8Array>;
+};
+const memoryObjects = (): MemoryObjects => {
   const stored = new Map<string, unknown>();
+  const bodies = new Map<string, Uint8Array>();
   return {
     stored,
+    bodies,
+    putOnce: async ({ key, body, sha256Base64 }) => {
+      if (createHash('sha256').update(body).digest('base64') !== sha256Base64) throw new Error('BadDigest');
+      if (bodies.has(key)) return 'taken';
+      bodies.set(key, body.slice());
+      return 'stored';
+    },
+    getBytes: async (key, maxBytes) => bodies.get(key)?.slice(0, maxBytes + 1) ?? null,
     putJson: async (key, value) => void stored.set(key, JSON.parse(JSON.stringify(value))),
     getJson: async (key) => stored.get(key) ?? null,
     presignGet: async (key) => `https://objects.test/${key}?get`,

@@ -13,8 +13,10 @@ import { reap } from '../../../functions/sessions/reap.ts';
 import { type SessionRef, sessionStore } from '../../../functions/sessions/session-store.ts';
 import { TaskStateChange, taskStateChanged } from '../../../functions/sessions/task-stopped.ts';
 import { jwtSigner } from '../../../functions/signing.ts';
+import { archiveFinished } from '../../../functions/streams/archive-finished.ts';
 import { fanOutEvents } from '../../../functions/streams/fan-out-events.ts';
 import { handleViewerFrame, viewerDisconnected } from '../../../functions/streams/handle-viewer-frame.ts';
+import { ingestBatch } from '../../../functions/streams/ingest-batch.ts';
 import { runnerLine } from '../../../functions/streams/runner-line.ts';
 import { viewerFanOut } from '../../../functions/streams/viewer-fan-out.ts';
 import { watcherStore } from '../../../functions/streams/watchers.ts';
@@ -23,7 +25,7 @@ import { tenantStore } from '../../../functions/tenants/tenant-store.ts';
 import { FUNCTIONS, type FunctionName, type Grant } from '../../../infra/topology.ts';
 import type { EventDraft } from '../../../shared/events.ts';
 import { RunnerFrame, ViewerFrame } from '../../../shared/frames.ts';
-import { START_TIMEOUT_MS } from '../../../shared/limits.ts';
+import { ARCHIVE_AFTER_MS, START_TIMEOUT_MS } from '../../../shared/limits.ts';
 import {
   batchOf,
   controlPlanePorts,
@@ -107,6 +109,8 @@ const asFunction = (name: FunctionName, ports: TestPorts) => {
     objects: {
       putJson: may('put of objects', bucket('put'), objects.putJson),
       presignPut: may('put of objects', bucket('put'), objects.presignPut),
+      putOnce: may('put of objects', bucket('put'), objects.putOnce),
+      getBytes: may('get of objects', bucket('get'), objects.getBytes),
       getJson: may('get of objects', bucket('get'), objects.getJson),
       presignGet: may('get of objects', bucket('get'), objects.presignGet),
     },
@@ -289,6 +293,14 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
     ports.viewers.answers.set('left', 'gone');
     await fanOutEvents(my, ports.db.all('events'));
     expect(ports.viewers.posted.map(({ frame }) => frame.type)).toContain('session_event');
+  },
+  'archive-events': async ({ ports, ref, my }) => {
+    await ingestBatch(ports, ref, batchOf(ref, 1, failing));
+    ports.clock.advance(ARCHIVE_AFTER_MS + 1);
+    const onError = (_ref: SessionRef, error: unknown) => {
+      throw error;
+    };
+    expect(await archiveFinished({ ...my, onError })).toMatchObject({ archived: 1, failed: 0 });
   },
   'bootstrap-tenant': async ({ my }) => {
     await bootstrapTenant(my, { tenantId: TENANT, modelVendors: [] }, USER);
