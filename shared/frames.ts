@@ -15,7 +15,9 @@ import { ApprovalDecision, ApprovalRequest } from './policy.ts';
 import { ProviderId } from './providers.ts';
 import { CliVersion } from './releases.ts';
 import {
+  ControlRequest,
   DesiredState,
+  Device,
   Presence,
   SessionConfig,
   SessionState,
@@ -177,6 +179,13 @@ export const RunnerFrame = z.discriminatedUnion('type', [
     capacity: z.int().min(1).max(RUNNER_SESSIONS_MAX),
     draining: z.boolean(),
   }),
+  /** An assignment that is not taken: nothing of it ran, and this runner never takes this epoch of it. It is placed elsewhere, anew. */
+  z.strictObject({
+    type: z.literal('assign_refused'),
+    ...fromRunner,
+    reason: z.enum(['full', 'draining']),
+    message: z.string().max(500),
+  }),
   Ping,
   z.strictObject({ type: z.literal('pong'), ts: TimestampMs }),
 ]);
@@ -299,17 +308,32 @@ export const ViewerFrame = z.discriminatedUnion('type', [
     mode: z.enum(['control', 'watch']),
     /** Takes control from whoever has it; without it a second controller becomes a watcher. */
     takeOver: z.boolean().default(false),
+    /** What it runs on, in words for the others: "Firefox on Linux". */
+    device: Device.optional(),
     from: StreamAddress.optional(),
     fromSeq: z.int().min(0).optional(),
     cols: size.cols,
     rows: size.rows,
   }),
   z.strictObject({ type: z.literal('detach'), ...ofViewer }),
+  /** Asks whoever leads for the keyboard (or takes the question back); answered with `presence`, sent again until it is. */
+  z.strictObject({ type: z.literal('control_request'), ...ofViewer, view, wanted: z.boolean() }),
+  /** What the leader says to it: the term names the lead that may be given away, so that a late answer gives nobody's. */
+  z.strictObject({
+    type: z.literal('control_answer'),
+    ...ofViewer,
+    view,
+    controlTerm,
+    toViewerId: ViewerId,
+    allow: z.boolean(),
+  }),
   z.strictObject({
     type: z.literal('input'),
     ...ofViewer,
     view,
     controlTerm,
+    /** The epoch whose screen it was typed at: a later one must not get it. */
+    epoch: Epoch.optional(),
     inputSeq,
     data: InputData,
   }),
@@ -336,7 +360,13 @@ export const ViewerFrame = z.discriminatedUnion('type', [
 export type ViewerFrame = z.infer<typeof ViewerFrame>;
 
 /** Frames overtake each other: a list of a lower `rev` than one that was seen is old. */
-const presence = { rev: Rev, viewers: z.array(Presence), controllerId: ViewerId.nullable(), controlTerm };
+const presence = {
+  rev: Rev,
+  viewers: z.array(Presence),
+  controllerId: ViewerId.nullable(),
+  controlTerm,
+  request: ControlRequest.nullable().default(null),
+};
 
 /** Frames of the control plane to a viewer. */
 export const ControlToViewerFrame = z.discriminatedUnion('type', [

@@ -224,10 +224,16 @@ export const SessionView = z.object({
 });
 export type SessionView = z.infer<typeof SessionView>;
 
+/** A browser or a command line, in words for people. */
+export const Device = z.string().max(60);
 export const Presence = z.strictObject({
   viewerId: z.string(),
   mode: z.enum(['control', 'watch']),
   userId: UserId,
   sinceMs: TimestampMs,
+  device: Device.default(''),
 });
 export type Presence = z.infer<typeof Presence>;
+/** A watcher asks for the keyboard; `declined`: the leader keeps it. */
+export const ControlRequest = z.strictObject({ viewerId: z.string(), sinceMs: TimestampMs, declined: z.boolean() });
+export type ControlRequest = z.infer<typeof ControlRequest>;

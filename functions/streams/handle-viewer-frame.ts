@@ -49,6 +49,7 @@ const attach = async (
     userId: who.userId,
     mode: frame.mode,
     sinceMs: ports.clock.nowMs(),
+    device: frame.device ?? '',
   };
   const watchers = await ports.watchers.attach(ref, row, frame.takeOver);
   if (watchers === null)
@@ -107,6 +108,9 @@ const input = async (
 ): Promise<ControlToViewerFrame | null> => {
   const ref = await viewedSession(ports, who, frame);
   const epoch = frameEpoch(await ports.sessions.epochOf(ref));
+  /** Typed at the screen of a life that is over: the program that runs now must not get it. */
+  if (frame.epoch !== undefined && frame.epoch !== epoch)
+    throw new AppError('stale_epoch', 'The session went on elsewhere: what you typed was not delivered.');
   const taken = await ports.runners.post(ref, {
     type: 'input',
     sessionId: frame.sessionId,
@@ -177,6 +181,23 @@ const ping = async (
   return { type: 'pong', ts: frame.ts, heads: heads.flat() };
 };
 
+/** Asking and answering both end in a list that everybody gets; who asked has it as the route's response. */
+const negotiate = async (
+  ports: ViewerPorts,
+  who: ViewerConnection,
+  frame: FrameOf<ViewerFrame, 'control_request' | 'control_answer'>,
+): Promise<ControlToViewerFrame> => {
+  const ref = await viewedSession(ports, who, frame);
+  const { rev } = (await ports.watchers.read(ref)).control;
+  const watchers =
+    frame.type === 'control_request'
+      ? await ports.watchers.ask(ref, frame.viewerId, frame.wanted)
+      : await ports.watchers.answer(ref, frame.viewerId, frame);
+  if (watchers.control.rev !== rev)
+    await ports.fanOut.announce(ref, frameEpoch(await ports.sessions.epochOf(ref)), watchers);
+  return { type: 'presence', sessionId: frame.sessionId, ...presenceOf(watchers) };
+};
+
 /**
  * @returns what goes back on the same socket, or `null`
  * @throws AppError, which becomes an `error` frame
@@ -197,6 +218,9 @@ export const handleViewerFrame = async (
       return resize(ports, who, frame);
     case 'ping':
       return ping(ports, who, frame);
+    case 'control_request':
+    case 'control_answer':
+      return negotiate(ports, who, frame);
     case 'approval_decision':
       throw new AppError('unavailable', 'Approvals cannot be decided yet: nothing is allowed by default.');
   }

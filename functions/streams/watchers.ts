@@ -3,10 +3,11 @@ import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { WatcherList } from '../../shared/frames.ts';
-import { SESSION_SIDE_ROWS_TTL_MS, VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
-import type { Presence } from '../../shared/session.ts';
+import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.ts';
+import { type ControlRequest, Device, type Presence } from '../../shared/session.ts';
 import { type Condition, type Database, type Key, queryAll } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
+import { Control, controlKey, controlWrites, openRequest } from './control-row.ts';
 
 const ViewerRow = z.object({
   viewerId: z.string(),
@@ -15,18 +16,11 @@ const ViewerRow = z.object({
   mode: z.enum(['control', 'watch']),
   sinceMs: z.int(),
   lastSeenMs: z.int(),
+  device: Device.default(''),
 });
 export type ViewerRow = z.infer<typeof ViewerRow>;
-const Control = z.object({
-  rev: z.int().default(0),
-  controllerId: z.string().nullable().default(null),
-  controlTerm: z.int().default(0),
-  apiInputSeq: z.int().default(0),
-});
-export type Control = z.infer<typeof Control>;
-
+export type NewViewerRow = Omit<z.input<typeof ViewerRow>, 'lastSeenMs'>;
 const viewerKey = (ref: SessionRef, viewerId: string): Key => ({ pk: sessionPk(ref), sk: `VIEWER#${viewerId}` });
-const controlKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'CONTROL' });
 const connectionKey = (tenantId: string, connectionId: string, ref: SessionRef, viewerId: string): Key => ({
   pk: `T#${tenantId}#C#${connectionId}`,
   sk: `VIEW#${ref.sessionId}#${viewerId}`,
@@ -38,22 +32,46 @@ export interface Watchers {
   readonly control: Control;
 }
 
+/** What a viewer asked for when it attached may have changed since: who leads is in the control row alone. */
+const modeOf = (viewerId: string, control: Control): 'control' | 'watch' =>
+  viewerId === control.controllerId ? 'control' : 'watch';
+
 export const watcherListOf = ({ viewers, control }: Watchers): WatcherList => ({
   rev: control.rev,
-  viewers: viewers.map(({ viewerId, mode }) => ({ viewerId, mode })),
+  viewers: viewers.map(({ viewerId }) => ({ viewerId, mode: modeOf(viewerId, control) })),
   controllerId: control.controllerId,
   controlTerm: control.controlTerm,
 });
 
-export const presenceOf = ({
-  viewers,
-  control,
-}: Watchers): { rev: number; viewers: Presence[]; controllerId: string | null; controlTerm: number } => ({
-  rev: control.rev,
-  viewers: viewers.map(({ viewerId, mode, userId, sinceMs }) => ({ viewerId, mode, userId, sinceMs })),
-  controllerId: control.controllerId,
-  controlTerm: control.controlTerm,
-});
+export interface PresenceList {
+  readonly rev: number;
+  readonly viewers: Presence[];
+  readonly controllerId: string | null;
+  readonly controlTerm: number;
+  readonly request: ControlRequest | null;
+}
+export const presenceOf = (watchers: Watchers): PresenceList => {
+  const { viewers, control } = watchers;
+  return {
+    rev: control.rev,
+    viewers: viewers.map(({ viewerId, userId, sinceMs, device }) => ({
+      viewerId,
+      mode: modeOf(viewerId, control),
+      userId,
+      sinceMs,
+      device,
+    })),
+    controllerId: control.controllerId,
+    controlTerm: control.controlTerm,
+    request: openRequest(watchers),
+  };
+};
+
+export interface ControlAnswer {
+  readonly controlTerm: number;
+  readonly toViewerId: string;
+  readonly allow: boolean;
+}
 
 export interface WatcherStore {
   read(ref: SessionRef): Promise<Watchers>;
@@ -61,12 +79,16 @@ export interface WatcherStore {
    * @returns `null` when the session has its most viewers already
    * @throws AppError `conflict` when somebody else of the tenant watches under this viewerId
    */
-  attach(ref: SessionRef, row: Omit<ViewerRow, 'lastSeenMs'>, takeOver: boolean): Promise<Watchers | null>;
+  attach(ref: SessionRef, row: NewViewerRow, takeOver: boolean): Promise<Watchers | null>;
   /** Only for the connection that attached: a late disconnect never removes the viewer's newer one. */
   detach(ref: SessionRef, viewerId: string, connectionId: string): Promise<Watchers | null>;
   /** Some of a connection's views; none when it has none (any more). */
   attachments(tenantId: string, connectionId: string): Promise<{ ref: SessionRef; viewerId: string }[]>;
   touch(ref: SessionRef, viewerId: string, connectionId: string): Promise<void>;
+  /** A watcher asks for the keyboard, or takes its question back. */
+  ask(ref: SessionRef, viewerId: string, wanted: boolean): Promise<Watchers>;
+  /** What the leader says to it; an answer that comes too late changes nothing. */
+  answer(ref: SessionRef, viewerId: string, answer: ControlAnswer): Promise<Watchers>;
   nextApiInputSeq(ref: SessionRef): Promise<number>;
 }
 
@@ -103,47 +125,6 @@ const watcherReads = (db: Database, clock: Clock) => {
     };
   };
   return { read };
-};
-
-/** The writes that move the revision: who leads is decided by one conditional write. */
-const controlWrites = (db: Database, clock: Clock) => {
-  const bump = async (ref: SessionRef): Promise<void> => {
-    const expiresAtSec = Math.ceil((clock.nowMs() + SESSION_SIDE_ROWS_TTL_MS) / 1_000);
-    await db.write({
-      kind: 'update',
-      table: 'connections',
-      key: controlKey(ref),
-      set: { expiresAtSec },
-      add: { rev: 1 },
-    });
-  };
-
-  const lead = async (ref: SessionRef, controllerId: string | null, controlTerm: number): Promise<void> => {
-    await db.write({
-      kind: 'update',
-      table: 'connections',
-      key: controlKey(ref),
-      set: { controllerId, controlTerm: controlTerm + 1 },
-      add: { rev: 1 },
-      conditions: [{ attr: 'controlTerm', op: '=', value: controlTerm, orAbsent: true }],
-    });
-  };
-
-  /** One round of the conditional write; the caller reads again, so a lost round shows the winner. */
-  const claim = async (ref: SessionRef, viewerId: string, watchers: Watchers, takeOver: boolean): Promise<void> => {
-    const { controllerId, controlTerm } = watchers.control;
-    if (controllerId === viewerId) return;
-    const held = watchers.viewers.some((viewer) => viewer.viewerId === controllerId);
-    if (held && !takeOver) return;
-    await lead(ref, viewerId, controlTerm);
-  };
-
-  /** A leader that attaches to watch gives the keyboard back; nobody else's lead changes. */
-  const release = async (ref: SessionRef, viewerId: string, { control }: Watchers): Promise<void> => {
-    if (control.controllerId === viewerId) await lead(ref, null, control.controlTerm);
-  };
-
-  return { bump, claim, release };
 };
 
 /** What concerns a connection or the session's numbering, and not who watches. */
@@ -191,7 +172,7 @@ const viewRows = (db: Database, clock: Clock) => {
   };
 
   /** @throws AppError `conflict` when the viewer is another user's */
-  const put = async (ref: SessionRef, row: Omit<ViewerRow, 'lastSeenMs'>): Promise<void> => {
+  const put = async (ref: SessionRef, row: NewViewerRow): Promise<void> => {
     const { viewerId, connectionId } = row;
     /** First, for a viewer without it would outlive its connection. */
     await db.write({
@@ -229,7 +210,7 @@ const viewRows = (db: Database, clock: Clock) => {
 
 export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
   const { read } = watcherReads(db, clock);
-  const { bump, claim, release } = controlWrites(db, clock);
+  const { bump, claim, release, ask, answer } = controlWrites(db, clock);
   const { put, remove, touch } = viewRows(db, clock);
 
   return {
@@ -259,6 +240,14 @@ export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
       const held = { attr: 'connectionId', op: '=', value: connectionId } as const;
       if (!(await remove(ref, { viewerId, connectionId }, held))) return null;
       await bump(ref);
+      return read(ref);
+    },
+    ask: async (ref, viewerId, wanted) => {
+      await ask(ref, viewerId, await read(ref), wanted);
+      return read(ref);
+    },
+    answer: async (ref, viewerId, said) => {
+      await answer(ref, viewerId, await read(ref), said);
       return read(ref);
     },
     ...connectionReads(db),

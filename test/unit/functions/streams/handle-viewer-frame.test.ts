@@ -211,6 +211,51 @@ describe('typing', () => {
   });
 });
 
+test('what was typed at the screen of another epoch reaches no program', async () => {
+  const { attach, send, ports } = await setUp();
+  const { view } = await attach();
+  const before = ports.runnerSender.posted.length;
+  const frame = { type: 'input', view, controlTerm: 1, inputSeq: 1, data: 'y' };
+  await expect(send({ ...frame, epoch: 2 })).rejects.toMatchObject({ code: 'stale_epoch' });
+  expect(ports.runnerSender.posted).toHaveLength(before);
+  expect(await send({ ...frame, epoch: 1 })).toBeNull();
+});
+
+describe('asking for the keyboard', () => {
+  test('is told to everybody by name; the leader allows it, and the runner hears who leads now', async () => {
+    const { attach, send, ports, toRunner } = await setUp();
+    const first = await attach({ device: 'Firefox on Linux' });
+    ports.clock.advance(1);
+    const second = await attach({ viewerId: 'second', mode: 'watch', device: 'Safari on an iPhone' }, other);
+    ports.viewers.posted.length = 0;
+    const asks = { type: 'control_request', viewerId: 'second', view: second.view, wanted: true };
+    expect(await send(asks, other)).toMatchObject({
+      type: 'presence',
+      viewers: [
+        { userId: USER, device: 'Firefox on Linux', mode: 'control' },
+        { userId: 'grace', device: 'Safari on an iPhone', mode: 'watch' },
+      ],
+      request: { viewerId: 'second', declined: false },
+    });
+    expect(ports.viewers.posted.map(({ connectionId }) => connectionId).sort()).toEqual(['c1', 'c2']);
+    await send(asks, other);
+    expect(ports.viewers.posted).toHaveLength(2);
+    const allows = { type: 'control_answer', view: first.view, controlTerm: 1, toViewerId: 'second', allow: true };
+    expect(await send(allows)).toMatchObject({ controllerId: 'second', controlTerm: 2, request: null });
+    expect(toRunner().at(-1)).toMatchObject({ type: 'viewers', controllerId: 'second', controlTerm: 2 });
+  });
+
+  test.each([
+    ['control_request', { wanted: true }],
+    ['control_answer', { controlTerm: 1, toViewerId: 'second', allow: true }],
+  ])('%s needs the view of that very viewer', async (type, rest) => {
+    const { attach, send } = await setUp();
+    await attach();
+    const { view } = await attach({ viewerId: 'second', mode: 'watch' }, other);
+    await expect(send({ type, view, ...rest })).rejects.toMatchObject({ code: 'forbidden' });
+  });
+});
+
 describe('leaving', () => {
   test('detach tells the runner', async () => {
     const { attach, send, toRunner } = await setUp();

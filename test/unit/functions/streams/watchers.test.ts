@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Database } from '../../../../functions/database.ts';
-import { watcherStore } from '../../../../functions/streams/watchers.ts';
-import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../../../shared/limits.ts';
+import { presenceOf, watcherStore } from '../../../../functions/streams/watchers.ts';
+import { CONTROL_REQUEST_EXPIRES_MS, VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../../../shared/limits.ts';
 import { TestClock } from '../../../fakes/control-plane-ports.ts';
 import { MemoryDatabase } from '../../../fakes/memory-database.ts';
 
@@ -175,4 +175,67 @@ test('lines over HTTP are numbered one after the other', async () => {
   const { store } = setUp();
   const numbers = await Promise.all(Array.from({ length: 20 }, () => store.nextApiInputSeq(ref)));
   expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
+});
+
+describe('asking for the keyboard', () => {
+  const asked = async () => {
+    const set = setUp();
+    await set.attach('first', 'control');
+    await set.attach('second');
+    return { ...set, watchers: await set.store.ask(ref, 'second', true) };
+  };
+
+  test('shows as one open question; a repeat changes nothing, a third waits', async () => {
+    const { attach, clock, store, watchers } = await asked();
+    const request = { viewerId: 'second', sinceMs: clock.nowMs(), declined: false };
+    expect(presenceOf(watchers)).toMatchObject({ controllerId: 'first', request });
+    clock.advance(5_000);
+    await attach('third');
+    const before = (await store.read(ref)).control.rev;
+    expect(presenceOf(await store.ask(ref, 'second', true))).toMatchObject({ rev: before, request });
+    expect(presenceOf(await store.ask(ref, 'third', true))).toMatchObject({ rev: before, request });
+  });
+
+  test('is answered with a new lead, or with a no that lets it ask again', async () => {
+    const { store, clock } = await asked();
+    const no = await store.answer(ref, 'first', { controlTerm: 1, toViewerId: 'second', allow: false });
+    expect(presenceOf(no)).toMatchObject({ controllerId: 'first', request: { viewerId: 'second', declined: true } });
+    clock.advance(1_000);
+    expect(presenceOf(await store.ask(ref, 'second', true)).request).toMatchObject({ declined: false });
+    const yes = await store.answer(ref, 'first', { controlTerm: 1, toViewerId: 'second', allow: true });
+    expect(presenceOf(yes)).toMatchObject({ controllerId: 'second', controlTerm: 2, request: null });
+    expect(presenceOf(yes).viewers).toMatchObject([
+      { viewerId: 'first', mode: 'watch' },
+      { viewerId: 'second', mode: 'control' },
+    ]);
+  });
+
+  test.each([
+    ['of another term', 'first', { controlTerm: 2, toViewerId: 'second', allow: true }],
+    ['of somebody who does not lead', 'second', { controlTerm: 1, toViewerId: 'second', allow: true }],
+    ['to somebody who does not ask', 'first', { controlTerm: 1, toViewerId: 'third', allow: true }],
+  ])('an answer %s gives nothing away', async (_name, from, answer) => {
+    const { store } = await asked();
+    expect(presenceOf(await store.answer(ref, from, answer))).toMatchObject({ controllerId: 'first', controlTerm: 1 });
+  });
+
+  test('is over when it is taken back, when its asker leaves, when it is old, and with the lead', async () => {
+    const { attach, store, clock } = await asked();
+    expect(presenceOf(await store.ask(ref, 'second', false)).request).toBeNull();
+    await store.ask(ref, 'second', true);
+    await store.detach(ref, 'second', 'c-second');
+    expect(presenceOf(await store.read(ref)).request).toBeNull();
+    await attach('second');
+    await attach('third');
+    clock.advance(CONTROL_REQUEST_EXPIRES_MS);
+    expect(presenceOf(await store.ask(ref, 'third', true)).request).toMatchObject({ viewerId: 'third' });
+    await attach('second', 'control', true);
+    expect(presenceOf(await store.read(ref))).toMatchObject({ controllerId: 'second', request: null });
+  });
+
+  test('of nobody takes the keyboard at once', async () => {
+    const { attach, store } = setUp();
+    await attach('second');
+    expect(presenceOf(await store.ask(ref, 'second', true))).toMatchObject({ controllerId: 'second', request: null });
+  });
 });
