@@ -138,6 +138,9 @@ export const handleRunnerFrame = async (
     /** No runner that serves more than its one session is admitted yet. */
     case 'runner_status':
       return { type: 'pong', ts: frame.ts, heads: [] };
+    /** Only runners that hold several sessions refuse one; until then the reaper ends an epoch that nobody took. */
+    case 'assign_refused':
+      return null;
     case 'ping':
       return { type: 'pong', ts: frame.ts, heads: [] };
     case 'pong':
