@@ -2,6 +2,7 @@
  * The whole system as plain data: CDK realises it on AWS, local/ on one machine, so that the two cannot drift.
  * Names are logical; the platform decides the physical ones and hands them to functions by environment.
  */
+import { STREAM_RECORD_MAX_AGE_MS, STREAM_RETRIES } from '../shared/limits.ts';
 
 export type AttributeType = 'S' | 'N';
 export interface KeySpec {
@@ -320,10 +321,23 @@ export interface StreamTriggerSpec {
   readonly table: TableName;
   readonly function: FunctionName;
   readonly batchSize: number;
+  /** Changes that reach the function; the others are filtered out before it, and cost nothing. */
+  readonly changes: readonly ('INSERT' | 'MODIFY' | 'REMOVE')[];
+  /** A batch that fails is halved until the record that is to blame stands alone; that one is retried, then given to the dead letters. */
+  readonly retries: number;
+  readonly maxRecordAgeMs: number;
 }
-export const STREAM_TRIGGERS: readonly StreamTriggerSpec[] = [
-  { table: 'events', function: 'fan-out-events', batchSize: 100 },
-];
+const follow = (table: TableName, name: FunctionName, over: Partial<StreamTriggerSpec> = {}): StreamTriggerSpec => ({
+  table,
+  function: name,
+  batchSize: 100,
+  changes: ['INSERT'],
+  retries: STREAM_RETRIES,
+  maxRecordAgeMs: STREAM_RECORD_MAX_AGE_MS,
+  ...over,
+});
+/** Rows of the log are written once; a later change is the archive's (their TTL), which is nobody's news. */
+export const STREAM_TRIGGERS: readonly StreamTriggerSpec[] = [follow('events', 'fan-out-events')];
 
 export interface TaskFamilySpec {
   readonly family: string;

@@ -9,9 +9,6 @@ import { deadLetterQueue } from './dead-letters.ts';
 import { pascal } from './logical-id.ts';
 import type { TableResource } from './tables.ts';
 
-/** Live delivery: people who missed it read the log, so that a stuck batch must not hold up its shard for long. */
-const MAX_AGE = Duration.minutes(5);
-const RETRIES = 5;
 /** Batches of one shard at once; items of one partition, so of one session, stay in order. */
 const PARALLEL_BATCHES = 10;
 
@@ -38,8 +35,9 @@ class StreamTrigger extends Construct {
       batchSize: spec.batchSize,
       parallelizationFactor: PARALLEL_BATCHES,
       bisectBatchOnFunctionError: true,
-      maximumRetryAttempts: RETRIES,
-      maximumRecordAgeInSeconds: MAX_AGE.toSeconds(),
+      maximumRetryAttempts: spec.retries,
+      maximumRecordAgeInSeconds: Duration.millis(spec.maxRecordAgeMs).toSeconds(),
+      filterCriteria: { filters: [{ pattern: JSON.stringify({ eventName: spec.changes }) }] },
       destinationConfig: { onFailure: { destination: queue.queueArn } },
     }).node.addDependency(granted);
   }

@@ -37,19 +37,41 @@ const pause = (context: PollContext, delayMs: number): Promise<boolean> =>
     () => false,
   );
 
-/** Hands a batch over until it succeeds; false when the signal came first. */
-async function deliver(
-  context: PollContext,
-  shardId: string,
-  records: Parameters<PollContext['onRecords']>[0],
-): Promise<boolean> {
+type Records = Parameters<PollContext['onRecords']>[0];
+
+/** One record that fails alone: whether it is given up now, and taken by the dead letters. */
+async function givenUp(context: PollContext, shardId: string, records: Records, attempt: number): Promise<boolean> {
+  const [record] = records;
+  if (context.giveUp === undefined || record === undefined || records.length > 1) return false;
+  const bornMs = record.dynamodb?.ApproximateCreationDateTime?.getTime();
+  const isOld = bornMs !== undefined && context.clock.nowMs() - bornMs > context.giveUp.maxAgeMs;
+  if (!isOld && attempt <= context.giveUp.retries) return false;
+  const why = isOld ? 'RecordAgeExceeded' : 'RetryAttemptsExhausted';
+  try {
+    await context.giveUp.onDead(record, { streamArn: context.streamArn, shardId }, why);
+  } catch (error) {
+    context.onProblem({ kind: 'batch_failed', shardId, attempt, error });
+    return false;
+  }
+  context.onProblem({ kind: 'record_given_up', shardId, sequence: record.dynamodb?.SequenceNumber });
+  return true;
+}
+
+/** Hands a batch over until it succeeds or, halved down to single records, is given up; false when the signal came first. */
+async function deliver(context: PollContext, shardId: string, records: Records): Promise<boolean> {
   for (let attempt = 1; !context.signal.aborted; attempt += 1) {
     try {
       await context.onRecords(records, { streamArn: context.streamArn, shardId });
       return true;
     } catch (error) {
       context.onProblem({ kind: 'batch_failed', shardId, attempt, error });
+      if (await givenUp(context, shardId, records, attempt)) return true;
       await pause(context, backoffMs(attempt, context.random.next()));
+      if (context.giveUp === undefined || records.length < 2) continue;
+      const middle = Math.ceil(records.length / 2);
+      return (
+        (await deliver(context, shardId, records.slice(0, middle))) && deliver(context, shardId, records.slice(middle))
+      );
     }
   }
   return false;
@@ -64,7 +86,8 @@ async function readOnce(
   const command = new GetRecordsCommand({ ShardIterator: iterator, Limit: context.batchSize });
   const { Records = [], NextShardIterator } = await context.client.send(command, { abortSignal: context.signal });
   if (Records.length > 0) {
-    if (!(await deliver(context, shardId, Records))) return undefined;
+    const wanted = Records.filter(({ eventName = '' }) => context.changes?.includes(eventName) ?? true);
+    if (wanted.length > 0 && !(await deliver(context, shardId, wanted))) return undefined;
     await context.advance(shardId, Records.at(-1)?.dynamodb?.SequenceNumber, false);
   }
   if (NextShardIterator === undefined) return 'end';

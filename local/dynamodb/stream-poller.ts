@@ -29,16 +29,33 @@ export interface PollStreamOptions {
   batchSize?: number;
   clock?: Clock;
   random?: Random;
+  /** Kinds of changes that are handed over; every kind unless told. */
+  changes?: readonly string[];
+  /** Without it a failed batch comes again for ever, whole. */
+  giveUp?: GiveUp;
   /** Told of every failure that is retried, and of records that were trimmed before they were read. */
   onProblem?(problem: StreamProblem): void;
 }
 
+/** As Lambda's event source does with bisect: a failed batch is halved, and what fails alone is given up at last. */
+export interface GiveUp {
+  /** Times a record that fails alone is tried again. */
+  retries: number;
+  /** A record that failed and is older than this is not tried again. */
+  maxAgeMs: number;
+  /** Takes what was given up; a rejection brings the record again. */
+  onDead(record: _Record, batch: StreamBatch, why: 'RetryAttemptsExhausted' | 'RecordAgeExceeded'): Promise<void>;
+}
+
 export type StreamProblem =
   | { kind: 'batch_failed' | 'read_failed'; shardId: string | undefined; attempt: number; error: unknown }
-  | { kind: 'records_trimmed'; shardId: string; afterSequence: string };
+  | { kind: 'records_trimmed'; shardId: string; afterSequence: string }
+  | { kind: 'record_given_up'; shardId: string; sequence: string | undefined };
 
 /** What shard readers share: the options with their defaults, and the checkpoint they advance. */
-export interface PollContext extends Required<Omit<PollStreamOptions, 'checkpoint'>> {
+export interface PollContext extends Required<Omit<PollStreamOptions, 'checkpoint' | 'changes' | 'giveUp'>> {
+  changes: readonly string[] | undefined;
+  giveUp: GiveUp | undefined;
   streamArn: string;
   positionOf(shardId: string): string | undefined;
   advance(shardId: string, lastSequence: string | undefined, done: boolean): Promise<void>;
@@ -143,6 +160,8 @@ export async function pollStream(options: PollStreamOptions): Promise<void> {
     clock: systemClock,
     random: systemRandom,
     onProblem: () => undefined,
+    changes: undefined,
+    giveUp: undefined,
     ...rest,
   };
   let attempt = 0;

@@ -5,6 +5,7 @@ import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import type { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import { STREAM_TRIGGERS } from '../../infra/topology.ts';
 import { type Clock, sleep } from '../../shared/clock.ts';
+import { deadLetterFile } from '../dynamodb/dead-letters.ts';
 import { toLambdaStreamEvent } from '../dynamodb/lambda-record.ts';
 import { fileCheckpoint } from '../dynamodb/stream-checkpoint.ts';
 import { pollStream } from '../dynamodb/stream-poller.ts';
@@ -22,7 +23,7 @@ export interface Trigger {
   stop(): Promise<void>;
 }
 
-/** Polls each stream of the topology into its function; a batch that fails comes again. Checkpoints stand under `dir`. */
+/** Polls each stream of the topology into its function, with its filter, retries and dead letters. What is kept stands under `dir`. */
 export const startStreams = (
   client: DynamoDBStreamsClient,
   lambda: LambdaInvoker,
@@ -38,6 +39,12 @@ export const startStreams = (
       idleMs: STREAM_IDLE_MS,
       signal: abort.signal,
       checkpoint: fileCheckpoint(join(dir, `${trigger.table}-${trigger.function}.json`)),
+      changes: trigger.changes,
+      giveUp: {
+        retries: trigger.retries,
+        maxAgeMs: trigger.maxRecordAgeMs,
+        onDead: deadLetterFile(join(dir, `${trigger.table}-${trigger.function}.dead.jsonl`)),
+      },
       async onRecords(records, { streamArn }) {
         const event = toLambdaStreamEvent(records, streamArn, REGION);
         const result = await lambda.invoke(trigger.function, event, { source: 'stream' });

@@ -1,11 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { _Record } from '@aws-sdk/client-dynamodb-streams';
 import { DeleteCommand, PutCommand, UpdateCommand } from '@aws-sdk/lib-dynamodb';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { deadLetterFile } from '../../../local/dynamodb/dead-letters.ts';
 import { ensureTables } from '../../../local/dynamodb/ensure-tables.ts';
 import { toLambdaStreamEvent } from '../../../local/dynamodb/lambda-record.ts';
 import { fileCheckpoint } from '../../../local/dynamodb/stream-checkpoint.ts';
-import { pollStream, type StreamProblem } from '../../../local/dynamodb/stream-poller.ts';
+import { type PollStreamOptions, pollStream, type StreamProblem } from '../../../local/dynamodb/stream-poller.ts';
+import { systemClock } from '../../../shared/clock.ts';
 import { type DynamodbHarness, dynamodbHarness, SESSIONS } from './dynamodb-harness.ts';
 
 let harness: DynamodbHarness;
@@ -20,7 +23,11 @@ const put = (sk: string, more: Record<string, unknown> = {}) =>
 const keyOf = (record: _Record) => record.dynamodb?.Keys?.sk?.S;
 
 /** A poller in the background; `stop` ends it and waits for it. */
-function poll(onRecords: (records: readonly _Record[]) => Promise<void>, batchSize = 100) {
+function poll(
+  onRecords: (records: readonly _Record[]) => Promise<void>,
+  batchSize = 100,
+  more: Partial<PollStreamOptions> = {},
+) {
   const abort = new AbortController();
   const problems: StreamProblem[] = [];
   const done = pollStream({
@@ -32,6 +39,7 @@ function poll(onRecords: (records: readonly _Record[]) => Promise<void>, batchSi
     idleMs: 5,
     batchSize,
     onProblem: (problem) => problems.push(problem),
+    ...more,
   });
   return {
     problems,
@@ -102,6 +110,69 @@ describe('architecture §3, row "DynamoDB and its streams"', () => {
       { kind: 'batch_failed', attempt: 1 },
       { kind: 'batch_failed', attempt: 2 },
     ]);
+  });
+
+  it('a record that fails every time is found by halving, given to the dead letters, and blocks nothing', async () => {
+    for (const sk of ['1', '2', 'poison', '4', '5']) await put(sk);
+    const done: (string | undefined)[] = [];
+    const alone: number[] = [];
+    const path = join(harness.dir, 'streams', 'dead.jsonl');
+    const poller = poll(
+      async (records) => {
+        if (records.some((record) => keyOf(record) === 'poison')) {
+          if (records.length === 1) alone.push(1);
+          throw new Error('cannot be handled');
+        }
+        done.push(...records.map(keyOf));
+      },
+      100,
+      { giveUp: { retries: 2, maxAgeMs: 60_000, onDead: deadLetterFile(path) } },
+    );
+    await put('6');
+    await vi.waitFor(() => expect(done).toContain('6'));
+    await poller.stop();
+    expect(done).toEqual(['1', '2', '4', '5', '6']);
+    expect(alone).toHaveLength(3);
+    expect(poller.problems.filter(({ kind }) => kind === 'record_given_up')).toHaveLength(1);
+    const letters = readFileSync(path, 'utf8').trim().split('\n');
+    expect(letters.map((line) => JSON.parse(line))).toMatchObject([
+      {
+        requestContext: { condition: 'RetryAttemptsExhausted' },
+        DDBStreamBatchInfo: { batchSize: 1 },
+        keys: { sk: { S: 'poison' } },
+      },
+    ]);
+    // What was given up does not come again after a restart.
+    const second = poll(async (records) => void done.push(...records.map(keyOf)));
+    await put('7');
+    await vi.waitFor(() => expect(done).toContain('7'));
+    await second.stop();
+    expect(done).toEqual(['1', '2', '4', '5', '6', '7']);
+  });
+
+  it('an old record that fails is given up at once', async () => {
+    await put('1');
+    const dead: string[] = [];
+    const late = { ...systemClock, nowMs: () => Date.now() + 10 * 60_000 };
+    const poller = poll(async () => Promise.reject(new Error('no')), 100, {
+      clock: late,
+      giveUp: { retries: 1_000, maxAgeMs: 5 * 60_000, onDead: async (_record, _batch, why) => void dead.push(why) },
+    });
+    await vi.waitFor(() => expect(dead).toEqual(['RecordAgeExceeded']));
+    await poller.stop();
+  });
+
+  it('only the kinds of changes that are asked for are handed over', async () => {
+    await put('1');
+    await put('1', { colour: 'red' });
+    await harness.documents.send(new DeleteCommand({ TableName: 'sessions', Key: { pk: 'p', sk: '1' } }));
+    await put('2');
+    const seen: (string | undefined)[] = [];
+    const poller = poll(async (records) => void seen.push(...records.map(({ eventName }) => eventName)), 100, {
+      changes: ['INSERT'],
+    });
+    await vi.waitFor(() => expect(seen).toEqual(['INSERT', 'INSERT']));
+    await poller.stop();
   });
 
   it('goes on after a restart of the poller and of the database, without loss or repetition of what succeeded', async () => {

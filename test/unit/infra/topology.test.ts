@@ -151,7 +151,12 @@ describe('every part of the topology is there once, and nothing beyond', () => {
     });
     expect(JSON.stringify(Properties.EventSourceArn)).toContain(`Tables${pascal(table)}`);
     expect(JSON.stringify(Properties.FunctionName)).toContain(`Functions${pascal(spec.function)}`);
-    expect(Properties.MaximumRetryAttempts).toBeGreaterThan(0);
+    expect(Properties).toMatchObject({
+      MaximumRetryAttempts: spec.retries,
+      MaximumRecordAgeInSeconds: spec.maxRecordAgeMs / 1_000,
+      FilterCriteria: { Filters: [{ Pattern: JSON.stringify({ eventName: spec.changes }) }] },
+    });
+    expect(spec.retries).toBeGreaterThan(0);
   });
 
   it('stays well below the 500 resources of a stack', () => {

@@ -59,6 +59,19 @@ describe('what was committed', () => {
     expect(ports.viewers.posted).toEqual([]);
   });
 
+  test('that comes again is the same frames again, told apart by seq; one row that cannot be read fails its batch', async () => {
+    const { ports, ref, attach, streamPorts, images, posted } = await setUp();
+    await attach('viewer');
+    await ingestBatch(ports, ref, batchOf(ref, 1, [message('a')]));
+    await fanOutEvents(streamPorts, images());
+    const once = posted('viewer');
+    await fanOutEvents(streamPorts, images());
+    expect(posted('viewer')).toEqual([...once, ...once]);
+    // Halved by the event source until it stands alone, it ends in the dead letters.
+    const poison = { ...images()[0], events: 'no JSON' };
+    await expect(fanOutEvents(streamPorts, [poison])).rejects.toThrow();
+  });
+
   test('in the annex or in quarantine is nobody’s news', async () => {
     const { ports, ref, attach, streamPorts, images } = await setUp();
     await attach('viewer');
