@@ -156,6 +156,8 @@ export const untilState = (village: Village, sessionId: string, state: string): 
 export interface RawViewer {
   readonly attached: Extract<ControlToViewerFrame, { type: 'attached' }>;
   onFrame: (frame: ControlToViewerFrame) => void;
+  /** Set, messages go here as they come and are not parsed: a hundred viewers in one process would measure the parser. */
+  onText: ((text: string) => void) | null;
   send(frame: object): void;
   type(data: string): void;
   close(): void;
@@ -166,6 +168,7 @@ export const attachRaw = async (
   village: Village,
   sessionId: string,
   mode: 'control' | 'watch' = 'control',
+  size = { cols: 120, rows: 32 },
 ): Promise<RawViewer> => {
   const { ticket } = Ticket.parse(await village.post('/api/tickets', {}));
   const socket = new WebSocket(
@@ -182,19 +185,24 @@ export const attachRaw = async (
   const arrived = Promise.withResolvers<RawViewer['attached']>();
   let viewer: RawViewer | undefined;
   socket.on('message', (text) => {
+    if (viewer?.onText) {
+      viewer.onText(text.toString());
+      return;
+    }
     const frame = ControlToViewerFrame.parse(JSON.parse(text.toString()));
     if (frame.type === 'attached') arrived.resolve(frame);
     else if (frame.type === 'error') arrived.reject(new Error(frame.message));
     if (viewer === undefined) early.push(frame);
     else viewer.onFrame(frame);
   });
-  socket.send(JSON.stringify({ type: 'attach', sessionId, viewerId, mode, takeOver: true, cols: 120, rows: 32 }));
+  socket.send(JSON.stringify({ type: 'attach', sessionId, viewerId, mode, takeOver: mode === 'control', ...size }));
   const attached = await arrived.promise;
   let inputSeq = 0;
   const send = (frame: object) => socket.send(JSON.stringify(frame));
   const made: RawViewer = {
     attached,
     onFrame: () => {},
+    onText: null,
     send,
     type: (data) => {
       inputSeq += 1;

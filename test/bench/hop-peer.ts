@@ -1,5 +1,5 @@
-/** The far end of one hop of the echo bench, in a process of its own: `node hop-peer.ts pty-host` or `node hop-peer.ts post`. */
-import { ApiGatewayManagementApiClient } from '@aws-sdk/client-apigatewaymanagementapi';
+/** The far end of what a bench measures, in a process of its own: `node hop-peer.ts pty-host`, `… post` or `… post-to-all`. */
+import { ApiGatewayManagementApiClient, PostToConnectionCommand } from '@aws-sdk/client-apigatewaymanagementapi';
 import { z } from 'zod';
 import { managementSender } from '../../functions/aws/management-sender.ts';
 import { startGateway } from '../../local/gateway/server.ts';
@@ -18,9 +18,30 @@ const Message = z.object({
   requestContext: z.object({ connectionId: z.string(), eventType: z.string() }),
 });
 
-/** A gateway whose only function posts each message back to its connection. */
-const servePosts = async (): Promise<void> => {
-  let sender: ReturnType<typeof managementSender<unknown>> | undefined;
+type Answer = (client: ApiGatewayManagementApiClient) => (connectionId: string, body: string) => Promise<unknown>;
+
+/** Back to where it came from, by the product's own sender. */
+const answerOne: Answer = (client) => {
+  const sender = managementSender(client);
+  return (connectionId, body) => sender.post(connectionId, JSON.parse(body));
+};
+
+/** To everybody who ever said something, by the SDK as it comes. A `join` is only remembered. */
+const answerAll: Answer = (client) => {
+  const known = new Set<string>();
+  return async (connectionId, body) => {
+    known.add(connectionId);
+    if (body.includes('"join"')) return;
+    const data = Buffer.from(body);
+    await Promise.all(
+      [...known].map((id) => client.send(new PostToConnectionCommand({ ConnectionId: id, Data: data }))),
+    );
+  };
+};
+
+/** A gateway whose only function answers each message. */
+const servePosts = async (answerWith: Answer): Promise<void> => {
+  let answer: ReturnType<Answer> | undefined;
   const credentials = { accessKeyId: 'bench', secretAccessKey: 'bench' };
   const gateway = await startGateway({
     port: 0,
@@ -40,14 +61,13 @@ const servePosts = async (): Promise<void> => {
     lambda: {
       invoke: async (_name, event) => {
         const { body, requestContext } = Message.parse(event);
-        if (requestContext.eventType === 'MESSAGE')
-          await sender?.post(requestContext.connectionId, JSON.parse(body ?? 'null'));
+        if (requestContext.eventType === 'MESSAGE') await answer?.(requestContext.connectionId, body ?? 'null');
         return { ok: true, payload: { statusCode: 200 } };
       },
     },
   });
   const endpoint = gateway.managementEndpoints.echo ?? '';
-  sender = managementSender(new ApiGatewayManagementApiClient({ endpoint, region: 'us-east-1', credentials }));
+  answer = answerWith(new ApiGatewayManagementApiClient({ endpoint, region: 'us-east-1', credentials }));
   untilParentEnds(() => gateway.stop());
   process.stdout.write(`${gateway.port}\n`);
 };
@@ -61,4 +81,7 @@ const servePtys = async (): Promise<void> => {
   process.stdout.write(`${server.socketPath}\n`);
 };
 
-await (process.argv[2] === 'post' ? servePosts() : servePtys());
+const role = process.argv[2];
+if (role === 'post') await servePosts(answerOne);
+else if (role === 'post-to-all') await servePosts(answerAll);
+else await servePtys();

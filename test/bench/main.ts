@@ -2,6 +2,7 @@
 import { cpus, totalmem } from 'node:os';
 import { bulk } from './bulk.ts';
 import { echo } from './echo.ts';
+import { fanout } from './fanout.ts';
 import { commit, endAll } from './harness.ts';
 import { idle } from './idle.ts';
 import { page } from './page.ts';
@@ -13,6 +14,7 @@ const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object
   start: (n) => start(n ?? 10),
   page: (n) => page(n ?? 10),
   idle: (n) => idle(n ?? 5),
+  fanout: (n) => fanout(n ?? 100),
 };
 
 const [name = '', count] = process.argv.slice(2);
