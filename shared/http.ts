@@ -2,23 +2,26 @@
 import { z } from 'zod';
 import { DiffFile, SessionEventSchema } from './events.ts';
 import { InputData } from './frames.ts';
-import { AgentId, BuildId, Epoch, OffsetBytes, SessionId, TenantId, UserId } from './ids.ts';
+import { AgentId, BuildId, Epoch, OffsetBytes, RunnerId, SessionId, TenantId, UserId } from './ids.ts';
 import {
   PAGE_DEFAULT,
   PAGE_MAX,
   PROMPT_MAX_CHARS,
+  RUNNER_SESSIONS_DEFAULT,
+  RUNNER_SESSIONS_MAX,
   TERMINAL_DEFAULT,
   TRANSCRIPT_PAGE_DEFAULT,
   TRANSCRIPT_PAGE_MAX,
 } from './limits.ts';
 import { ProviderId, ProviderInfo } from './providers.ts';
-import { Build, BuildSpec } from './releases.ts';
+import { Build, BuildSpec, CliVersion } from './releases.ts';
 import { Scenario } from './scenario.ts';
 import {
   HOSTED_POOL,
   ModelChoice,
   Pool,
   RepositorySpec,
+  RunnerGroup,
   SessionConfig,
   SessionInputs,
   SessionState,
@@ -102,10 +105,14 @@ export const TranscriptQuery = z.strictObject({
   /** `epoch:offset`; chunks that end after it are listed. */
   from: z
     .string()
-    .regex(/^\d+:\d+$/, 'expected epoch:offset')
+    .regex(/^\d{1,6}:\d{1,15}$/, 'expected epoch:offset, such as 1:0')
     .default('1:0'),
   limit: z.coerce.number().int().min(1).max(TRANSCRIPT_PAGE_MAX).default(TRANSCRIPT_PAGE_DEFAULT),
+  /** `asciicast`: one recording of all that is stored from there on, as a redirect to where it lies; `limit` does not count then. */
+  format: z.enum(['chunks', 'asciicast']).default('chunks'),
 });
+/** Body of the redirect to a recording, which lies at `location` too. */
+export const TranscriptRecording = z.strictObject({ url: z.string(), expiresAt: z.iso.datetime() });
 export const Transcript = z.strictObject({
   chunks: z.array(
     z.strictObject({
@@ -168,17 +175,74 @@ export const RegisterBuildBody = z.strictObject({
   taskDefinitionArn: z.string(),
   runnerVersion: z.string().max(80),
 });
+/** `connected` and `disconnected` are tasks of the platform; the others are customer-hosted runners. */
+export const RunnerState = z.enum([
+  'connected',
+  'disconnected',
+  /** It has drained and is gone; started again it serves again. */
+  'stopped',
+  /** Its token was not used yet. */
+  'registered',
+  'serving',
+  /** Takes no new session; what it holds goes on elsewhere. */
+  'draining',
+  /** Silent for three heartbeats. */
+  'lost',
+  'revoked',
+]);
+export type RunnerState = z.infer<typeof RunnerState>;
+
 export const RunnerInfo = z.strictObject({
   runnerId: z.string(),
   kind: z.enum(['hosted', 'customer', 'warm']),
-  state: z.enum(['connected', 'disconnected', 'stopped']),
+  state: RunnerState,
+  /** Empty until it connected, as is `buildId`. */
   runnerVersion: z.string(),
   buildId: z.string(),
+  /** Of a task of the platform: its one session. */
   sessionId: SessionId.nullable(),
   epoch: Epoch.nullable(),
-  connectedAt: z.iso.datetime(),
+  /** `null` until it connected. */
+  connectedAt: z.iso.datetime().nullable(),
+  group: RunnerGroup.nullable().default(null),
+  name: z.string().nullable().default(null),
+  /** Sessions it takes at once. */
+  capacity: z.int().min(1).default(1),
+  /** What it holds now. */
+  sessions: z.array(z.strictObject({ sessionId: SessionId, epoch: Epoch })).default([]),
+  protocol: z.int().nullable().default(null),
+  clis: z.partialRecord(ProviderId, CliVersion).default({}),
+  isolation: z.enum(['own_uid', 'shared_uid']).nullable().default(null),
+  lastSeenAt: z.iso.datetime().nullable().default(null),
 });
+export type RunnerInfo = z.infer<typeof RunnerInfo>;
 export const RunnerList = z.strictObject({ runners: z.array(RunnerInfo) });
+
+export const RegisterRunnerBody = z.strictObject({
+  group: RunnerGroup.refine(
+    (group) => group !== HOSTED_POOL,
+    `"${HOSTED_POOL}" is the platform's own pool: choose another name`,
+  ),
+  /** For people; the id is what counts. */
+  name: z
+    .string()
+    .regex(/^[\w][\w .-]{0,59}$/, 'must be at most 60 letters, digits, spaces, dots and -')
+    .optional(),
+  maxSessions: z.int().min(1).max(RUNNER_SESSIONS_MAX).default(RUNNER_SESSIONS_DEFAULT),
+});
+export type RegisterRunnerBody = z.infer<typeof RegisterRunnerBody>;
+export const RunnerRegistered = z.strictObject({
+  runnerId: RunnerId,
+  group: RunnerGroup,
+  /** Shown with this answer (and its repeats under one idempotency key) only; works once. */
+  token: z.string(),
+  expiresAt: z.iso.datetime(),
+  /** One line for a shell elsewhere, and the same for a container. */
+  command: z.string(),
+  containerCommand: z.string(),
+});
+export type RunnerRegistered = z.infer<typeof RunnerRegistered>;
+export const RunnerAnswer = z.strictObject({ runner: RunnerInfo });
 export const Health = z.strictObject({ status: z.literal('ok'), version: z.string(), time: z.iso.datetime() });
 export const Me = z.strictObject({
   tenantId: TenantId,

@@ -14,6 +14,7 @@ import type { DesiredState } from '../../shared/session.ts';
 import { type HttpRoute, route } from '../middleware/http.ts';
 import { countMetric } from '../middleware/observe.ts';
 import { sessionRefOf, userOf } from '../middleware/users.ts';
+import { getRecording, type RecordingPorts } from '../sessions/read-recording.ts';
 import {
   getDiff,
   getEvents,
@@ -27,7 +28,7 @@ import { viewOf } from '../sessions/session-store.ts';
 import { type DesiredPorts, setDesired } from '../sessions/set-desired.ts';
 import { type StartPorts, startSession } from '../sessions/start-session.ts';
 
-export interface SessionRoutePorts extends ReadPorts, StartPorts, DesiredPorts, InputPorts {
+export interface SessionRoutePorts extends ReadPorts, RecordingPorts, StartPorts, DesiredPorts, InputPorts {
   readonly sessions: StartPorts['sessions'];
 }
 
@@ -79,7 +80,12 @@ export const sessionRoutes = (ports: SessionRoutePorts): Record<string, HttpRout
     query: TranscriptQuery,
     run: async ({ authorizer, params, query }) => {
       const [epoch = 1, offset = 0] = query.from.split(':').map(Number);
-      return { body: await getTranscript(ports, sessionRefOf(authorizer, params.id), { epoch, offset }, query.limit) };
+      const ref = sessionRefOf(authorizer, params.id);
+      if (query.format === 'asciicast') {
+        const recording = await getRecording(ports, ref, { epoch, offset });
+        return { status: 302, body: recording, location: recording.url };
+      }
+      return { body: await getTranscript(ports, ref, { epoch, offset }, query.limit) };
     },
   }),
   'POST /api/sessions/{id}/input': route({

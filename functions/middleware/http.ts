@@ -23,6 +23,8 @@ export interface HttpAnswer {
   readonly status?: number;
   readonly body: unknown;
   readonly cookies?: readonly string[];
+  /** Where a redirect leads. */
+  readonly location?: string;
 }
 export interface HttpRoute<Body = unknown, Query = unknown> {
   readonly body?: z.ZodType<Body>;
@@ -61,9 +63,9 @@ const bodyOf = (event: HttpEvent): unknown => {
   }
 };
 
-const answer = (status: number, body: unknown, cookies?: readonly string[]): APIGatewayProxyStructuredResultV2 => ({
+const answer = (status: number, { body, cookies, location }: HttpAnswer): APIGatewayProxyStructuredResultV2 => ({
   statusCode: status,
-  headers: JSON_HEADERS,
+  headers: { ...JSON_HEADERS, ...(location === undefined ? {} : { location }) },
   body: JSON.stringify(body),
   ...(cookies === undefined ? {} : { cookies: [...cookies] }),
 });
@@ -77,15 +79,16 @@ const failure = (error: unknown, context: Context): APIGatewayProxyStructuredRes
       requestId,
       ...(error.path === undefined ? {} : { path: error.path }),
     };
-    return answer(error.status, body);
+    return answer(error.status, { body });
   }
   logUnexpected(error, context);
   countMetric('requestsFailed');
-  return answer(500, {
+  const body: ErrorBody = {
     code: 'internal',
     message: 'Something went wrong on our side: try again, and name the request id if it stays.',
     requestId,
-  } satisfies ErrorBody);
+  };
+  return answer(500, { body });
 };
 
 export interface HttpTable {
@@ -138,7 +141,7 @@ const serve = async (
       authorizer: event.requestContext.authorizer?.lambda ?? {},
       requestId: context.awsRequestId,
     });
-    return answer(result.status ?? 200, result.body, result.cookies);
+    return answer(result.status ?? 200, result);
   } catch (error) {
     return failure(error, context);
   }

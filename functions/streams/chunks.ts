@@ -45,6 +45,9 @@ export const chunkObjectKey = (ref: SessionRef, epoch: number, number: number): 
   `${objectPrefix(ref)}/transcript/${String(epoch).padStart(6, '0')}/${String(number).padStart(6, '0')}.json.gz`;
 export const diffObjectKey = (ref: SessionRef, epoch: number, number: number): string =>
   `${objectPrefix(ref)}/diff/${String(epoch).padStart(6, '0')}/${String(number).padStart(6, '0')}.json`;
+/** An asciicast of what was stored when it was asked for; `name` says of what. */
+export const recordingObjectKey = (ref: SessionRef, name: string): string =>
+  `${objectPrefix(ref)}/recordings/${name}.cast`;
 export const inputsObjectKey = (ref: SessionRef): string => `${objectPrefix(ref)}/inputs.json`;
 
 /** Chunks that end after (epoch, offset), in order, at most `limit`. */

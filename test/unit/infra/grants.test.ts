@@ -178,7 +178,8 @@ const callApi = async ({ ports, ref, my }: World): Promise<void> => {
   await call('GET /api/sessions/{id}');
   await call('GET /api/sessions/{id}/events', {}, { fromSeq: 0, limit: 9 });
   await call('GET /api/sessions/{id}/diff');
-  await call('GET /api/sessions/{id}/transcript', {}, { from: '1:0', limit: 9 });
+  for (const format of ['chunks', 'asciicast'])
+    await call('GET /api/sessions/{id}/transcript', {}, { from: '1:0', limit: 9, format });
   await handleRunnerFrame(
     ports,
     runnerOf(ref),

@@ -1,0 +1,88 @@
+/** Which durable events a recording marks, in words, and where in the terminal each stands. */
+import type { SessionEvent } from '../events.ts';
+import { CAST_MARKER_MAX_CHARS, CAST_MARKERS_MAX } from '../limits.ts';
+
+export interface CastMarker {
+  readonly epoch: number;
+  readonly offset: number;
+  readonly atMs: number;
+  readonly seq: number;
+  readonly label: string;
+  /** One of very many, left out first. */
+  readonly isMinor: boolean;
+}
+
+type Words = { readonly label: string; readonly isMinor?: boolean } | null;
+
+/** Line breaks and control characters have no place in a label. */
+const plain = (text: string): string =>
+  text
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out.
+    .replaceAll(/[\u0000-\u001f\u007f-\u009f\s]+/g, ' ')
+    .trim();
+
+const wordsOf = (event: SessionEvent): Words => {
+  switch (event.type) {
+    case 'turn_started':
+      return { label: `turn ${event.turn}: ${event.prompt}` };
+    case 'turn_finished':
+      return { label: `turn ${event.turn} finished` };
+    case 'tool_started':
+      return { label: `${event.toolName}: ${event.summary}`, isMinor: true };
+    case 'tool_denied':
+      return { label: `denied ${event.toolName}: ${event.reason}` };
+    case 'command_executed':
+      return { label: `$ ${event.command}`, isMinor: true };
+    case 'session_state_changed':
+      return { label: `state: ${event.toState}${event.reason === null ? '' : ` (${event.reason.code})`}` };
+    case 'approval_requested':
+      return { label: `approval asked: ${event.summary}` };
+    case 'approval_resolved':
+      return { label: `approval: ${event.decision.decision.replaceAll('_', ' ')}` };
+    case 'control_taken':
+      return { label: `${event.userId} took the lead` };
+    case 'session_frozen':
+      return { label: event.frozen ? `frozen: ${event.reason}` : 'goes on' };
+    case 'session_parked':
+      return { label: 'parked' };
+    case 'epoch_drained':
+      return { label: `runner given back: ${event.why}` };
+    case 'runner_lost':
+      return { label: 'runner lost' };
+    case 'runner_reconnected':
+      return { label: 'runner reconnected' };
+    case 'alert_raised':
+      return { label: `alert: ${event.message}` };
+    default:
+      return null;
+  }
+};
+
+const markerOf = (event: SessionEvent): CastMarker[] => {
+  const words = wordsOf(event);
+  if (words === null) return [];
+  const { epoch, offset, ts: atMs, seq } = event;
+  const label = [...plain(words.label)].slice(0, CAST_MARKER_MAX_CHARS).join('');
+  return [{ epoch, offset, atMs, seq, label, isMinor: words.isMinor ?? false }];
+};
+
+/** Gathers events page by page, in any order, and keeps no more than a recording may have. */
+export class CastMarkers {
+  #kept: CastMarker[] = [];
+
+  add(events: readonly SessionEvent[]): void {
+    this.#kept.push(...events.flatMap(markerOf));
+    if (this.#kept.length > 2 * CAST_MARKERS_MAX) this.#kept = this.#bounded();
+  }
+
+  /** In the order of the stream. */
+  list(): CastMarker[] {
+    return this.#bounded().sort((a, b) => a.epoch - b.epoch || a.offset - b.offset || a.seq - b.seq);
+  }
+
+  #bounded(): CastMarker[] {
+    if (this.#kept.length <= CAST_MARKERS_MAX) return [...this.#kept];
+    const major = this.#kept.filter(({ isMinor }) => !isMinor);
+    return major.slice(0, CAST_MARKERS_MAX);
+  }
+}
