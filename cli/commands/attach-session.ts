@@ -4,8 +4,9 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 import { TERMINAL_DEFAULT } from '../../shared/limits.ts';
 import { isFinal, type TerminalSize } from '../../shared/session.ts';
+import { dividerText, FULL_RESET } from '../../shared/viewer/drawing.ts';
 import { createQueryFilter } from '../../shared/viewer/query-filter.ts';
-import type { TerminalSink } from '../../shared/viewer/session-stream.ts';
+import type { TerminalSink } from '../../shared/viewer/stream-terminal.ts';
 import { CliError, EXIT } from '../cli-error.ts';
 import type { CommandContext } from '../context.ts';
 import type { Run } from '../run.ts';
@@ -14,7 +15,6 @@ import { createDetachKeys } from '../viewer/detach-keys.ts';
 import { viewerLine } from '../viewer/dial.ts';
 import { ViewerClient } from '../viewer/viewer-client.ts';
 
-const FULL_RESET = '\x1bc';
 /** Colours, cursor, alternate screen, mouse, bracketed paste, application keys, focus reports: whatever the program left on. */
 const RESTORE =
   '\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\r\n';
@@ -84,9 +84,9 @@ const screenOf = (stdout: NodeJS.WriteStream): TerminalSink => {
     apply(actions) {
       for (const action of actions) {
         if (action.kind === 'write') stdout.write(filter(action.data));
-        if (action.kind !== 'reset') continue;
+        if (action.kind !== 'reset' && action.kind !== 'divide') continue;
         filter = createQueryFilter();
-        stdout.write(FULL_RESET);
+        stdout.write(action.kind === 'reset' ? FULL_RESET : dividerText({ ...action, rows: stdout.rows }));
       }
     },
     // Node writes to a terminal at once: nothing waits that could be dropped.

@@ -1,7 +1,7 @@
 /** A terminal's bytes as the text a person would read: escapes obeyed, wrapped lines joined, blank ends cut. */
 import headless, { type IBuffer } from '@xterm/headless';
 import type { TerminalSize } from '../../shared/session.ts';
-import type { TerminalSink } from '../../shared/viewer/session-stream.ts';
+import type { TerminalSink } from '../../shared/viewer/stream-terminal.ts';
 import type { ReplayAction } from '../../shared/viewer/transcript-replay.ts';
 
 /** Lines kept; of a longer session the oldest are left out. */

@@ -2,7 +2,9 @@
 import { type Clock, type Random, systemClock, systemRandom } from '../../shared/clock.ts';
 import type { ControlToViewerFrame, FrameOf } from '../../shared/frames.ts';
 import type { StreamAddress, TerminalSize } from '../../shared/session.ts';
-import { SessionStream, type StreamView, type TerminalSink } from '../../shared/viewer/session-stream.ts';
+import { SessionStream } from '../../shared/viewer/session-stream.ts';
+import type { TerminalSink } from '../../shared/viewer/stream-terminal.ts';
+import type { StreamView } from '../../shared/viewer/stream-view.ts';
 import type { SocketLike, TicketResult } from '../../shared/viewer/viewer-socket.ts';
 import { CliError } from '../cli-error.ts';
 

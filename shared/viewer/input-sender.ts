@@ -11,14 +11,15 @@ export interface InputPiece {
   readonly data: string;
 }
 
-/** Why typed text did not arrive; `characters` is how many. */
+/** Why typed text did not arrive; `characters` is how many. The text is for its person alone, who may not want it shown. */
 export interface InputLoss {
   readonly characters: number;
-  readonly reason: 'hole' | 'overflow' | 'not_controller' | 'not_running' | 'control_moved' | 'too_fast';
+  readonly text: string;
+  readonly reason: 'hole' | 'overflow' | 'not_controller' | 'not_running' | 'control_moved' | 'too_fast' | 'moved_on';
 }
 
-const charactersOf = (pieces: readonly InputPiece[]): number =>
-  pieces.reduce((sum, piece) => sum + piece.data.length, 0);
+const textOf = (pieces: readonly InputPiece[]): string => pieces.map(({ data }) => data).join('');
+const lossOf = (text: string, reason: InputLoss['reason']): InputLoss => ({ characters: text.length, text, reason });
 
 export class InputSender {
   #term: number | null = null;
@@ -40,6 +41,10 @@ export class InputSender {
   }
   get unackedCount(): number {
     return this.#unacked.length;
+  }
+  /** Typed and not known to have arrived. */
+  get pendingChars(): number {
+    return this.#unacked.reduce((sum, { data }) => sum + data.length, this.#waiting.length);
   }
 
   /**
@@ -63,7 +68,7 @@ export class InputSender {
 
   /** Pieces to send now: none while the window is full, when `text` waits for an ack. Refuses, and says so, beyond INPUT_WAITING_MAX_CHARS. */
   type(text: string, nowMs: number): { send: InputPiece[]; loss: InputLoss | null } {
-    const refused = (reason: InputLoss['reason']) => ({ send: [], loss: { characters: text.length, reason } });
+    const refused = (reason: InputLoss['reason']) => ({ send: [], loss: lossOf(text, reason) });
     if (this.#term === null) return refused('not_controller');
     if (this.#waiting.length + text.length > INPUT_WAITING_MAX_CHARS) return refused('too_fast');
     this.#waiting += text;
@@ -100,9 +105,15 @@ export class InputSender {
     this.#nextSeq = Math.max(this.#nextSeq, reset.expected);
     if (lost.length === 0) return null;
     this.#unacked = this.#unacked.slice(lost.length);
-    const characters = charactersOf(lost) + this.#waiting.length;
+    const text = textOf(lost) + this.#waiting;
     this.#waiting = '';
-    return { characters, reason: reset.reason };
+    return lossOf(text, reset.reason);
+  }
+
+  /** The session goes on in another program: what was typed at the old one's screen is not for it, and its runner counts from 1. */
+  startEpoch(): InputLoss | null {
+    this.#nextSeq = 1;
+    return this.#drop('moved_on');
   }
 
   /** What has waited too long for its ack; call it every few hundred milliseconds while connected. */
@@ -133,10 +144,10 @@ export class InputSender {
   }
 
   #drop(reason: InputLoss['reason']): InputLoss | null {
-    const characters = charactersOf(this.#unacked) + this.#waiting.length;
+    const text = textOf(this.#unacked) + this.#waiting;
     this.#unacked = [];
     this.#waiting = '';
     this.#resendAtMs = null;
-    return characters === 0 ? null : { characters, reason };
+    return text === '' ? null : lossOf(text, reason);
   }
 }

@@ -1,106 +1,69 @@
 /** One session as a viewer sees it: attaches, keeps the terminal exact, sends input; survives every cut of its socket. */
-import type { Clock, Random } from '../clock.ts';
 import type { SessionEvent } from '../events.ts';
-import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../frames.ts';
-import { VIEWER_WRITE_QUEUE_MAX_CHARS } from '../limits.ts';
-import { isFinal, type Presence, type StreamAddress, type TerminalSize } from '../session.ts';
+import type { ControlToViewerFrame, FrameOf } from '../frames.ts';
+import { INPUT_SILENCE_MS } from '../limits.ts';
+import { isFinal, type StreamAddress, type TerminalSize } from '../session.ts';
 import { AttachSchedule } from './attach-schedule.ts';
-import { type InputLoss, type InputPiece, InputSender } from './input-sender.ts';
-import { type Drawing, type TerminalAction, TerminalAssembler } from './terminal-assembler.ts';
-import { type SocketLike, type SocketState, type TicketResult, ViewerSocket } from './viewer-socket.ts';
-import { WantedSize } from './wanted-size.ts';
-
-export interface StreamView {
-  readonly socket: SocketState;
-  /** `null` until the control plane answered an attach. */
-  readonly live: boolean | null;
-  readonly mode: 'control' | 'watch';
-  readonly controllerId: string | null;
-  readonly presence: readonly Presence[];
-  /** Bytes are known to be missing and have been asked for. */
-  readonly behind: boolean;
-  readonly problem: string | null;
-}
-
-/** What shows the stream, in order. `clear` drops what was not drawn yet; beyond a cap of `pendingChars` it is called. */
-export interface TerminalSink {
-  apply(actions: readonly Drawing[]): void;
-  clear(): void;
-  pendingChars(): number;
-}
-
-export interface SessionStreamPorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly ticket: () => Promise<TicketResult>;
-  readonly dial: (protocols: string[]) => SocketLike;
-  readonly terminal: TerminalSink;
-  readonly onView: (view: StreamView) => void;
-  readonly onAttached: (frame: FrameOf<ControlToViewerFrame, 'attached'>) => void;
-  readonly onStateChange: (frame: FrameOf<ControlToViewerFrame, 'session_state_changed'>) => void;
-  readonly onEvent: (event: SessionEvent) => void;
-  readonly onInputLoss: (loss: InputLoss) => void;
-  /** What the control plane refused; `view.problem` says it too. */
-  readonly onError?: (frame: FrameOf<ControlToViewerFrame, 'error'>) => void;
-  /** No runner is there: what is stored must be replayed, then `replayed` called. */
-  readonly onNotLive: () => void;
-}
-
-export interface SessionStreamStart {
-  readonly sessionId: string;
-  readonly viewerId: string;
-  readonly mode: 'control' | 'watch';
-  /** Takes the keyboard even from somebody who has it: once, not again after a cut. */
-  readonly takeOver?: boolean;
-  readonly size: TerminalSize;
-  /** Where to begin: the stream's first byte, so that a short stream is shown whole, scrollback included. */
-  readonly from: StreamAddress | undefined;
-}
+import { StreamControl } from './stream-control.ts';
+import { StreamKeyboard } from './stream-keyboard.ts';
+import { StreamRecovery } from './stream-recovery.ts';
+import { StreamTerminal } from './stream-terminal.ts';
+import { NEW_VIEW, type SessionStreamPorts, type SessionStreamStart, type StreamView } from './stream-view.ts';
+import { type SocketState, ViewerSocket } from './viewer-socket.ts';
 
 const TICK_MS = 200;
-
+/** What is kept here and sent again is no problem for the person: that it waits shows beside the keyboard. */
+const KEPT_CODES: ReadonlySet<string> = new Set(['session_not_ready', 'stale_epoch']);
 export class SessionStream {
   readonly #ports: SessionStreamPorts;
   readonly #start: SessionStreamStart;
-  readonly #assembler = new TerminalAssembler();
-  readonly #input = new InputSender();
+  readonly #terminal: StreamTerminal;
+  readonly #keyboard: StreamKeyboard;
+  readonly #control: StreamControl;
+  readonly #recovery = new StreamRecovery();
   readonly #attaches = new AttachSchedule();
-  readonly #size: WantedSize;
   readonly #socket: ViewerSocket;
-  #wanted: 'control' | 'watch';
-  #signedView: string | null = null;
   #takeOver: boolean;
   #heardRunner = false;
   #final = false;
-  #knownRev = 0;
   #stopTick: (() => void) | null = null;
-  #view: StreamView;
+  #view = NEW_VIEW;
 
   constructor(start: SessionStreamStart, ports: SessionStreamPorts) {
     this.#start = start;
     this.#ports = ports;
-    this.#size = new WantedSize(start.size);
     this.#takeOver = start.takeOver ?? false;
-    this.#wanted = start.mode;
-    this.#view = {
-      socket: { kind: 'idle' },
-      live: null,
-      mode: 'watch',
-      controllerId: null,
-      presence: [],
-      behind: false,
-      problem: null,
-    };
+    this.#control = new StreamControl(start.mode, {
+      ...this.#me,
+      nowMs: () => this.#nowMs(),
+      send: (frame) => this.#socket.send(frame),
+      onSeat: (seat) => this.#show(seat),
+      onTerm: (term) => this.#keyboard.control(term),
+    });
+    this.#terminal = new StreamTerminal({
+      sink: ports.terminal,
+      reattach: (from) => this.#attach({ from }),
+      onBehind: (behind) => this.#show({ behind }),
+    });
+    this.#keyboard = new StreamKeyboard(start.size, {
+      ...this.#me,
+      nowMs: () => this.#nowMs(),
+      epochMs: () => ports.clock.nowMs(),
+      send: (frame) => this.#socket.send(frame),
+      isReady: () => this.#socket.state.kind === 'open' && this.#view.live !== false,
+      onLoss: (loss) => ports.onInputLoss(loss),
+      onPending: (pendingChars) => this.#show({ pendingChars }),
+    });
     this.#socket = new ViewerSocket({
       ...ports,
       onOpen: () => this.#attach(),
       onFrame: (frame) => this.#receive(frame),
-      onState: (socket) => this.#show({ socket }),
+      onState: (socket) => this.#onSocket(socket),
       onProblem: ({ kind, message }) => {
         if (kind === 'gateway') this.#attaches.refused(this.#nowMs(), ports.random);
         this.#show({ problem: message });
       },
-      pingTargets: () => [{ sessionId: start.sessionId, viewerId: start.viewerId }],
+      pingTargets: () => [this.#me],
     });
   }
 
@@ -108,11 +71,11 @@ export class SessionStream {
     return this.#view;
   }
   get address(): StreamAddress | undefined {
-    return this.#assembler.address;
+    return this.#terminal.address;
   }
   /** Whether a runner was heard since the last attach and nothing that anybody told of is missing. */
   get caughtUp(): boolean {
-    return this.#heardRunner && !this.#assembler.behind;
+    return this.#heardRunner && !this.#terminal.behind;
   }
 
   start(): void {
@@ -123,55 +86,85 @@ export class SessionStream {
   stop(): void {
     this.#stopTick?.();
     this.#stopTick = null;
-    this.#sendInput(this.#input.leave());
-    this.#socket.send({ type: 'detach', sessionId: this.#start.sessionId, viewerId: this.#start.viewerId });
+    this.#keyboard.leave();
+    this.#socket.send({ type: 'detach', ...this.#me });
     this.#socket.stop();
   }
 
+  /** The network is back, or the page is looked at again. */
   wake(): void {
     this.#socket.wake();
   }
+  /** The device says that it lost its network, which may not concern this line. */
+  networkLost(): void {
+    this.#socket.probe(true);
+  }
+  /** A person does something. */
+  attend(): void {
+    this.#socket.attend();
+  }
 
-  /** Asks for the keyboard, also when somebody else has it. */
+  /** Asks whoever has the keyboard for it; takes it where nobody has. */
+  askControl(): void {
+    if (!this.#control.ask()) this.takeControl();
+  }
+  /** Takes the question back. */
+  stopAsking(): void {
+    this.#control.stopAsking();
+  }
+  /** What this viewer, who leads, says to the one who asks. */
+  answerControl(allow: boolean): void {
+    this.#control.answer(allow);
+  }
+
+  /** Takes the keyboard, also when somebody else has it. */
   takeControl(): void {
-    this.#wanted = 'control';
+    this.#control.want('control');
     this.#takeOver = true;
     this.#attach();
   }
 
   /** Gives the keyboard back and goes on watching. */
   watchOnly(): void {
-    this.#wanted = 'watch';
+    this.#control.want('watch');
     this.#takeOver = false;
     this.#attach();
   }
 
   type(text: string): void {
-    const { send, loss } = this.#input.type(text, this.#nowMs());
-    this.#sendInput(send);
-    if (loss !== null) this.#ports.onInputLoss(loss);
+    this.#keyboard.type(text);
   }
 
   /** The controller's size is the PTY's; a watcher's is only remembered for when it takes over. */
   resize(size: TerminalSize): void {
-    if (this.#size.want(size)) this.#sendResize();
+    this.#keyboard.resize(size);
   }
 
   /** What is stored has been replayed up to `address`: live bytes go on from there. */
   replayed(address: StreamAddress): void {
-    this.#assembler.rebase(address);
+    this.#terminal.rebase(address);
+  }
+
+  get #me(): { sessionId: string; viewerId: string } {
+    return { sessionId: this.#start.sessionId, viewerId: this.#start.viewerId };
+  }
+
+  #onSocket(socket: SocketState): void {
+    const wasOpen = this.#view.socket.kind === 'open';
+    if (wasOpen && socket.kind !== 'open') this.#recovery.cut();
+    this.#show(socket.kind === 'open' ? { socket } : { socket, recovered: null });
   }
 
   #attach(over: { from?: StreamAddress | undefined } = {}): void {
-    const from = 'from' in over ? over.from : (this.#assembler.address ?? this.#start.from);
+    const from = 'from' in over ? over.from : (this.#terminal.address ?? this.#start.from);
     const sent = this.#socket.send({
       type: 'attach',
-      sessionId: this.#start.sessionId,
-      viewerId: this.#start.viewerId,
-      mode: this.#wanted,
+      ...this.#me,
+      mode: this.#control.wanted,
       takeOver: this.#takeOver,
+      ...(this.#start.device === undefined ? {} : { device: this.#start.device }),
       ...(from === undefined ? {} : { from }),
-      ...this.#size.size,
+      ...this.#keyboard.size,
     });
     if (!sent) return;
     this.#heardRunner = false;
@@ -180,85 +173,87 @@ export class SessionStream {
 
   #receive(frame: ControlToViewerFrame): void {
     if ('sessionId' in frame && frame.sessionId !== undefined && frame.sessionId !== this.#start.sessionId) return;
+    if ('viewerId' in frame && frame.viewerId !== this.#start.viewerId) return;
     const nowMs = this.#nowMs();
     switch (frame.type) {
       case 'attached':
         this.#attached(frame);
-        return;
+        break;
       case 'presence':
-        this.#presence(frame);
-        return;
+        this.#control.accept(frame);
+        break;
       case 'terminal_output':
-        this.#isLive();
-        this.#size.shown(frame, nowMs);
-        this.#perform(this.#assembler.output(frame, nowMs));
-        return;
+        this.#fromRunner(frame);
+        this.#terminal.output(frame, nowMs);
+        break;
       case 'terminal_snapshot':
-        if (frame.viewerId !== this.#start.viewerId) return;
-        this.#isLive();
-        this.#size.shown(frame, nowMs);
-        this.#perform(this.#assembler.snapshot(frame, nowMs));
-        return;
+        this.#fromRunner(frame);
+        this.#terminal.snapshot(frame, nowMs);
+        break;
       case 'head':
-        this.#head(frame);
-        return;
+        this.#heardRunner = true;
+        this.#terminal.head(frame, nowMs);
+        break;
       case 'pong':
         // What is stored says nothing about whether a runner is there.
-        for (const { sessionId, epoch, offset } of frame.heads)
-          if (sessionId === this.#start.sessionId) this.#perform(this.#assembler.head({ epoch, offset }, nowMs));
-        return;
+        for (const head of frame.heads) if (head.sessionId === this.#start.sessionId) this.#terminal.head(head, nowMs);
+        break;
       case 'input_ack':
-        if (frame.viewerId === this.#start.viewerId) this.#sendInput(this.#input.acked(frame, nowMs));
-        return;
+        this.#keyboard.acked(frame);
+        break;
       case 'input_reset':
-        if (frame.viewerId === this.#start.viewerId) this.#tell(this.#input.reset(frame));
-        return;
+        this.#keyboard.reset(frame);
+        break;
       case 'session_event':
-        this.#sized(frame.event);
-        this.#ports.onEvent(frame.event);
-        return;
+        this.#event(frame.event);
+        break;
       case 'session_state_changed':
         if (isFinal(frame.toState)) this.#ended();
         this.#ports.onStateChange(frame);
-        return;
+        break;
       case 'error':
-        if (frame.code === 'throttled' || frame.code === 'unavailable')
-          this.#attaches.refused(nowMs, this.#ports.random);
-        this.#show({ problem: frame.message });
-        this.#ports.onError?.(frame);
-        return;
+        this.#refused(frame);
+        break;
       case 'approval_requested':
       case 'approval_resolved':
         // Both also come as durable events, which the page lists.
-        return;
+        break;
     }
+    this.#tellRecovered();
   }
 
   #attached(frame: FrameOf<ControlToViewerFrame, 'attached'>): void {
-    if (frame.viewerId !== this.#start.viewerId) return;
     this.#attaches.answered();
     this.#takeOver = false;
-    this.#signedView = frame.view;
+    this.#control.sign(frame.view);
+    this.#keyboard.sign(frame.view);
+    this.#keyboard.startEpoch(frame.head.epoch);
     this.#final = isFinal(frame.session.state);
+    this.#recovery.attached(frame.head.seq);
     this.#ports.onAttached(frame);
     this.#show({ live: frame.live, problem: null });
-    this.#presence(frame);
+    this.#control.accept(frame);
     const { epoch, offset } = frame.head;
     if (epoch === 0) return;
-    this.#perform(this.#assembler.head({ epoch, offset }, this.#nowMs()));
-    if (!frame.live && this.#assembler.behind) this.#ports.onNotLive();
+    this.#terminal.head({ epoch, offset }, this.#nowMs());
+    if (!frame.live && this.#terminal.behind) this.#ports.onNotLive();
   }
 
-  #head(head: StreamAddress): void {
-    this.#heardRunner = true;
-    this.#perform(this.#assembler.head(head, this.#nowMs()));
+  #event(event: SessionEvent): void {
+    this.#recovery.seen(event.seq);
+    // A resize that no output followed is known from its event alone.
+    if (event.type === 'terminal_resized') {
+      this.#keyboard.shown(event);
+      this.#terminal.output({ ...event, data: '' }, this.#nowMs());
+    }
+    this.#ports.onEvent(event);
   }
 
-  /** A resize that no output followed is known from its event alone. */
-  #sized(event: SessionEvent): void {
-    if (event.type !== 'terminal_resized') return;
-    this.#size.shown(event, this.#nowMs());
-    this.#perform(this.#assembler.output({ ...event, data: '' }, this.#nowMs()));
+  #refused(frame: FrameOf<ControlToViewerFrame, 'error'>): void {
+    if (frame.code === 'throttled' || frame.code === 'unavailable')
+      this.#attaches.refused(this.#nowMs(), this.#ports.random);
+    if (!KEPT_CODES.has(frame.code)) this.#show({ problem: frame.message });
+    this.#ports.onError?.(frame);
   }
 
   /** What the stream still lacks now comes from storage: the next attach says so. */
@@ -268,78 +263,34 @@ export class SessionStream {
   }
 
   /** Bytes come only from a runner: it is back, whatever the last attach said. */
-  #isLive(): void {
+  #fromRunner(frame: { epoch: number } & TerminalSize): void {
     this.#heardRunner = true;
-    if (this.#view.live !== true && !this.#final) this.#show({ live: true });
-  }
-
-  #presence(
-    frame: Pick<FrameOf<ControlToViewerFrame, 'presence'>, 'rev' | 'viewers' | 'controllerId' | 'controlTerm'>,
-  ) {
-    // Frames overtake each other: an older list brings nobody back.
-    if (frame.rev < this.#knownRev) return;
-    this.#knownRev = frame.rev;
-    const mine = frame.controllerId === this.#start.viewerId;
-    const gained = mine && !this.#input.controlling;
-    const { resend, loss } = this.#input.control(mine ? frame.controlTerm : null, this.#nowMs());
-    if (!mine && this.#view.mode === 'control') this.#wanted = 'watch';
-    this.#show({ presence: frame.viewers, controllerId: frame.controllerId, mode: mine ? 'control' : 'watch' });
-    this.#tell(loss);
-    this.#sendInput(resend);
-    if (gained) this.#sendResize();
-  }
-
-  #perform(actions: readonly TerminalAction[]): void {
-    for (const action of actions) {
-      if (action.kind === 'reattach') this.#attach({ from: action.from });
-      else this.#ports.terminal.apply([action]);
-    }
-    if (this.#ports.terminal.pendingChars() > VIEWER_WRITE_QUEUE_MAX_CHARS) {
-      // Too slow to draw it all: the screen as it is now serves a person better than a growing queue.
-      this.#ports.terminal.clear();
-      this.#assembler.forget();
-      this.#attach({ from: undefined });
-    }
-    if (this.#assembler.behind !== this.#view.behind) this.#show({ behind: this.#assembler.behind });
-  }
-
-  #sendInput(pieces: readonly InputPiece[]): void {
-    const { sessionId, viewerId } = this.#start;
-    if (this.#signedView === null) return;
-    for (const piece of pieces) {
-      this.#socket.send({ type: 'input', sessionId, viewerId, view: this.#signedView, ...piece });
-    }
-  }
-
-  #sendResize(): void {
-    const controlTerm = this.#input.term;
-    if (controlTerm === null || this.#signedView === null) return;
-    const frame: ViewerFrame = {
-      type: 'resize',
-      sessionId: this.#start.sessionId,
-      viewerId: this.#start.viewerId,
-      view: this.#signedView,
-      controlTerm,
-      rev: this.#size.nextRev(this.#ports.clock.nowMs()),
-      ...this.#size.size,
-    };
-    this.#socket.send(frame);
+    this.#keyboard.startEpoch(frame.epoch);
+    this.#keyboard.shown(frame);
+    if (this.#view.live === true || this.#final) return;
+    this.#show({ live: true });
+    this.#keyboard.flush();
   }
 
   #tick(): void {
     const nowMs = this.#nowMs();
     if (this.#socket.state.kind === 'open') {
-      const waits = this.#view.live === false && (!this.#final || this.#assembler.behind);
+      const waits = this.#view.live === false && (!this.#final || this.#terminal.behind);
       if (this.#attaches.isDue(nowMs, waits)) this.#attach();
-      if (this.#size.takeAgain(nowMs)) this.#sendResize();
-      if (this.#view.live === true) this.#perform(this.#assembler.tick(nowMs));
-      this.#sendInput(this.#input.tick(nowMs));
+      if (this.#view.live === true) this.#terminal.tick(nowMs);
+      const isSilent = Math.min(this.#socket.silentMs, this.#keyboard.waitedMs ?? 0) >= INPUT_SILENCE_MS;
+      if (isSilent && this.#view.live === true) this.#socket.probe();
     }
+    this.#keyboard.tick();
+    this.#control.tick();
+    this.#tellRecovered();
     this.#stopTick = this.#ports.clock.after(TICK_MS, () => this.#tick());
   }
 
-  #tell(loss: InputLoss | null): void {
-    if (loss !== null) this.#ports.onInputLoss(loss);
+  #tellRecovered(): void {
+    const isThere = this.#view.live === true ? this.caughtUp : this.#view.live === false;
+    const recovered = this.#recovery.take(isThere, this.#ports.clock.nowMs());
+    if (recovered !== null) this.#show({ recovered });
   }
 
   #show(change: Partial<StreamView>): void {

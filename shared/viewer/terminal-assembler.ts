@@ -2,6 +2,7 @@
 import type { ControlToViewerFrame, FrameOf } from '../frames.ts';
 import { VIEWER_HOLD_MAX_FRAMES, VIEWER_HOLD_MS, VIEWER_REATTACH_AGAIN_MS } from '../limits.ts';
 import type { StreamAddress } from '../session.ts';
+import { type Drawing, withoutReset } from './drawing.ts';
 import { SnapshotParts } from './snapshot-parts.ts';
 import { dropUtf8Bytes, utf8Length } from './utf8.ts';
 
@@ -10,11 +11,7 @@ type SnapshotFrame = FrameOf<ControlToViewerFrame, 'terminal_snapshot'>;
 type Output = Pick<OutputFrame, 'epoch' | 'offset' | 'sizeRev' | 'cols' | 'rows' | 'data'>;
 type Snapshot = Omit<SnapshotFrame, 'type' | 'sessionId' | 'viewerId' | 'part' | 'parts' | 'snapshotId'>;
 
-/** In order, to a terminal whose earlier writes are done. What follows a `reset` belongs to `epoch`. */
-export type Drawing =
-  | { readonly kind: 'reset'; readonly epoch: number }
-  | { readonly kind: 'resize'; readonly cols: number; readonly rows: number }
-  | { readonly kind: 'write'; readonly data: string };
+export type { Drawing };
 /** `reattach` without an address asks for a snapshot. */
 export type TerminalAction = Drawing | { readonly kind: 'reattach'; readonly from: StreamAddress | undefined };
 
@@ -29,6 +26,8 @@ export class TerminalAssembler {
   #size = { cols: 0, rows: 0 };
   /** Whether what the terminal shows is the stream from its beginning or from a snapshot. */
   #based = false;
+  /** A new screen began with this epoch and nothing was drawn on it. */
+  #isFresh = false;
   #held = new Map<number, Output>();
   readonly #snapshots = new SnapshotParts();
   #knownHead: StreamAddress = { epoch: 0, offset: 0 };
@@ -64,10 +63,10 @@ export class TerminalAssembler {
 
   output(frame: Output, nowMs: number): TerminalAction[] {
     if (frame.epoch < this.#epoch) return [];
-    const actions: TerminalAction[] = [];
+    const actions: TerminalAction[] = frame.epoch > this.#epoch ? this.#newScreen(frame.epoch) : [];
     if (frame.epoch > this.#epoch) {
       this.#startEpoch(frame.epoch);
-      actions.push({ kind: 'reset', epoch: frame.epoch });
+      this.#isFresh = true;
     }
     this.#hold(frame);
     const broken = this.#drain(actions);
@@ -104,15 +103,26 @@ export class TerminalAssembler {
 
   #applySnapshot(snapshot: Snapshot, nowMs: number): TerminalAction[] {
     const held = snapshot.epoch === this.#epoch ? this.#held : new Map<number, Output>();
+    const actions: TerminalAction[] = this.#newScreen(snapshot.epoch);
     this.#startEpoch(snapshot.epoch);
     this.#held = held;
     this.#offset = snapshot.offset;
     this.#based = true;
-    const actions: TerminalAction[] = [{ kind: 'reset', epoch: snapshot.epoch }];
     this.#applySize(snapshot, actions);
-    if (snapshot.data !== '') actions.push({ kind: 'write', data: snapshot.data });
+    const data = withoutReset(snapshot.data);
+    if (data !== '') actions.push({ kind: 'write', data });
     const broken = this.#drain(actions);
     return [...actions, ...this.#settle(nowMs, true, broken)];
+  }
+
+  /** A later epoch is another program on another screen: what the earlier one showed stays above it. */
+  #newScreen(epoch: number): Drawing[] {
+    if (epoch > this.#epoch && this.#based) {
+      const words = `the session went on (epoch ${epoch})`;
+      return [{ kind: 'divide', epoch, rows: this.#size.rows, words }];
+    }
+    // A screen that a divider has just emptied needs nothing more, and what stands above it would be lost.
+    return epoch === this.#epoch && this.#isFresh ? [] : [{ kind: 'reset', epoch }];
   }
 
   #startEpoch(epoch: number): void {
@@ -121,6 +131,7 @@ export class TerminalAssembler {
     this.#sizeRev = -1;
     this.#size = { cols: 0, rows: 0 };
     this.#based = false;
+    this.#isFresh = false;
     this.#held = new Map();
     this.#askedAtMs = null;
     this.#needsSnapshot = false;
@@ -147,6 +158,7 @@ export class TerminalAssembler {
       this.#based = true;
       this.#applySize(frame, actions);
       if (data === '') continue;
+      this.#isFresh = false;
       actions.push({ kind: 'write', data });
       this.#offset += utf8Length(data);
     }

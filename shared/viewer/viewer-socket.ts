@@ -2,7 +2,14 @@
 import type { Clock, Random } from '../clock.ts';
 import type { ViewerFrame } from '../frames.ts';
 import { ControlToViewerFrame, TICKET_SUBPROTOCOL_PREFIX, VIEWER_SUBPROTOCOL } from '../frames.ts';
-import { PING_INTERVAL_MS, PONG_DEADLINE_MS, VIEWER_DIAL_DEADLINE_MS, VIEWER_STABLE_MS } from '../limits.ts';
+import {
+  PING_INTERVAL_MS,
+  VIEWER_DIAL_DEADLINE_MS,
+  VIEWER_DOUBT_MS,
+  VIEWER_PROBE_DEADLINE_MS,
+  VIEWER_QUIET_MS,
+  VIEWER_STABLE_MS,
+} from '../limits.ts';
 import { fullJitterMs } from './backoff.ts';
 
 /** The part of a WebSocket used here: the browser's own, and that of `ws`. */
@@ -22,7 +29,8 @@ export type TicketResult =
 export type SocketState =
   | { readonly kind: 'idle' }
   | { readonly kind: 'connecting'; readonly attempt: number }
-  | { readonly kind: 'open' }
+  /** `doubtful`: it looks open, but does not answer. */
+  | { readonly kind: 'open'; readonly doubtful: boolean }
   | { readonly kind: 'waiting'; readonly attempt: number; readonly retryAtMs: number; readonly why: string }
   | { readonly kind: 'signed_out' };
 
@@ -60,6 +68,8 @@ const readFrame = (data: unknown): { kind: 'frame'; frame: ControlToViewerFrame 
   return { kind: 'unreadable', message: `${issue?.path.join('.')}: ${issue?.message}` };
 };
 
+type TimerName = 'retry' | 'ping' | 'pong' | 'again' | 'doubt' | 'dial' | 'stable';
+
 export class ViewerSocket {
   readonly #ports: ViewerSocketPorts;
   #socket: SocketLike | null = null;
@@ -67,7 +77,8 @@ export class ViewerSocket {
   #attempt = 0;
   /** Counts dials, so that what an old dial answers is recognised and ignored. */
   #dial = 0;
-  #timers = new Map<'retry' | 'ping' | 'pong' | 'dial' | 'stable', () => void>();
+  #heardAtMs = 0;
+  #timers = new Map<TimerName, () => void>();
 
   constructor(ports: ViewerSocketPorts) {
     this.#ports = ports;
@@ -88,10 +99,31 @@ export class ViewerSocket {
     this.#setState({ kind: 'idle' });
   }
 
-  /** The network or the page is back: do not wait for the timer, and test a line that looks open. */
+  /** The network or the page is back: do not wait for a timer or an old dial, and test a line that looks open. */
   wake(): void {
-    if (this.#state.kind === 'waiting') void this.#connect();
-    else if (this.#state.kind === 'open') this.#ping();
+    if (this.#state.kind === 'waiting' || this.#state.kind === 'connecting') void this.#connect();
+    else this.probe();
+  }
+
+  /** Asks whether the other side is there; no answer shows as doubt, then counts as a cut. `atOnce`: the doubt is there already. */
+  probe(atOnce = false): void {
+    if (this.#state.kind !== 'open') return;
+    if (atOnce) this.#doubt();
+    if (this.#timers.has('pong')) return;
+    this.#ping();
+    this.#after('again', VIEWER_PROBE_DEADLINE_MS / 2, () => this.#ping());
+    if (!atOnce) this.#after('doubt', VIEWER_DOUBT_MS, () => this.#doubt());
+    this.#after('pong', VIEWER_PROBE_DEADLINE_MS, () => this.#retry('no answer'));
+  }
+
+  /** A person does something: on a line that was silent for long that is the time to ask. */
+  attend(): void {
+    if (this.#ports.clock.monotonicMs() - this.#heardAtMs >= VIEWER_QUIET_MS) this.probe();
+  }
+
+  /** How long ago the last frame came, on an open line. */
+  get silentMs(): number {
+    return this.#ports.clock.monotonicMs() - this.#heardAtMs;
   }
 
   /** False when not connected: the caller keeps what must not be lost. */
@@ -126,7 +158,8 @@ export class ViewerSocket {
       this.#after('stable', VIEWER_STABLE_MS, () => {
         this.#attempt = 0;
       });
-      this.#setState({ kind: 'open' });
+      this.#heardAtMs = this.#ports.clock.monotonicMs();
+      this.#setState({ kind: 'open', doubtful: false });
       this.#schedulePing();
       this.#ports.onOpen();
     };
@@ -139,25 +172,35 @@ export class ViewerSocket {
   }
 
   #receive(data: unknown): void {
+    this.#heard();
     const read = readFrame(data);
     if (read.kind !== 'frame') {
       this.#ports.onProblem(read);
       return;
     }
-    if (read.frame.type === 'pong') this.#cancel('pong');
     this.#ports.onFrame(read.frame);
+  }
+
+  /** Whatever comes shows that the line lives. */
+  #heard(): void {
+    this.#heardAtMs = this.#ports.clock.monotonicMs();
+    for (const name of ['pong', 'again', 'doubt'] as const) this.#cancel(name);
+    if (this.#state.kind === 'open' && this.#state.doubtful) this.#setState({ kind: 'open', doubtful: false });
+  }
+
+  #doubt(): void {
+    if (this.#state.kind === 'open' && !this.#state.doubtful) this.#setState({ kind: 'open', doubtful: true });
   }
 
   #schedulePing(): void {
     this.#after('ping', PING_INTERVAL_MS, () => {
-      this.#ping();
+      this.probe();
       this.#schedulePing();
     });
   }
 
   #ping(): void {
-    const sent = this.send({ type: 'ping', ts: this.#ports.clock.nowMs(), attached: this.#ports.pingTargets() });
-    if (sent) this.#after('pong', PONG_DEADLINE_MS, () => this.#retry('no answer to a ping'));
+    this.send({ type: 'ping', ts: this.#ports.clock.nowMs(), attached: this.#ports.pingTargets() });
   }
 
   #retry(why: string): void {
@@ -177,12 +220,12 @@ export class ViewerSocket {
     socket?.close(1000);
   }
 
-  #after(name: 'retry' | 'ping' | 'pong' | 'dial' | 'stable', delayMs: number, run: () => void): void {
+  #after(name: TimerName, delayMs: number, run: () => void): void {
     this.#cancel(name);
     this.#timers.set(name, this.#ports.clock.after(delayMs, run));
   }
 
-  #cancel(name: 'retry' | 'ping' | 'pong' | 'dial' | 'stable'): void {
+  #cancel(name: TimerName): void {
     this.#timers.get(name)?.();
     this.#timers.delete(name);
   }

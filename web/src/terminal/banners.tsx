@@ -1,7 +1,7 @@
 /** Tells when what is shown may not be the newest, and what is done about it. */
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import type { StreamView } from '../../../shared/viewer/session-stream.ts';
+import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import type { ReplayResult } from '../session/load-transcript.ts';
 import { useNow } from '../ui/use-now.ts';
 import { sizeWords } from '../ui/words.ts';

@@ -1,7 +1,7 @@
 /** Who has the keyboard, who watches, and how to take it over. */
 
 import { isFinal, type SessionState } from '../../../shared/session.ts';
-import type { StreamView } from '../../../shared/viewer/session-stream.ts';
+import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import { BOOT_STATES } from '../session/boot-steps.ts';
 import { Icon } from '../ui/icon.tsx';
 import { plural } from '../ui/words.ts';

@@ -1,15 +1,20 @@
 /** Ties one xterm to one session's stream: sizes, typing, following, search; React only shows what it reports. */
+import type { Terminal } from '@xterm/xterm';
 import { systemClock, systemRandom } from '../../../shared/clock.ts';
 import type { SessionEvent } from '../../../shared/events.ts';
 import { TERMINAL_COLS_MAX, TERMINAL_ROWS_MAX } from '../../../shared/limits.ts';
 import { isFinal, type SessionView, type TerminalSize } from '../../../shared/session.ts';
+import type { Divider } from '../../../shared/viewer/drawing.ts';
 import type { InputLoss } from '../../../shared/viewer/input-sender.ts';
-import { SessionStream, type StreamView } from '../../../shared/viewer/session-stream.ts';
+import { SessionStream } from '../../../shared/viewer/session-stream.ts';
+import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import type { SocketLike } from '../../../shared/viewer/viewer-socket.ts';
 import { requestTicket } from '../api/queries.ts';
 import { type ReplayResult, replayTranscript } from '../session/load-transcript.ts';
 import { TerminalQueue } from '../stream/terminal-queue.ts';
 import { createTerminal } from './create-terminal.ts';
+import { deviceWords } from './device-words.ts';
+import { FollowTail } from './follow-tail.ts';
 import { watcherFontPx } from './terminal-font.ts';
 import { exposeForTests, recordForTests } from './test-hook.ts';
 
@@ -22,6 +27,8 @@ export interface TerminalReports {
   readonly onFollow: (follow: boolean) => void;
   readonly onReplay: (state: 'loading' | ReplayResult | Error) => void;
   readonly onSelection: (hasSelection: boolean) => void;
+  /** What the line says that stands before the screen of a later epoch. */
+  readonly epochWords: (epoch: number) => string;
 }
 
 const RESIZE_SETTLE_MS = 120;
@@ -36,6 +43,18 @@ const dial = (protocols: string[]): SocketLike => {
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
   return new WebSocket(url, protocols) as SocketLike;
 };
+/** Rows of the screen down to the last one with text. */
+const usedRows = ({ rows, buffer: { active } }: Terminal): number => {
+  let used = rows;
+  while (used > 1 && (active.getLine(active.baseY + used - 1)?.translateToString(true) ?? '') === '') used -= 1;
+  return used;
+};
+/** Whoever gets the keyboard types at once; a person who is writing into a field goes on there. */
+const takeFocus = (terminal: Terminal): void => {
+  const active = document.activeElement;
+  const writes = active?.closest('input, textarea, select, [contenteditable], dialog') ?? null;
+  if (writes === null || active?.closest('.xterm') !== null) terminal.focus();
+};
 /** A phone watches first: it takes the keyboard only when asked to. */
 const watchesFirst = (): boolean => matchMedia('(pointer: coarse)').matches || innerWidth < 700;
 
@@ -47,10 +66,10 @@ export class TerminalController {
   readonly #queue: TerminalQueue;
   readonly #stream: SessionStream | null;
   readonly #abort = new AbortController();
+  readonly #follow: FollowTail;
   readonly #unexpose: () => void;
   #fontPx: number;
-  #follow = true;
-  #heldLine = 0;
+  #led = false;
   #scaleFrame = 0;
   #resizeTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -62,16 +81,21 @@ export class TerminalController {
     const ended = isFinal(session.state);
     this.#parts = createTerminal(host, { fontPx, ended });
     const { terminal } = this.#parts;
+    this.#follow = new FollowTail(terminal, host, reports.onFollow, this.#abort.signal);
     this.#queue = new TerminalQueue(
       {
         write: (data, done) => terminal.write(data, done),
-        reset: () => terminal.reset(),
         resize: (cols, rows) => {
           terminal.resize(cols, rows);
           this.#scaleWatched();
         },
+        screen: () => ({ rows: terminal.rows, usedRows: usedRows(terminal) }),
       },
-      () => this.#keepPlace(),
+      {
+        onRedraw: () => this.#follow.remember(),
+        onRedrawn: () => this.#follow.recall(),
+        onDrawn: () => this.#follow.keep(),
+      },
     );
     this.#stream = ended ? null : this.#openStream(session);
     this.#unexpose = exposeForTests(terminal, () => this.#stream?.address);
@@ -93,8 +117,19 @@ export class TerminalController {
   type(text: string): void {
     this.#stream?.type(text);
   }
+  askControl(): void {
+    this.#stream?.askControl();
+    this.#parts.terminal.focus();
+  }
+  stopAsking(): void {
+    this.#stream?.stopAsking();
+  }
   takeControl(): void {
     this.#stream?.takeControl();
+    this.#parts.terminal.focus();
+  }
+  answerControl(allow: boolean): void {
+    this.#stream?.answerControl(allow);
     this.#parts.terminal.focus();
   }
   watchOnly(): void {
@@ -113,10 +148,7 @@ export class TerminalController {
     this.#parts.terminal.options.screenReaderMode = on;
   }
   setFollow(follow: boolean): void {
-    this.#follow = follow;
-    this.#heldLine = this.#parts.terminal.buffer.active.viewportY;
-    this.#reports.onFollow(follow);
-    if (follow) this.#parts.terminal.scrollToBottom();
+    this.#follow.set(follow);
   }
 
   /** True when there is a match. */
@@ -145,6 +177,7 @@ export class TerminalController {
         sessionId: session.sessionId,
         viewerId: `web-${systemRandom.hex(VIEWER_ID_BYTES)}`,
         mode: watchesFirst() ? 'watch' : 'control',
+        device: deviceWords(navigator.userAgent),
         size: this.#proposed() ?? { cols: this.#parts.terminal.cols, rows: this.#parts.terminal.rows },
         from: session.epoch > 0 ? { epoch: session.epoch, offset: 0 } : undefined,
       },
@@ -156,7 +189,7 @@ export class TerminalController {
         terminal: {
           apply: (actions) => {
             recordForTests(actions);
-            this.#queue.apply(actions);
+            this.#queue.apply(actions.map((action) => (action.kind === 'divide' ? this.#worded(action) : action)));
           },
           clear: () => this.#queue.clear(),
           pendingChars: () => this.#queue.pendingChars,
@@ -164,8 +197,9 @@ export class TerminalController {
         onView: (view) => {
           reports.onView(view);
           this.#parts.terminal.options.disableStdin = view.mode !== 'control';
-          this.#parts.terminal.options.cursorBlink = false;
           this.#fit();
+          if (view.mode === 'control' && !this.#led) takeFocus(this.#parts.terminal);
+          this.#led = view.mode === 'control';
         },
         onAttached: ({ session }) => reports.onSession(session),
         onStateChange: reports.onStateChange,
@@ -184,16 +218,6 @@ export class TerminalController {
       if (this.#stream?.view.mode === 'control') this.#stream.type(data);
     });
     terminal.onSelectionChange(() => this.#reports.onSelection(terminal.hasSelection()));
-    this.#host.addEventListener(
-      'wheel',
-      (event) => {
-        if (event.deltaY < 0 && this.#follow && terminal.buffer.active.baseY > 0) this.setFollow(false);
-      },
-      { passive: true, signal },
-    );
-    terminal.onScroll(() => {
-      if (!this.#follow) this.#heldLine = terminal.buffer.active.viewportY;
-    });
     const observer = new ResizeObserver(() => {
       clearTimeout(this.#resizeTimer);
       this.#resizeTimer = setTimeout(() => this.#fit(), RESIZE_SETTLE_MS);
@@ -201,14 +225,14 @@ export class TerminalController {
     observer.observe(this.#host);
     signal.addEventListener('abort', () => observer.disconnect());
     addEventListener('online', () => this.#stream?.wake(), { signal });
+    addEventListener('offline', () => this.#stream?.networkLost(), { signal });
     document.addEventListener('visibilitychange', () => document.hidden || this.#stream?.wake(), { signal });
+    for (const type of ['pointerdown', 'pointermove', 'keydown', 'wheel', 'focus'] as const)
+      addEventListener(type, () => this.#stream?.attend(), { signal, passive: true, capture: true });
   }
 
-  /** After everything queued was drawn: at the tail, or where the person stopped to read. */
-  #keepPlace(): void {
-    const { terminal } = this.#parts;
-    if (this.#follow) terminal.scrollToBottom();
-    else terminal.scrollToLine(Math.min(this.#heldLine, terminal.buffer.active.baseY));
+  #worded(divider: Divider): Divider {
+    return { ...divider, words: this.#reports.epochWords(divider.epoch) };
   }
 
   #proposed(): TerminalSize | null {

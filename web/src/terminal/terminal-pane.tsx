@@ -4,7 +4,7 @@ import { toast } from 'sonner';
 import type { SessionEvent } from '../../../shared/events.ts';
 import type { SessionView } from '../../../shared/session.ts';
 import type { InputLoss } from '../../../shared/viewer/input-sender.ts';
-import type { StreamView } from '../../../shared/viewer/session-stream.ts';
+import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import type { ReplayResult } from '../session/load-transcript.ts';
 import { plural } from '../ui/words.ts';
 import { ConnectionBanner, ReplayBanner } from './banners.tsx';
@@ -29,6 +29,7 @@ const LOSS_WORDS: Readonly<Record<InputLoss['reason'], string>> = {
   not_running: 'the agent was not running',
   control_moved: 'the keyboard went to somebody else meanwhile',
   too_fast: 'too much is waiting already',
+  moved_on: 'it was typed at the screen of an earlier runner',
 };
 const tellLoss = ({ characters, reason }: InputLoss): void => {
   toast.warning(`${plural(characters, 'character')} not delivered: ${LOSS_WORDS[reason]}.`, { id: `loss-${reason}` });
@@ -59,6 +60,7 @@ export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: Ter
       onFollow: setFollow,
       onReplay: setReplay,
       onSelection: setSelected,
+      epochWords: (epoch) => `the session went on (epoch ${epoch})`,
     });
     controller.current = created;
     return () => {

@@ -66,10 +66,12 @@ const Bar = ({ signingIn }: { signingIn: boolean }) => {
   useShortcut(
     'n',
     useCallback(() => void navigate({ to: '/new' }), [navigate]),
+    true,
   );
   useShortcut(
     'l',
     useCallback(() => void navigate({ to: '/' }), [navigate]),
+    true,
   );
   return (
     <header className="sticky top-0 z-20 border-b border-line bg-surface/95 backdrop-blur">

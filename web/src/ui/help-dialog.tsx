@@ -4,8 +4,8 @@ import { Dialog } from './dialog.tsx';
 
 const KEYS: readonly (readonly [string, string])[] = [
   ['?', 'This help'],
-  ['n', 'New session'],
-  ['l', 'List of sessions'],
+  ['n', 'New session (not beside a live terminal)'],
+  ['l', 'List of sessions (not beside a live terminal)'],
   ['Ctrl+Shift+F', 'Search in the terminal'],
   ['Ctrl+Shift+C', 'Copy what is selected in the terminal'],
   ['Shift+drag', 'Select text while a program uses the mouse'],

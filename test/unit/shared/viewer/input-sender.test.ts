@@ -25,7 +25,10 @@ describe('numbering', () => {
   });
 
   it('refuses visibly as a watcher', () => {
-    expect(new InputSender().type('abc', 0)).toEqual({ send: [], loss: { characters: 3, reason: 'not_controller' } });
+    expect(new InputSender().type('abc', 0)).toEqual({
+      send: [],
+      loss: { characters: 3, text: 'abc', reason: 'not_controller' },
+    });
   });
 });
 
@@ -68,7 +71,7 @@ describe('typing faster than acks come', () => {
   it('refuses visibly what is beyond the cap, and keeps what waits', () => {
     const sender = full();
     expect(sender.type('w'.repeat(INPUT_WAITING_MAX_CHARS), 0).loss).toBeNull();
-    expect(sender.type('yz', 0)).toEqual({ send: [], loss: { characters: 2, reason: 'too_fast' } });
+    expect(sender.type('yz', 0)).toEqual({ send: [], loss: { characters: 2, text: 'yz', reason: 'too_fast' } });
     const sent = sender.leave();
     expect(sent.map(({ data }) => data).join('')).toBe('w'.repeat(INPUT_WAITING_MAX_CHARS));
   });
@@ -76,12 +79,12 @@ describe('typing faster than acks come', () => {
   it('counts what waited as lost with what it followed, and never sends it in another term or behind a hole', () => {
     const moved = full();
     moved.type('abc', 0);
-    expect(moved.control(2, 0).loss).toEqual({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'control_moved' });
+    expect(moved.control(2, 0).loss).toMatchObject({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'control_moved' });
     expect(moved.leave()).toEqual([]);
     const holed = full();
     holed.type('abc', 0);
     const reset = { expected: 1_017, controlTerm: 1, reason: 'hole' as const };
-    expect(holed.reset(reset)).toEqual({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'hole' });
+    expect(holed.reset(reset)).toMatchObject({ characters: INPUT_WINDOW_FRAMES + 3, reason: 'hole' });
     expect(holed.type('d', 0).send).toEqual([{ inputSeq: 1_017, controlTerm: 1, data: 'd' }]);
     for (let count = 1; count <= INPUT_WINDOW_FRAMES; count += 1) holed.type('d', 0);
     expect(holed.reset(reset)).toBeNull();
@@ -101,14 +104,14 @@ describe('resending', () => {
   it('never happens in another term: the person is told', () => {
     const sender = controlling(3);
     sender.type('rm ', 0);
-    expect(sender.control(5, 100)).toEqual({ resend: [], loss: { characters: 3, reason: 'control_moved' } });
+    expect(sender.control(5, 100)).toMatchObject({ resend: [], loss: { characters: 3, reason: 'control_moved' } });
     expect(sender.tick(60_000)).toEqual([]);
   });
 
   it('never happens after control was lost, even if the same term were named again', () => {
     const sender = controlling(3);
     sender.type('x', 0);
-    expect(sender.control(null, 0).loss).toEqual({ characters: 1, reason: 'control_moved' });
+    expect(sender.control(null, 0).loss).toMatchObject({ characters: 1, reason: 'control_moved' });
     expect(sender.control(3, 0)).toEqual({ resend: [], loss: null });
   });
 
@@ -131,7 +134,7 @@ describe('input_reset', () => {
     const sender = controlling(2);
     sender.type('ab', 0);
     sender.type('cd', 0);
-    expect(sender.reset(reset(1_002))).toEqual({ characters: 4, reason: 'hole' });
+    expect(sender.reset(reset(1_002))).toMatchObject({ characters: 4, reason: 'hole' });
     expect(sender.type('e', 0).send).toEqual([{ inputSeq: 1_002, controlTerm: 2, data: 'e' }]);
   });
 
@@ -181,5 +184,18 @@ describe('pieces', () => {
         }
       }),
     );
+  });
+});
+
+describe('another epoch', () => {
+  it('gets nothing that was typed before it, says so, and is numbered from 1 like its runner counts', () => {
+    const sender = controlling();
+    sender.type('y', 0);
+    expect(sender.pendingChars).toBe(1);
+    expect(sender.startEpoch()).toEqual({ characters: 1, text: 'y', reason: 'moved_on' });
+    expect(sender.pendingChars).toBe(0);
+    expect(sender.type('z', 0).send).toEqual([{ inputSeq: 1, controlTerm: 1, data: 'z' }]);
+    expect(sender.acked({ inputSeq: 1, controlTerm: 1 }, 0)).toEqual([]);
+    expect(sender.startEpoch()).toBeNull();
   });
 });

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { VIEWER_HOLD_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../../shared/limits.ts';
 import type { InputLoss } from '../../../../shared/viewer/input-sender.ts';
-import { SessionStream, type SessionStreamPorts } from '../../../../shared/viewer/session-stream.ts';
+import { SessionStream } from '../../../../shared/viewer/session-stream.ts';
+import type { SessionStreamPorts } from '../../../../shared/viewer/stream-view.ts';
 import type { TerminalAction } from '../../../../shared/viewer/terminal-assembler.ts';
 import { mockSession } from '../../../e2e/mock/mock-data.ts';
 import { FakeSocket, fixedRandom, HandClock, settle } from './fake-socket.ts';
@@ -207,7 +208,16 @@ describe('typing', () => {
     line().receive(attached({ controlTerm: 4 }));
     stream.type('ls\r');
     expect(sent('input')).toEqual([
-      { type: 'input', sessionId, viewerId: VIEWER, view: 'signed', controlTerm: 4, inputSeq: 1, data: 'ls\r' },
+      {
+        type: 'input',
+        sessionId,
+        viewerId: VIEWER,
+        view: 'signed',
+        controlTerm: 4,
+        epoch: 1,
+        inputSeq: 1,
+        data: 'ls\r',
+      },
     ]);
   });
 
@@ -225,7 +235,7 @@ describe('typing', () => {
     line().onopen?.();
     line().receive(attached({ controllerId: 'someone', controlTerm: 2, mode: 'watch' }));
     expect(line().sent.filter((frame) => frame.type === 'input')).toEqual([]);
-    expect(losses).toEqual([{ characters: 1, reason: 'control_moved' }]);
+    expect(losses).toEqual([{ characters: 1, text: 'a', reason: 'control_moved' }]);
   });
 
   it('sends what waited when an ack comes, and the rest before it leaves', async () => {
@@ -254,7 +264,7 @@ describe('typing', () => {
       expected: 1_001,
       reason: 'not_running',
     });
-    expect(losses).toEqual([{ characters: 3, reason: 'not_running' }]);
+    expect(losses).toEqual([{ characters: 3, text: 'abc', reason: 'not_running' }]);
   });
 
   it('watches instead of fighting when somebody took over', async () => {
@@ -296,7 +306,7 @@ describe('presence', () => {
 
   it('that was overtaken brings nobody back who left in the same term', async () => {
     const { stream, line } = await setup();
-    const gone = { viewerId: 'gone', mode: 'watch', userId: 'grace', sinceMs: 1 };
+    const gone = { viewerId: 'gone', mode: 'watch', userId: 'grace', sinceMs: 1, device: '' };
     line().receive(attached({ rev: 3 }));
     const presence = { type: 'presence', sessionId, controllerId: VIEWER, controlTerm: 1 };
     line().receive({ ...presence, rev: 5, viewers: [] });

@@ -45,11 +45,16 @@ const framesOf = (pieces: readonly Piece[], epoch = 1) => {
 const transcriptOf = (actions: readonly TerminalAction[]): string => {
   let text = '';
   for (const action of actions) {
-    if (action.kind === 'reset') text = '';
+    if (action.kind === 'reset' || action.kind === 'divide') text = '';
     else if (action.kind === 'resize') text += `<${action.cols}x${action.rows}>`;
     else if (action.kind === 'write') text += action.data;
   }
   return text;
+};
+const only = (frames: readonly Frame[]): Frame => {
+  const [frame] = frames;
+  if (frame === undefined) throw new Error('no frame');
+  return frame;
 };
 const inOrder = (frames: readonly Frame[]): string => {
   const assembler = new TerminalAssembler();
@@ -279,5 +284,51 @@ describe('sizes', () => {
     expect(assembler.output({ ...frame, offset: 3, sizeRev: 2, cols: 90, data: '' }, 0)).toEqual([
       { kind: 'resize', cols: 90, rows: 24 },
     ]);
+  });
+});
+
+describe('a later epoch', () => {
+  const kinds = (actions: readonly TerminalAction[]) =>
+    actions.map((action) => (action.kind === 'write' ? action.data : action.kind));
+  const snapshot = (data: string, epoch: number) => ({
+    type: 'terminal_snapshot' as const,
+    sessionId: SESSION,
+    viewerId: 'viewer',
+    epoch,
+    snapshotId: `s${epoch}`,
+    part: 0,
+    parts: 1,
+    offset: 40,
+    sizeRev: 3,
+    cols: 80,
+    rows: 24,
+    data,
+  });
+
+  it('divides what stood there from what comes, bytes or snapshot, and wipes nothing', () => {
+    const assembler = new TerminalAssembler();
+    expect(kinds(assembler.output(only(framesOf([{ text: 'one', cols: 80 }])), 0))).toEqual(['reset', 'resize', 'one']);
+    expect(kinds(assembler.output(only(framesOf([{ text: 'two', cols: 80 }], 2)), 0))).toEqual([
+      'divide',
+      'resize',
+      'two',
+    ]);
+    expect(kinds(assembler.snapshot(snapshot('\u001bcthree', 3), 0))).toEqual(['divide', 'resize', 'three']);
+    expect(assembler.address).toEqual({ epoch: 3, offset: 40 });
+  });
+
+  it('keeps no screen that the viewer forgot', () => {
+    const assembler = new TerminalAssembler();
+    assembler.output(only(framesOf([{ text: 'one', cols: 80 }])), 0);
+    assembler.forget();
+    expect(kinds(assembler.snapshot(snapshot('\u001bcscreen', 1), 0))).toEqual(['reset', 'resize', 'screen']);
+  });
+
+  it('that is known from a late frame first keeps the divider when its snapshot comes', () => {
+    const assembler = new TerminalAssembler();
+    assembler.output(only(framesOf([{ text: 'one', cols: 80 }])), 0);
+    const late = { ...only(framesOf([{ text: 'late', cols: 80 }], 2)), offset: 40 };
+    expect(kinds(assembler.output(late, 0))).toEqual(['divide']);
+    expect(kinds(assembler.snapshot(snapshot('\u001bcscreen', 2), 0))).toEqual(['resize', 'screen', 'late']);
   });
 });

@@ -1,7 +1,14 @@
 /** The viewer's line comes back by itself, is never shut by one bad frame, and notices when it died silently. */
 import { describe, expect, it } from 'vitest';
 import { VIEWER_SUBPROTOCOL } from '../../../../shared/frames.ts';
-import { PING_INTERVAL_MS, RECONNECT_BASE_MS, RECONNECT_MAX_MS } from '../../../../shared/limits.ts';
+import {
+  PING_INTERVAL_MS,
+  RECONNECT_BASE_MS,
+  RECONNECT_MAX_MS,
+  VIEWER_DOUBT_MS,
+  VIEWER_PROBE_DEADLINE_MS,
+  VIEWER_QUIET_MS,
+} from '../../../../shared/limits.ts';
 import { type SocketState, type TicketResult, ViewerSocket } from '../../../../shared/viewer/viewer-socket.ts';
 import { FakeSocket, fixedRandom, HandClock, settle } from './fake-socket.ts';
 
@@ -140,8 +147,46 @@ describe('the open line', () => {
     line.last().receive(pong);
     await line.clock.advance(PING_INTERVAL_MS);
     expect(line.socket.state.kind).toBe('open');
-    await line.clock.advance(10_000);
-    expect(line.socket.state).toMatchObject({ kind: 'waiting', why: 'no answer to a ping' });
+    await line.clock.advance(VIEWER_PROBE_DEADLINE_MS);
+    expect(line.socket.state).toMatchObject({ kind: 'waiting', why: 'no answer' });
+  });
+
+  it('shows the doubt of a probe that is not answered, and takes it back with any frame', async () => {
+    const line = await opened();
+    line.socket.probe();
+    await line.clock.advance(VIEWER_DOUBT_MS - 1);
+    expect(line.socket.state).toEqual({ kind: 'open', doubtful: false });
+    await line.clock.advance(1);
+    expect(line.socket.state).toEqual({ kind: 'open', doubtful: true });
+    line.last().receive({ type: 'head', sessionId: `ses_${'0'.repeat(26)}`, epoch: 1, offset: 3, seq: 0 });
+    expect(line.socket.state).toEqual({ kind: 'open', doubtful: false });
+    await line.clock.advance(VIEWER_PROBE_DEADLINE_MS);
+    expect(line.socket.state.kind).toBe('open');
+  });
+
+  it('is in doubt at once when the device says that it lost its network, and asks twice before it dials', async () => {
+    const line = await opened();
+    line.socket.probe(true);
+    expect(line.socket.state).toEqual({ kind: 'open', doubtful: true });
+    line.socket.probe(true);
+    await line.clock.advance(VIEWER_PROBE_DEADLINE_MS - 1);
+    expect(line.last().sent.map(({ type }) => type)).toEqual(['ping', 'ping']);
+    await line.clock.advance(1);
+    expect(line.socket.state.kind).toBe('waiting');
+  });
+
+  it('is probed by what a person does only after a long silence', async () => {
+    const line = await opened();
+    await line.clock.advance(VIEWER_QUIET_MS - 1);
+    line.socket.attend();
+    expect(line.last().sent).toEqual([]);
+    await line.clock.advance(1);
+    line.socket.attend();
+    line.socket.attend();
+    expect(line.last().sent).toHaveLength(1);
+    line.last().receive(pong);
+    line.socket.attend();
+    expect(line.last().sent).toHaveLength(1);
   });
 
   it('tells of what it cannot read and goes on', async () => {
