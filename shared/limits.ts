@@ -261,7 +261,7 @@ export const PTY_FRAME_MAX_BYTES = 2 * MIB;
 /** Input a program has not read yet; beyond it a write is refused. */
 export const PTY_INPUT_QUEUE_MAX_BYTES = 256 * KIB;
 /** Processes held at once, ended and unacknowledged ones included; beyond it a spawn is refused. */
-export const PTY_PROCESSES_MAX = 64;
+export const PTY_PROCESSES_MAX = 2 * RUNNER_SESSIONS_MAX;
 /** Runner connections at once; the oldest is closed for the next. */
 export const PTY_CONNECTIONS_MAX = 4;
 /** After the exit of the program: silence that means its terminal is read empty, and bytes a survivor may still add. */
@@ -356,6 +356,24 @@ export const DRAIN_RESERVE_MS = 2_000;
 export const PTY_LAST_GRACE_MS = 500;
 /** One message of the gateway to the runner; a larger one closes the line, which is dialled again. */
 export const LINE_MESSAGE_MAX_BYTES = 128 * KIB;
+
+// Runner: several sessions on one line.
+/** Bytes on the socket that are not with the kernel yet; what else is to leave waits in the queues of its sessions. */
+export const LINE_WINDOW_BYTES = 2 * FRAME_MAX_BYTES;
+/** Live frames that wait, of all sessions of a runner, each with an equal part; a further one is dropped, and its viewers attach again. */
+export const LINE_QUEUE_MAX_BYTES = 32 * MIB;
+/** Batches and acknowledgements of one session that wait; a further one is dropped like one the gateway loses, and sent again. */
+export const LINE_FIRST_MAX_BYTES = 256 * KIB;
+/** Assignments a runner remembers to have refused: told again, each is refused again. The oldest is forgotten first. */
+export const REFUSED_ASSIGNS_MAX = 1_000;
+/** A runner that is asked to drain gives a session back when its CLI has been at rest for this long, and at the latest after the bound. */
+export const HAND_OVER_QUIET_MS = 3_000;
+export const HAND_OVER_MAX_MS = 10 * 60_000;
+export const HAND_OVER_LOOK_MS = 500;
+/** Folders that belong to no session any more are looked for this often by a runner that stays. */
+export const WORKSPACE_SWEEP_MS = WORKSPACE_LEASE_MS;
+/** A runner that was just killed lets its state folder go within this; a longer wait means that another one uses it. */
+export const STATE_LOCK_WAIT_MS = 3_000;
 
 // Retention of what is found by its key only.
 /** Credentials and control rows outlive every session by far (8 h), and are then forgotten. */

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BuildId, RunnerId } from '../../shared/ids.ts';
-import { USAGE_TICK_DEFAULT_MS } from '../../shared/limits.ts';
+import { RUNNER_SESSIONS_MAX, USAGE_TICK_DEFAULT_MS } from '../../shared/limits.ts';
+import { parseRunnerCredential, type RunnerPrincipal } from '../../shared/runner-credential.ts';
 import { DsnText } from './health/error-report.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
@@ -19,26 +20,29 @@ interface Setting {
 
 /** One row per variable; docs/developer/configuration.md is this list as a table. An empty value counts as absent. */
 export const RUNNER_SETTINGS = {
-  RUNNER_ID: { schema: RunnerId.optional(), about: 'Name of this runner; a random one when absent.' },
+  RUNNER_ID: {
+    schema: RunnerId.optional(),
+    about: 'Name of this runner; a random one when absent, and the registered one for a token that was registered.',
+  },
   RUNNER_VERSION: { schema: z.string().max(80).default('0.1.0-dev'), about: 'Version of the runner build.' },
   CONTROL_PLANE_URL: { schema: wsAddress, about: 'Origin of the control plane; the runner dials `/ws/runner` there.' },
   CONTROL_PLANE_TOKEN: {
-    schema: z.string().min(1).max(4_000),
-    about: 'One-use start token; exchanged at the first dial.',
+    schema: z
+      .string()
+      .max(4_000)
+      .refine(
+        (token) => parseRunnerCredential(token) !== null,
+        'must be a token of a runner: copy it as it was printed',
+      ),
+    about: 'One-use start token; exchanged at the first dial. What it names decides how many sessions it may hold.',
   },
   WORKSPACE_ROOT: {
     schema: absolutePath.default('/village'),
     about: 'Folder for repository mirrors and session workspaces.',
   },
   MAX_CONCURRENT_SESSIONS: {
-    schema: z.coerce
-      .number()
-      .refine(
-        (count) => count === 1,
-        'must be 1: a runner serves one session and ends, several at once are not built yet',
-      )
-      .default(1),
-    about: 'Sessions at once: 1. Several at once are not built yet, so more is refused.',
+    schema: z.coerce.number().int().min(1).max(RUNNER_SESSIONS_MAX).default(1),
+    about: `Sessions at once, at most ${RUNNER_SESSIONS_MAX}; more than 1 only with the token of a registered runner.`,
   },
   USAGE_TICK_INTERVAL_MS: {
     schema: z.coerce.number().int().min(100).max(30_000).default(USAGE_TICK_DEFAULT_MS),
@@ -78,6 +82,8 @@ const NAMES = Object.keys(RUNNER_SETTINGS) as SettingName[];
 
 export interface RunnerConfig extends Omit<Parsed, 'RUNNER_ID' | 'VILLAGE_STATE_DIR'> {
   readonly RUNNER_ID: string;
+  /** Whom the token names: one session, a runner that stays, or one that waits to be claimed. */
+  readonly principal: RunnerPrincipal;
   /** Outlives a crash of the runner process: pty-host starts it again with the same environment. */
   readonly VILLAGE_STATE_DIR: string;
 }
@@ -112,9 +118,17 @@ export const parseConfig = (
     return { kind: 'bad', lines };
   }
   const values = parsed.data as Parsed;
+  const principal = parseRunnerCredential(values.CONTROL_PLANE_TOKEN)?.principal;
+  if (principal === undefined) throw new Error('a token that was checked is none');
+  if (values.MAX_CONCURRENT_SESSIONS > 1 && principal.kind !== 'group') {
+    const line =
+      'MAX_CONCURRENT_SESSIONS is not usable: this token serves one session; register a runner to hold several';
+    return { kind: 'bad', lines: [line] };
+  }
   const config: RunnerConfig = {
     ...values,
-    RUNNER_ID: values.RUNNER_ID ?? randomId(),
+    principal,
+    RUNNER_ID: principal.kind === 'session' ? (values.RUNNER_ID ?? randomId()) : principal.runnerId,
     VILLAGE_STATE_DIR: values.VILLAGE_STATE_DIR ?? stateDirFor(values.VILLAGE_PTY_SOCKET),
   };
   return { kind: 'ok', config };

@@ -7,6 +7,7 @@ import { createErrorReport, type ErrorReport, NO_ERROR_REPORT } from './health/e
 import { startHealthServer } from './health/health-server.ts';
 import { createLog, formatLine } from './log.ts';
 import { connectPtyHost } from './pty-host/client.ts';
+import { NO_RESTART_EXIT_CODE } from './pty-host/restart-policy.ts';
 
 const ID_BYTES = 6;
 
@@ -22,7 +23,7 @@ const main = async (): Promise<number> => {
   const parsed = parseConfig(process.env, () => `runner-${systemRandom.hex(ID_BYTES)}`);
   if (parsed.kind === 'bad') {
     for (const line of parsed.lines) console.error(line);
-    return 1;
+    return NO_RESTART_EXIT_CODE;
   }
   const { config } = parsed;
   const errors = errorReportOf(config);
@@ -41,6 +42,7 @@ const main = async (): Promise<number> => {
   log.info('runner started', { build: config.VILLAGE_BUILD_ID, version: config.RUNNER_VERSION, health: health.url });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => runner.drain());
   const crash = (error: unknown): void => {
+    if (runner.contain(error)) return;
     // pty-host keeps the CLI and starts the runner again, which takes up its journal.
     console.error(
       formatLine(systemClock.nowMs(), 'error', 'the runner crashed', { error, runnerId: config.RUNNER_ID }),

@@ -1,198 +1,335 @@
-/** The runner: dials, takes one session, serves it to its end. main.ts gives it the real world. */
+/** The runner: one line to the control plane and the sessions it serves over it. main.ts gives it the real world. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Assign, ControlToRunnerFrame, FrameOf } from '../../shared/frames.ts';
-import { DRAIN_MS, DRAIN_RESERVE_MS } from '../../shared/limits.ts';
-import { METRICS } from '../../shared/metrics.ts';
+import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
+import { REFUSED_ASSIGNS_MAX, RUNNER_STATUS_MS, WORKSPACE_SWEEP_MS } from '../../shared/limits.ts';
 import type { RunnerConfig } from './config.ts';
 import type { HealthState } from './health/health-server.ts';
+import { RunnerCounters } from './health/runner-counters.ts';
+import { NO_RESTART_EXIT_CODE } from './pty-host/restart-policy.ts';
+import { decideAssign } from './runner/decide-assign.ts';
+import { Departure, type Going } from './runner/departure.ts';
+import { type Held, HeldSessions, type SharedPorts } from './runner/held-sessions.ts';
+import { prepareAhead } from './runner/prepare-ahead.ts';
+import { SessionGuard } from './runner/session-guard.ts';
+import { endStrayPrograms } from './runner/stray-programs.ts';
 import { knownClis } from './session/known-clis.ts';
-import type { RuntimePorts } from './session/ports.ts';
-import { resumeSession } from './session/resume.ts';
-import { loadSession } from './session/saved-session.ts';
-import { SessionRuntime } from './session/session-runtime.ts';
-import { Connection } from './transport/connection.ts';
+import { Connection, type HelloBody } from './transport/connection.ts';
 import { openDialStore } from './transport/dial-store.ts';
+import { FairSender } from './transport/fair-sender.ts';
 import type { OpenSocket } from './transport/socket.ts';
-import { renewLease } from './workspace/lease.ts';
+import { sweepOrphans } from './workspace/cleanup.ts';
 
 export interface RunnerOptions {
   readonly config: RunnerConfig;
   readonly openSocket: OpenSocket;
   /** Everything but what the runner itself provides. */
-  readonly ports: Omit<RuntimePorts, 'send' | 'bufferedBytes' | 'stateDir' | 'onTick'>;
+  readonly ports: SharedPorts;
 }
+
+type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
+
+const countsOf = ({ runtime }: Held) => ({
+  batchesAcked: runtime.core.events.batchesAcked,
+  terminalBytes: runtime.agent.headOffset,
+});
 
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #connection: Connection;
-  readonly #ports: RuntimePorts;
+  readonly #line: FairSender;
+  readonly #sessions: HeldSessions;
+  readonly #departure: Departure;
+  readonly #guard = new SessionGuard();
+  readonly #counters = new RunnerCounters();
   readonly #done = Promise.withResolvers<number>();
-  #runtime: SessionRuntime | null = null;
-  #welcome: FrameOf<ControlToRunnerFrame, 'welcome'> | null = null;
-  #framesIn = 0;
-  #framesOut = 0;
-  #dial = 0;
-  #ups = 0;
+  /** Newer epochs of sessions whose older one has yet to end. */
+  readonly #waiting = new Map<string, Assign>();
+  readonly #refused = new Set<string>();
+  readonly #timers = new Map<string, () => void>();
+  /** Of the line that is up. */
+  #welcome: Welcome | null = null;
 
   constructor(options: RunnerOptions) {
-    const { config, ports } = options;
+    const { config, ports, openSocket } = options;
     const { clock, random, log } = ports;
     this.#options = options;
-    const stateDir = config.VILLAGE_STATE_DIR;
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
-    this.#ports = {
-      ...ports,
-      stateDir,
-      send: (frame) => {
-        this.#framesOut += 1;
-        return this.#connection.send(frame) === 'sent';
-      },
-      bufferedBytes: () => this.#connection.bufferedBytes,
-      onTick: () => this.#onTick(),
-    };
+    mkdirSync(config.VILLAGE_STATE_DIR, { recursive: true, mode: 0o700 });
     this.#connection = new Connection({
-      ...{ openSocket: options.openSocket, clock, random, log },
-      dialStore: openDialStore(join(stateDir, 'dial.json'), config.CONTROL_PLANE_TOKEN, random),
-      hello: () => ({
-        runnerId: config.RUNNER_ID,
-        runnerVersion: config.RUNNER_VERSION,
-        buildId: config.VILLAGE_BUILD_ID,
-        clis: knownClis(config),
-        isolation: ports.isolation,
-        capacity: 1,
-        draining: false,
-        sessions: this.#runtime ? [this.#runtime.hello()] : [],
-      }),
-      isAssigned: () => this.#runtime !== null,
+      ...{ openSocket, clock, random, log },
+      dialStore: openDialStore(join(config.VILLAGE_STATE_DIR, 'dial.json'), config.CONTROL_PLANE_TOKEN, random),
+      hello: (dial) => this.#hello(dial),
+      isSettled: () => this.#isSettled,
       onFrame: (frame) => this.#onFrame(frame),
-      onUp: (dial) => {
-        this.#dial = dial;
-        this.#ups += 1;
-        log.info('connected', { dial });
-      },
-      onDown: () => this.#runtime?.onDown(),
+      onUp: (dial) => this.#onUp(dial),
+      onDown: () => this.#onDown(),
       onRefused: (status) => this.#onRefused(status),
+    });
+    this.#line = new FairSender({
+      capacity: config.MAX_CONCURRENT_SESSIONS,
+      transmit: (frame, onSent) => {
+        this.#counters.framesOut += 1;
+        return this.#connection.send(frame, onSent) === 'sent';
+      },
+    });
+    this.#sessions = new HeldSessions({
+      ...{ config, ports, line: this.#line, guard: this.#guard, keepsUndelivered: this.#stays },
+      onTick: (held) => this.#onTick(held),
+      onEnded: (held) => this.#onEnded(held),
+    });
+    this.#departure = new Departure({
+      ...{ clock, log, sessions: () => this.#sessions },
+      onChange: () => this.#sayStatus(),
+      onGone: (going) => this.#finish(going),
     });
   }
 
   /** Resolves with the exit code: 0 when nothing is left to do, also for a session that failed. */
   run(): Promise<number> {
-    const saved = loadSession(join(this.#ports.stateDir, 'session.json'));
-    if (saved) {
-      const runtime = new SessionRuntime({ ...this.#fixed(), assign: { ...saved, ranMs: 0 }, saved });
-      this.#adopt(runtime);
-      resumeSession(runtime, this.#ports, saved);
-    }
-    this.#connection.start();
+    this.#start().catch((error: unknown) => this.#done.reject(error));
     return this.#done.promise;
   }
 
-  /** SIGTERM: the session ends in order and in time, then the runner. */
+  /** SIGTERM: every session ends in order and in time, then the runner. */
   drain(): void {
-    const { log } = this.#options.ports;
-    log.info('draining');
-    if (this.#runtime) void this.#runtime.drain(DRAIN_MS - DRAIN_RESERVE_MS);
-    else this.#finish(0);
+    this.#options.ports.log.info('draining', { sessions: this.#sessions.all.length });
+    this.#departure.leave({ exitCode: 0, forgets: false }, (sessions) => sessions.drainAll());
+  }
+
+  /** Takes an error that nobody caught where it is one session's alone. @returns false when it is the runner's */
+  contain(error: unknown): boolean {
+    const owner = this.#guard.owner;
+    // A runner of one session is started again instead, and its session goes on.
+    if (!owner || !this.#stays) return false;
+    this.#sessions.fail(owner, error);
+    return true;
   }
 
   health(): HealthState {
+    const { config } = this.#options;
+    const sessions = this.#sessions.all;
+    const isWaiting = config.principal.kind !== 'session' && this.#connection.isUp;
+    const { isDraining } = this.#departure;
     return {
-      isReady: this.#runtime !== null && !this.#runtime.isEnding,
+      isReady: !isDraining && (isWaiting || this.#sessions.live > 0),
       isConnected: this.#connection.isUp,
-      state: this.#runtime?.core.state ?? null,
-      counters: {
-        frames_in_total: this.#framesIn,
-        frames_out_total: this.#framesOut,
-        dials_total: this.#dial,
-        batches_acked_total: this.#metrics.RunnerBatchesAcked,
-        terminal_bytes_total: this.#metrics.RunnerTerminalBytes,
-        reconnects_total: this.#metrics.RunnerReconnects,
-      },
+      isDraining,
+      capacity: config.MAX_CONCURRENT_SESSIONS,
+      sessions: sessions.map(({ sessionId, epoch, runtime }) => ({ sessionId, epoch, state: runtime.core.state })),
+      counters: this.#counters.all(sessions.map(countsOf), this.#line),
     };
   }
 
-  get #metrics() {
-    return {
-      [METRICS.runnerBatchesAcked.name]: this.#runtime?.core.events.batchesAcked ?? 0,
-      [METRICS.runnerTerminalBytes.name]: this.#runtime?.agent.headOffset ?? 0,
-      [METRICS.runnerReconnects.name]: Math.max(0, this.#ups - 1),
-    };
+  /** Serves several sessions, and goes on when they are over. */
+  get #stays(): boolean {
+    return this.#options.config.principal.kind === 'group';
   }
 
-  #onTick(): void {
+  /** One that waits for sessions needs none; one for a session asks until it has it. */
+  get #isSettled(): boolean {
+    const isAssigned = this.#options.config.principal.kind !== 'session' || this.#sessions.all.length > 0;
+    return isAssigned && this.#sessions.areWelcome;
+  }
+
+  async #start(): Promise<void> {
     const { config, ports } = this.#options;
-    if (config.METRICS_ENABLED) ports.log.info('metrics', { metrics: this.#metrics });
-    this.#renewLease();
+    const { host, log, adapters } = ports;
+    this.#sessions.takeUp();
+    const isHeld = (id: string) => this.#sessions.all.some(({ runtime }) => runtime.agent.terminal.ptyId === id);
+    void endStrayPrograms(host, isHeld, log);
+    if (config.principal.kind !== 'session') {
+      await prepareAhead(config, adapters, log);
+      this.#every('status', RUNNER_STATUS_MS, () => this.#sayStatus());
+    }
+    if (this.#stays) this.#every('sweep', WORKSPACE_SWEEP_MS, () => this.#sweep());
+    if (!this.#departure.isDraining) this.#connection.start();
   }
 
-  #fixed() {
-    return { ports: this.#ports, config: this.#options.config };
+  #hello(dial: number): HelloBody {
+    const { config, ports } = this.#options;
+    return {
+      runnerId: config.RUNNER_ID,
+      runnerVersion: config.RUNNER_VERSION,
+      buildId: config.VILLAGE_BUILD_ID,
+      clis: knownClis(config),
+      isolation: ports.isolation,
+      capacity: config.MAX_CONCURRENT_SESSIONS,
+      draining: this.#departure.isDraining,
+      sessions: this.#sessions.hello(dial),
+    };
+  }
+
+  #onUp(dial: number): void {
+    this.#options.ports.log.info('connected', { dial });
+    this.#counters.dial = dial;
+    this.#counters.ups += 1;
+    this.#welcome = null;
+    this.#line.onUp();
+    this.#sessions.onUp();
+    // What ended while there was no line is delivered now.
+    if (this.#stays) this.#sessions.takeUp();
+  }
+
+  #onDown(): void {
+    this.#welcome = null;
+    this.#line.onDown();
+    this.#sessions.onDown();
   }
 
   #onFrame(frame: ControlToRunnerFrame): void {
-    this.#framesIn += 1;
+    this.#counters.framesIn += 1;
     const { log, clock } = this.#options.ports;
     switch (frame.type) {
       case 'assign':
         this.#onAssign(frame);
         return;
       case 'ping':
-        this.#connection.send(JSON.stringify({ type: 'pong', ts: clock.nowMs() }));
+        this.#say({ type: 'pong', ts: clock.nowMs() });
         return;
       case 'pong':
+        return;
       case 'runner_desired':
+        this.#departure.ask(frame.desired);
         return;
       case 'error':
-        log.warn('the control plane answered with an error', { code: frame.code, answer: frame.message });
+        if (frame.code === 'protocol_unsupported') this.#giveUp('protocol_unsupported', frame.message, false);
+        else log.warn('the control plane answered with an error', { code: frame.code, answer: frame.message });
         return;
       case 'welcome':
         this.#welcome = frame;
-        this.#runtime?.onFrame(frame);
+        this.#sessions.welcome(frame);
+        this.#departure.ask(frame.desired);
         return;
       default:
-        this.#runtime?.onFrame(frame);
+        this.#sessions.onFrame(frame);
     }
   }
 
-  #onAssign({ type: _type, checkpoint: _checkpoint, ...assign }: Assign): void {
-    if (this.#runtime) return;
-    const { log } = this.#options.ports;
-    log.info('assigned', { sessionId: assign.sessionId, epoch: assign.epoch, provider: assign.config.provider });
-    const runtime = new SessionRuntime({ ...this.#fixed(), assign, saved: null });
-    this.#adopt(runtime);
-    const { RUNNER_ID: runnerId, RUNNER_VERSION: runnerVersion } = this.#options.config;
-    runtime.core.record({ type: 'session_assigned', runnerId, runnerVersion, dial: this.#dial });
-    runtime.start();
-    // A welcome that came before its session was known opens the stream of events now.
-    if (this.#connection.isUp && this.#welcome) runtime.onFrame(this.#welcome);
+  #onAssign(frame: Assign): void {
+    const { sessionId, epoch, capability } = frame;
+    const { principal, MAX_CONCURRENT_SESSIONS: capacity } = this.#options.config;
+    const key = `${sessionId}#${epoch}`;
+    const held = this.#sessions.get(sessionId);
+    const facts = {
+      ...{ kind: principal.kind, capacity, isDraining: this.#departure.isDraining },
+      ...{ live: this.#sessions.live, held: this.#sessions.all.length },
+      hasServed: this.#counters.sessionsServed > 0 || this.#sessions.all.length > 0,
+      heldEpoch: held?.epoch ?? null,
+      wasRefused: this.#refused.has(key),
+    };
+    const decision = decideAssign(facts, epoch);
+    if (decision.kind === 'start') this.#serve(frame);
+    else if (decision.kind === 'wait') {
+      this.#waiting.set(sessionId, frame);
+      held?.runtime.abort('newer_epoch');
+    } else if (decision.kind === 'refuse') {
+      this.#rememberRefused(key);
+      const { reason, message } = decision;
+      this.#options.ports.log.warn('an assignment is refused', { sessionId, epoch, reason });
+      this.#say({ type: 'assign_refused', capability, sessionId, epoch, reason, message });
+    }
   }
 
-  #adopt(runtime: SessionRuntime): void {
-    this.#runtime = runtime;
-    void runtime.ended.then(() => this.#finish(0));
+  #rememberRefused(key: string): void {
+    this.#refused.add(key);
+    const [oldest] = this.#refused;
+    if (this.#refused.size > REFUSED_ASSIGNS_MAX && oldest !== undefined) this.#refused.delete(oldest);
+  }
+
+  #serve(frame: Assign): void {
+    const { sessionId, epoch, config } = frame;
+    this.#options.ports.log.info('assigned', { sessionId, epoch, provider: config.provider });
+    this.#counters.sessionsServed += 1;
+    const held = this.#sessions.start(frame, this.#counters.dial);
+    const welcome = this.#welcome;
+    if (!held || !welcome || !this.#connection.isUp) return;
+    // A welcome that came before its session was known opens the stream of events now.
+    if (welcome.sessions.some((entry) => entry.sessionId === sessionId && entry.epoch === epoch))
+      this.#sessions.welcome(welcome);
+    else if (this.#options.config.principal.kind !== 'session') {
+      this.#sessions.open(held, welcome.dial);
+      this.#connection.helloAgain();
+    }
+  }
+
+  #onTick(held: Held): void {
+    const { config, ports } = this.#options;
+    const { sessionId } = held;
+    if (config.METRICS_ENABLED)
+      ports.log.info('metrics', { sessionId, metrics: this.#counters.metricsOf(countsOf(held)) });
+  }
+
+  #onEnded(held: Held): void {
+    const { sessionId } = held;
+    this.#counters.ended(countsOf(held));
+    const next = this.#waiting.get(sessionId);
+    this.#waiting.delete(sessionId);
+    // Asked again: meanwhile it may drain, or be full.
+    if (next) this.#onAssign(next);
+    else if (!this.#stays) this.#departure.leave({ exitCode: 0, forgets: false }, () => {});
+    this.#departure.sessionEnded();
   }
 
   #onRefused(status: number): void {
-    this.#options.ports.log.warn('the credential is refused', { status });
-    if (this.#runtime) this.#runtime.abort('credential_refused');
-    else this.#finish(0);
+    const { log } = this.#options.ports;
+    if (this.#stays) {
+      const hint = 'it was revoked, or another runner uses its token; register the runner again';
+      this.#giveUp('credential_refused', `The control plane refuses this runner (${status}): ${hint}.`, true);
+      return;
+    }
+    log.warn('the credential is refused', { status });
+    // Its session has ended elsewhere.
+    this.#departure.leave({ exitCode: 0, forgets: true }, (sessions) => sessions.abortAll('credential_refused'));
   }
 
-  #renewLease(): void {
-    const sessionId = this.#runtime?.core.assign.sessionId;
-    if (sessionId === undefined) return;
+  /** Nothing can be served any more: everything is killed, and nobody starts this process again. */
+  #giveUp(why: string, message: string, forgets: boolean): void {
+    this.#options.ports.log.error(message, { why });
+    this.#departure.leave({ exitCode: NO_RESTART_EXIT_CODE, forgets }, (sessions) => sessions.abortAll(why));
+  }
+
+  #sayStatus(): void {
+    const { clock } = this.#options.ports;
+    if (this.#options.config.principal.kind === 'session') return;
+    this.#say({
+      type: 'runner_status',
+      ts: clock.nowMs(),
+      live: this.#sessions.live,
+      capacity: this.#options.config.MAX_CONCURRENT_SESSIONS,
+      draining: this.#departure.isDraining,
+    });
+  }
+
+  #say(frame: RunnerFrame): void {
+    this.#connection.send(JSON.stringify(frame));
+  }
+
+  /** Folders whose session is over, and whose runner is gone. */
+  #sweep(): void {
     const { config, ports } = this.#options;
-    const lease = { sessionId, runnerId: config.RUNNER_ID, renewedAtMs: ports.clock.nowMs() };
-    renewLease(config.WORKSPACE_ROOT, lease).catch((error: unknown) =>
-      ports.log.warn('the lease of the workspace could not be renewed', { error }),
+    const held = new Set(this.#sessions.all.map(({ sessionId }) => sessionId));
+    sweepOrphans(config.WORKSPACE_ROOT, held, { nowMs: ports.clock.nowMs() }).then(
+      ({ removed, failed }) => {
+        if (removed.length + failed.length > 0) ports.log.info('workspaces without a session', { removed, failed });
+      },
+      (error: unknown) => ports.log.warn('workspaces could not be looked through', { error }),
     );
   }
 
-  #finish(exitCode: number): void {
+  /** Now and then, until the runner goes. */
+  #every(name: string, intervalMs: number, run: () => void): void {
+    run();
+    this.#timers.set(
+      name,
+      this.#options.ports.clock.after(intervalMs, () => this.#every(name, intervalMs, run)),
+    );
+  }
+
+  #finish({ exitCode, forgets }: Going): void {
     this.#connection.close();
-    // The journal of a session that could not be delivered goes too: a hosted task's disk dies with it anyway.
-    rmSync(this.#ports.stateDir, { recursive: true, force: true });
+    for (const cancel of this.#timers.values()) cancel();
+    // One that stays goes on with its credential, and with what it could not deliver.
+    if (!this.#stays || forgets) rmSync(this.#options.config.VILLAGE_STATE_DIR, { recursive: true, force: true });
     this.#done.resolve(exitCode);
   }
 }

@@ -3,10 +3,13 @@ import { createServer, type Server } from 'node:http';
 import { z } from 'zod';
 
 export interface HealthState {
-  /** A session was assigned and is not over. */
+  /** It holds a session that is not over, or waits for one. */
   readonly isReady: boolean;
   readonly isConnected: boolean;
-  readonly state: string | null;
+  readonly isDraining: boolean;
+  /** Sessions at once. */
+  readonly capacity: number;
+  readonly sessions: readonly { readonly sessionId: string; readonly epoch: number; readonly state: string }[];
   readonly counters: Readonly<Record<string, number>>;
 }
 
@@ -24,8 +27,8 @@ const metricsText = (counters: Readonly<Record<string, number>>): string =>
     .join('');
 
 /**
- * `GET /live` answers 200 while the event loop turns, `/ready` 200 once a session is assigned and 503 before and after,
- * `/metrics` counters where `withMetrics`. Listens on 127.0.0.1 and a free port.
+ * `GET /live` answers 200 while the event loop turns, `/ready` 200 while there is a session or, for a runner that waits for them,
+ * while it is connected, and 503 otherwise; `/metrics` counters where `withMetrics`. Listens on 127.0.0.1 and a free port.
  */
 export const startHealthServer = async (stateNow: () => HealthState, withMetrics: boolean): Promise<HealthServer> => {
   const server: Server = createServer((request, response) => {

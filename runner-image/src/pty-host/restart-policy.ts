@@ -6,6 +6,9 @@ import {
   RUNNER_RESTART_MAX_MS,
 } from '../../../shared/limits.ts';
 
+/** The runner's exit code when a start would end the same way: it is not started again, and pty-host ends with 1. */
+export const NO_RESTART_EXIT_CODE = 78;
+
 export type RestartDecision = { readonly action: 'restart'; readonly delayMs: number } | { readonly action: 'give_up' };
 
 /** Decides after a crash; `crashesMs` are the times of all crashes on one clock, the one just seen last. */

@@ -1,7 +1,7 @@
 /** Keeps one runner process running while its programs live on in pty-host. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Clock } from '../../../shared/clock.ts';
-import { decideRestart } from './restart-policy.ts';
+import { decideRestart, NO_RESTART_EXIT_CODE } from './restart-policy.ts';
 
 export interface SupervisorOptions {
   readonly runnerMain: string;
@@ -46,6 +46,10 @@ export const superviseRunner = ({ runnerMain, env, drainMs, clock, onEnd }: Supe
     if (child) killGroup(child, 'SIGKILL');
     if (isEnding || code === 0) {
       end(0);
+      return;
+    }
+    if (code === NO_RESTART_EXIT_CODE) {
+      end(1);
       return;
     }
     crashesMs.push(clock.monotonicMs());

@@ -125,7 +125,7 @@ export class Agent {
     const { send, bufferedBytes } = ports;
     this.#live = new LiveView({
       ...{ sessionId, epoch, capability, agentId: config.agentId, stream, spool, clock, bufferedBytes },
-      send: (frame) => void send(frame),
+      send: (frame) => void send(frame, 'bulk'),
     });
     stream.subscribe(this.#options.onOutput);
     this.#transcript = new TranscriptStore({

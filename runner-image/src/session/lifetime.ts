@@ -38,6 +38,16 @@ export class Lifetime {
     this.#lookAtTime();
   }
 
+  /** The CLI is in a turn. */
+  get isWorking(): boolean {
+    return this.#isWorking;
+  }
+
+  /** Since the last output, input or event. */
+  get quietMs(): number {
+    return this.#options.clock.monotonicMs() - this.#lastActivityMs;
+  }
+
   /** Output, input, events: the session is not idle. */
   active(): void {
     this.#lastActivityMs = this.#options.clock.monotonicMs();

@@ -5,6 +5,7 @@ import type { Adapter } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
 import type { PtyHost } from '../pty-host/client.ts';
 import type { Disk } from '../transport/disk.ts';
+import type { Urgency } from '../transport/fair-queue.ts';
 import type { FetchCredentials } from './credentials.ts';
 import type { PutObject } from './uploads.ts';
 
@@ -19,8 +20,9 @@ export interface RuntimePorts {
   /** Journal and saved session; the real one where it is left out. */
   readonly disk?: Disk;
   readonly host: PtyHost;
-  /** `false` while there is no connection. */
-  readonly send: (frame: string) => boolean;
+  /** `false` while there is no connection. What watchers see is `bulk`; `first`, which may overtake it, unless told. */
+  readonly send: (frame: string, urgency?: Urgency) => boolean;
+  /** Live output of this session that waits for the line, measured against LINE_BUFFER_MAX_BYTES. */
   readonly bufferedBytes: () => number;
   readonly fetchCredentials: FetchCredentials;
   readonly put: PutObject;

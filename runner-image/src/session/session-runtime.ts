@@ -119,6 +119,11 @@ export class SessionRuntime {
     return this.#ending !== null;
   }
 
+  /** The control plane has ended this life of the session, or the lease is lost for good: nobody takes its events any more. */
+  get isAborted(): boolean {
+    return this.#isAborted;
+  }
+
   /** What `hello` says about this session. */
   hello(): FrameOf<RunnerFrame, 'hello'>['sessions'][number] {
     const { sessionId, epoch } = this.#options.assign;

@@ -1,4 +1,4 @@
-/** The runner's line to the control plane: dials, says hello until it is welcome and assigned, and dials again when cut. */
+/** The runner's line to the control plane: dials, says hello until it is welcome and settled, and dials again when cut. */
 import type { Clock, Random } from '../../../shared/clock.ts';
 import { ControlToRunnerFrame, type FrameOf, PROTOCOL_VERSION, type RunnerFrame } from '../../../shared/frames.ts';
 import {
@@ -24,9 +24,10 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly hello: () => HelloBody;
-  /** Hello is repeated until this is true: `assign` is a post and may be lost. */
-  readonly isAssigned: () => boolean;
+  /** Asked for each hello; `dial` names the line that it is said on. */
+  readonly hello: (dial: number) => HelloBody;
+  /** Hello is repeated until this is true: `assign` is a post and may be lost, and so is any welcome. */
+  readonly isSettled: () => boolean;
   readonly onFrame: (frame: ControlToRunnerFrame) => void;
   /** Welcome arrived on a new connection; its frame follows to `onFrame`. */
   readonly onUp: (dial: number) => void;
@@ -43,6 +44,7 @@ interface Line {
   isOpen: boolean;
   isWelcome: boolean;
   hellos: number;
+  cancelHello: () => void;
   lastHeardMs: number;
   readonly cancels: Set<() => void>;
 }
@@ -64,23 +66,26 @@ export class Connection {
     return this.#active !== null;
   }
 
-  /** Bytes that wait on the active socket: live output pauses beyond a bound, the agent never does. */
-  get bufferedBytes(): number {
-    return this.#active?.socket?.bufferedBytes ?? 0;
-  }
-
   start(): void {
     this.#dial();
   }
 
   /** Sends a frame that was serialised before. Throws on one over FRAME_MAX_BYTES: the gateway would cut the line for it. */
-  send(frame: string): SendResult {
+  send(frame: string, onSent: () => void = () => {}): SendResult {
     // UTF-8 takes at most three bytes for each UTF-16 unit: most frames need no counting.
     if (frame.length * 3 > FRAME_MAX_BYTES && Buffer.byteLength(frame) > FRAME_MAX_BYTES)
       throw new Error(`a frame of ${Buffer.byteLength(frame)} bytes: ${frame.slice(0, 60)}`);
     if (this.#active?.socket == null) return 'not_connected';
-    this.#active.socket.send(frame);
+    this.#active.socket.send(frame, onSent);
     return 'sent';
+  }
+
+  /** There is news for `hello`: it is said now, and again until settled. */
+  helloAgain(): void {
+    const line = this.#active;
+    if (!line || this.#isClosed) return;
+    line.hellos = 0;
+    this.#sayHello(line, true);
   }
 
   /** Ends both lines for good. */
@@ -106,6 +111,7 @@ export class Connection {
       isOpen: false,
       isWelcome: false,
       hellos: 0,
+      cancelHello: () => {},
       lastHeardMs: clock.monotonicMs(),
       cancels: new Set(),
     };
@@ -125,15 +131,18 @@ export class Connection {
     this.#watch(line);
   }
 
-  #sayHello(line: Line): void {
-    const { isAssigned, hello, random } = this.#options;
-    if (this.#isClosed || !line.isOpen || (line.isWelcome && isAssigned())) return;
+  #sayHello(line: Line, isNews = false): void {
+    const { isSettled, hello, random } = this.#options;
+    if (this.#isClosed || !line.isOpen || (line.isWelcome && !isNews && isSettled())) return;
+    line.cancelHello();
+    const body = hello(line.dial);
     line.socket?.send(
-      JSON.stringify({ type: 'hello', ...hello(), dial: line.dial, protocol: PROTOCOL_VERSION } satisfies RunnerFrame),
+      JSON.stringify({ type: 'hello', ...body, dial: line.dial, protocol: PROTOCOL_VERSION } satisfies RunnerFrame),
+      () => {},
     );
     const pauseMs = HELLO_REPEAT_MS.base + fullJitterMs(line.hellos, HELLO_REPEAT_MS.base, HELLO_REPEAT_MS.max, random);
     line.hellos += 1;
-    this.#later(line, pauseMs, () => this.#sayHello(line));
+    line.cancelHello = this.#later(line, pauseMs, () => this.#sayHello(line));
   }
 
   #watch(line: Line): void {
@@ -145,7 +154,8 @@ export class Connection {
 
   #ping(line: Line): void {
     this.#later(line, PING_INTERVAL_MS, () => {
-      line.socket?.send(JSON.stringify({ type: 'ping', ts: this.#options.clock.nowMs() } satisfies RunnerFrame));
+      const ping: RunnerFrame = { type: 'ping', ts: this.#options.clock.nowMs() };
+      line.socket?.send(JSON.stringify(ping), () => {});
       this.#ping(line);
     });
   }
@@ -206,12 +216,16 @@ export class Connection {
     this.#cancelDial = this.#options.clock.after(pauseMs, () => this.#dial());
   }
 
-  #later(line: Line, delayMs: number, run: () => void): void {
+  #later(line: Line, delayMs: number, run: () => void): () => void {
     const cancel = this.#options.clock.after(delayMs, () => {
       line.cancels.delete(cancel);
       run();
     });
     line.cancels.add(cancel);
+    return () => {
+      line.cancels.delete(cancel);
+      cancel();
+    };
   }
 
   #stopTimers(line: Line): void {

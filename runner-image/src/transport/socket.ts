@@ -5,9 +5,8 @@ import { LINE_MESSAGE_MAX_BYTES } from '../../../shared/limits.ts';
 import type { DialTicket } from './dial-store.ts';
 
 export interface RunnerSocket {
-  send(text: string): void;
-  /** Bytes handed over and not yet with the kernel. */
-  readonly bufferedBytes: number;
+  /** `onSent` is called once, when the text is with the kernel or cannot get there any more. */
+  send(text: string, onSent: () => void): void;
   close(): void;
   terminate(): void;
 }
@@ -51,10 +50,7 @@ export const wsSocket =
     });
     socket.on('close', (code) => events.onClosed({ status, message: message || `closed with ${code}` }));
     return {
-      send: (text) => socket.send(text),
-      get bufferedBytes() {
-        return socket.bufferedAmount;
-      },
+      send: (text, onSent) => socket.send(text, () => onSent()),
       close: () => socket.close(1000),
       terminate: () => socket.terminate(),
     };

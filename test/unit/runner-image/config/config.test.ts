@@ -4,9 +4,11 @@ import { apiUrl, parseConfig, RUNNER_SETTINGS, runnerSocketUrl } from '../../../
 import { createLog, formatLine } from '../../../../runner-image/src/log.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 
+const SECRET = 'f'.repeat(64);
+const TOKEN = `rt.local.ses_01J0000000000000000000000A.1.${SECRET}`;
 const good = {
   CONTROL_PLANE_URL: 'http://127.0.0.1:4310',
-  CONTROL_PLANE_TOKEN: 'secret-token',
+  CONTROL_PLANE_TOKEN: TOKEN,
   VILLAGE_PTY_SOCKET: '/tmp/x/pty.sock',
 };
 const parse = (env: Record<string, string | undefined>) => parseConfig(env, () => 'runner-1');
@@ -36,13 +38,30 @@ describe('parseConfig', () => {
     [{ SENTRY_DSN: 'https://key@o1.example/' }, 'SENTRY_DSN is not usable: '],
     [
       { MAX_CONCURRENT_SESSIONS: '2' },
-      'MAX_CONCURRENT_SESSIONS is not usable: must be 1: a runner serves one session and ends, several at once are not built yet',
+      'MAX_CONCURRENT_SESSIONS is not usable: this token serves one session; register a runner to hold several',
+    ],
+    [{ MAX_CONCURRENT_SESSIONS: '0' }, 'MAX_CONCURRENT_SESSIONS is not usable: '],
+    [
+      { MAX_CONCURRENT_SESSIONS: '33', CONTROL_PLANE_TOKEN: `rr.local.rnr_1.${SECRET}` },
+      'MAX_CONCURRENT_SESSIONS is not usable: ',
+    ],
+    [
+      { CONTROL_PLANE_TOKEN: 'mistyped' },
+      'CONTROL_PLANE_TOKEN is not usable: must be a token of a runner: copy it as it was printed',
     ],
     [{ METRICS_ENABLED: 'yes' }, 'METRICS_ENABLED is not usable: '],
     [{ WORKSPACE_ROOT: 'relative' }, 'WORKSPACE_ROOT is not usable: must be an absolute path'],
   ])('says in one line what is wrong with %o', (change, line) => {
     const parsed = parse({ ...good, ...change });
     expect(parsed).toMatchObject({ kind: 'bad', lines: [expect.stringContaining(line)] });
+  });
+
+  it.each([
+    [`rr.local.rnr_1.${SECRET}`, '4', { kind: 'group', tenantId: 'local', runnerId: 'rnr_1' }],
+    [`rw.rnr_2.${SECRET}`, '1', { kind: 'warm', runnerId: 'rnr_2' }],
+  ])('a runner that stays has the name of its token: %s', (CONTROL_PLANE_TOKEN, MAX_CONCURRENT_SESSIONS, principal) => {
+    const parsed = parse({ ...good, CONTROL_PLANE_TOKEN, MAX_CONCURRENT_SESSIONS, RUNNER_ID: 'other' });
+    expect(parsed).toMatchObject({ kind: 'ok', config: { principal, RUNNER_ID: principal.runnerId } });
   });
 
   it('keeps the state folder over restarts under one pty-host', () => {

@@ -38,7 +38,7 @@ describe('dial store', () => {
     const store = openDialStore(path, TOKEN, fixedRandom());
     const first = store.begin();
     const { next } = JSON.parse(readFileSync(path, 'utf8'));
-    expect(parseRunnerCredential(next)).toMatchObject({ tenantId: 'local', epoch: 1 });
+    expect(parseRunnerCredential(next)?.principal).toMatchObject({ tenantId: 'local', epoch: 1 });
     expect(first).toEqual({ dial: 1, credential: TOKEN, nextCredentialSha256: sha256(next) });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     // The answer was lost with the process.
@@ -80,8 +80,10 @@ const setup = () => {
       };
       sockets.push(socket);
       return {
-        send: (text) => socket.sent.push(RunnerFrame.parse(JSON.parse(text))),
-        bufferedBytes: 7,
+        send: (text, onSent) => {
+          socket.sent.push(RunnerFrame.parse(JSON.parse(text)));
+          onSent();
+        },
         close: () => {
           socket.isClosed = true;
         },
@@ -106,7 +108,7 @@ const setup = () => {
       draining: false,
       sessions: [],
     }),
-    isAssigned: () => isAssigned,
+    isSettled: () => isAssigned,
     onFrame: (frame) => log.push(`frame ${frame.type}`),
     onUp: (dial) => log.push(`up ${dial}`),
     onDown: () => log.push('down'),
@@ -140,6 +142,20 @@ describe('connection', () => {
     clock.advance(20_000);
     expect(at(0).sent.length).toBeLessThanOrEqual(hellos + 1);
     expect(log.filter((line) => line.startsWith('up'))).toEqual(['up 1']);
+  });
+
+  it('says hello again when there is news, and repeats it until settled', () => {
+    const { clock, at, welcome, assign, connection } = setup();
+    assign();
+    connection.helloAgain();
+    expect(at(0).sent).toEqual([]);
+    welcome(0);
+    clock.advance(15_000);
+    expect(at(0).sent).toHaveLength(1);
+    connection.helloAgain();
+    expect(at(0).sent).toHaveLength(2);
+    clock.advance(60_000);
+    expect(at(0).sent.filter((frame) => JSON.stringify(frame).includes('"hello"'))).toHaveLength(2);
   });
 
   it('dials again with a new number and the rotated credential when it is cut', () => {
