@@ -90,10 +90,43 @@ export const PARK_AFTER_MS = 15 * 60_000;
 export const PARK_AFTER_MAX_MS = SESSION_IDLE_MS;
 /** Epochs in a row that were lost without progress; with the last of them the session fails as a poison start. */
 export const EPOCH_STRIKES_MAX = 3;
+/** An epoch that ran its CLI this long has got somewhere, also without a turn or a checkpoint. */
+export const EPOCH_PROGRESS_MS = 60_000;
+/** Between a lost epoch that is a strike, or a launch that was refused, and the next epoch; doubled each time in a row, up to the longest. */
+export const CONTINUE_BACKOFF_FIRST_MS = 10_000;
+export const CONTINUE_BACKOFF_MAX_MS = 10 * 60_000;
+/** An open epoch without a runner after this long is placed again: whoever raised it has died on the way. */
+export const PLACE_RETRY_MS = 30_000;
+/** A parked session that nobody resumes for this long is ended. */
+export const PARKED_MAX_MS = 14 * 24 * 60 * 60_000;
 /** Heartbeat of a runner that waits for sessions or holds several; silence for three of them shows it as lost. */
 export const RUNNER_STATUS_MS = 30_000;
 /** Sessions one customer-hosted runner may hold at once; a registration that asks for more is refused. */
 export const RUNNER_SESSIONS_MAX = 32;
+/** What a registration gives where it names no number. */
+export const RUNNER_SESSIONS_DEFAULT = 4;
+/** Silence after which a runner that should send its status is shown as lost and gets no session. */
+export const RUNNER_LOST_MS = 3 * RUNNER_STATUS_MS;
+/** Customer-hosted runners of one tenant; the next registration is refused with `limit_reached`. */
+export const RUNNERS_PER_TENANT_MAX = 500;
+/** The one-use token of a registration must be used within this. */
+export const RUNNER_REGISTRATION_TTL_MS = 60 * 60_000;
+/** How long a runner that never came, or was revoked, stays in the list. */
+export const RUNNER_GONE_SHOWN_MS = 24 * 60 * 60_000;
+/** A session that no runner of its group took for this long ends with the reason; until then it keeps its slot. */
+export const QUEUE_WAIT_MAX_MS = 24 * 60 * 60_000;
+/** How often the reaper asks for a queued session again: everything that frees a place asks at once, this catches what died on the way. */
+export const QUEUE_CHECK_MS = 60_000;
+/** Tries for one session before it waits in the queue; each lost one means that another session got the place. */
+export const CLAIM_ROUNDS_MAX = 8;
+/** Keys that the warm pool of a build is spread over, so that parallel starts do not meet on one. */
+export const WARM_SHARDS = 8;
+/** Idle tasks per build; a larger WARM_POOL_SIZE is refused at start. */
+export const WARM_POOL_MAX = 100;
+/** An idle task this old is drained: its connection and its image's patience end at two hours. */
+export const WARM_RECYCLE_MS = 100 * 60_000;
+/** A task of the pool that was asked to end and has not is stopped by ECS after this long. */
+export const WARM_END_GRACE_MS = 2 * 60_000;
 /** A session whose `endWhenDone` is set completes when its turns are done and nothing happened for this long. */
 export const DONE_GRACE_MS = 2_000;
 export const STOP_GRACE_MS = 10_000;
@@ -160,6 +193,27 @@ export const CHECKPOINT_MAX_BYTES = 512 * MIB;
 export const CHECKPOINT_MIN_INTERVAL_MS = 10_000;
 /** A CLI without turns is checkpointed this often, if its work has changed. */
 export const CHECKPOINT_IDLE_INTERVAL_MS = 5 * 60_000;
+/** Files of a checkpoint before packing, and how many; beyond either it counts as too large, and a restore refuses it. */
+export const CHECKPOINT_UNPACKED_MAX_BYTES = 2048 * MIB;
+export const CHECKPOINT_MAX_FILES = 200_000;
+/** What ignore rules match (built things, but also `.env`) comes along up to this, by name; the rest is left out and named. */
+export const CHECKPOINT_IGNORED_MAX_BYTES = 64 * MIB;
+export const CHECKPOINT_IGNORED_MAX_FILES = 20_000;
+/** Names of what was left out that the checkpoint tells. */
+export const CHECKPOINT_LEFT_OUT_MAX = 100;
+/** A file up to this size is read at one time of its life; a larger one may change while it is read. */
+export const CHECKPOINT_STEADY_MAX_BYTES = 8 * MIB;
+/** Lists of git about a work tree; a longer one fails the checkpoint. */
+export const CHECKPOINT_LIST_MAX_BYTES = 64 * MIB;
+/** Branches and tags of the agent's own; further ones are left out. */
+export const CHECKPOINT_REFS_MAX = 5_000;
+/** One transfer of a checkpoint; a longer one counts as failed and is tried again. */
+export const CHECKPOINT_TRANSFER_TIMEOUT_MS = 5 * 60_000;
+/** Times a checkpoint is fetched before its runner gives the session back, and the first pause between them, doubled each time. */
+export const CHECKPOINT_FETCH_TRIES_MAX = 5;
+export const CHECKPOINT_FETCH_RETRY_MS = 1_000;
+/** A session that could not be parked, since its checkpoint failed, is tried again after this. */
+export const PARK_RETRY_MS = 60_000;
 
 // HTTP bodies.
 export const HTTP_BODY_MAX_BYTES = 1 * MIB;
@@ -187,6 +241,15 @@ export const AUTHORIZER_CONTEXT_MAX_BYTES = 8 * KIB;
 export const LIVE_INDEX_SHARDS = 8;
 /** Sessions one reaper run looks at per shard. */
 export const REAPER_PAGE_MAX = 100;
+/** A reaper or reconciling run begins nothing further after this long; what is left is due in the next. */
+export const REAPER_RUN_MS = 40_000;
+/** What ends by itself after its epoch was closed (a runner that stores its last word) is left alone this long, then its task is stopped. */
+export const ORPHAN_GRACE_MS = 20_000;
+/** Tasks of one page of ECS, and pages that one reconciling run looks at: twice a full cell. Beyond it the run fails, and an alarm says so. */
+export const RECONCILE_PAGE_TASKS = 100;
+export const RECONCILE_PAGES_MAX = 100;
+/** Sessions of tasks that are read at once while reconciling. */
+export const RECONCILE_READS = 25;
 /** Last screen kept with a failed session. */
 export const LAST_SCREEN_MAX_CHARS = 8 * KIB;
 
@@ -201,10 +264,13 @@ export const MODEL_CALLS_MAX = 32;
 export const MODEL_IDLE_TIMEOUT_MS = 5 * 60_000;
 /** One hook request, serialised (a Write carries its whole file); a larger one is refused, which blocks the tool. */
 export const HOOK_REQUEST_MAX_BYTES = 8 * MIB;
-/** Hook clients connected at once; the next is refused, which blocks its tool. */
+/** Hook clients connected at once; the next asks again until there is room. */
 export const HOOK_CLIENTS_MAX = 64;
-/** How long the CLI lets a hook run, and the shorter time after which the client itself answers. */
-export const HOOK_TIMEOUT_MS = 600_000;
+/**
+ * How long the CLI lets a hook run before it goes on without: longer than any session, since its clock goes on while the session is frozen.
+ * The client answers itself after the shorter time, of which frozen time is no part.
+ */
+export const HOOK_TIMEOUT_MS = SESSION_MAX_DURATION_MS + 60 * 60_000;
 export const HOOK_CLIENT_DEADLINE_MS = 570_000;
 /** Prompts that wait for the end of a turn, as the adapter remembers them; the oldest is forgotten first. */
 export const QUEUED_PROMPTS_MAX = 100;
@@ -277,6 +343,10 @@ export const RUNNER_RESTART_FIRST_MS = 100;
 export const RUNNER_RESTART_MAX_MS = 5_000;
 export const RUNNER_CRASHES_MAX = 5;
 export const RUNNER_CRASH_WINDOW_MS = 60_000;
+/** Crashes within the window when each runner had taken up its session before the next one. */
+export const RUNNER_CRASHES_SETTLED_MAX = 30;
+/** Lanes of writes that a process remembers so that none is written twice; the oldest is forgotten. */
+export const PTY_LANES_MAX = 512;
 
 // Terminal stream.
 /** An unfinished control sequence held back; a longer one is dropped (CSI, clipboard) or let through unfinished (strings). */
@@ -327,6 +397,17 @@ export const UPLOAD_PUT_TIMEOUT_MS = 60_000;
 export const INPUT_RESET_JUMP = 1_000;
 /** Lanes kept, one per viewer and control term; beyond it the oldest is forgotten, and its viewer is reset. */
 export const INPUT_LANES_MAX = 256;
+
+// Runner: a crash, a full disk.
+/** Credentials are asked for again this long after nobody answered, while a session waits for them after a crash. */
+export const CREDENTIALS_RETRY_MS = 2_000;
+/** The model broker's port may be in use for a moment; held longer it is somebody else's, and the session ends. */
+export const MODEL_PORT_WAIT_MS = 5_000;
+export const MODEL_PORT_RETRY_MS = 100;
+/** A full disk is tried again this often. */
+export const DISK_RETRY_MS = 1_000;
+/** Writes that wait for room, a frozen session's ticks first of all; beyond it the runner process ends. */
+export const DISK_WRITES_WAITING_MAX = 10_000;
 
 // Runner: files and counters.
 /** A diff is made this long after a change, and not again before the pause is over: later changes wait for it. */

@@ -25,6 +25,17 @@ export const ZERO_USAGE: UsageCounters = {
   commands: 0,
 };
 
+const COUNTERS = Object.keys(ZERO_USAGE) as (keyof UsageCounters)[];
+const combined = (join: (name: keyof UsageCounters) => number): UsageCounters =>
+  Object.fromEntries(COUNTERS.map((name) => [name, join(name)])) as UsageCounters;
+
+export const addCounters = (a: UsageCounters, b: UsageCounters): UsageCounters => combined((name) => a[name] + b[name]);
+/** Counter by counter the larger one: cumulative counters never fall. */
+export const largerCounters = (a: UsageCounters, b: UsageCounters): UsageCounters =>
+  combined((name) => Math.max(a[name], b[name]));
+export const isSameUsage = (a: UsageCounters, b: UsageCounters): boolean =>
+  COUNTERS.every((name) => a[name] === b[name]);
+
 /** Tokens of one model call, kept apart as vendors bill them. */
 export const TokenCounts = z.strictObject({
   inputTokens: counter,

@@ -4,11 +4,12 @@ import {
   DescribeTasksCommand,
   type ECSClient,
   InvalidParameterException,
+  ListTasksCommand,
   RunTaskCommand,
   StopTaskCommand,
 } from '@aws-sdk/client-ecs';
-import { TASK_OVERRIDES_MAX_CHARS } from '../../shared/limits.ts';
-import type { LaunchResult, TaskLauncher, TaskStatus } from '../sessions/ports.ts';
+import { RECONCILE_PAGE_TASKS, TASK_OVERRIDES_MAX_CHARS } from '../../shared/limits.ts';
+import type { LaunchResult, TaskLauncher, TaskLister, TaskStatus } from '../sessions/ports.ts';
 
 export interface EcsOptions {
   readonly client: ECSClient;
@@ -18,9 +19,17 @@ export interface EcsOptions {
   readonly securityGroups: readonly string[];
 }
 
-const refused = (reason: string): LaunchResult => ({ kind: 'refused', reason });
+/** ECS says both "not like this" and "not now" as exceptions of the caller: these words mean the second, which passes. */
+const PASSES = /capacity|limit|concurrent|throttl|try again|later|unavailable/i;
+const refused = (reason: string, isPermanent: boolean): LaunchResult => ({ kind: 'refused', reason, isPermanent });
 
-export const ecsTaskLauncher = ({ client, cluster, container, subnets, securityGroups }: EcsOptions): TaskLauncher => ({
+export const ecsTaskLauncher = ({
+  client,
+  cluster,
+  container,
+  subnets,
+  securityGroups,
+}: EcsOptions): TaskLauncher & TaskLister => ({
   launch: async ({ clientToken, startedBy, taskDefinition, environment }) => {
     const overrides = {
       containerOverrides: [
@@ -54,9 +63,11 @@ export const ecsTaskLauncher = ({ client, cluster, container, subnets, securityG
       return refused(
         failures?.map(({ reason, detail }) => [reason, detail].filter(Boolean).join(': ')).join('; ') ||
           'ECS named no task',
+        false,
       );
     } catch (error) {
-      if (error instanceof InvalidParameterException || error instanceof ClientException) return refused(error.message);
+      if (error instanceof InvalidParameterException || error instanceof ClientException)
+        return refused(error.message, !PASSES.test(error.message));
       throw error;
     }
   },
@@ -70,6 +81,26 @@ export const ecsTaskLauncher = ({ client, cluster, container, subnets, securityG
       kind: 'stopped',
       why: task.stoppedReason ?? 'no reason given',
       exitCode: task.containers?.[0]?.exitCode ?? null,
+      stopCode: task.stopCode ?? null,
+    };
+  },
+  listRunning: async (cursor) => {
+    const { taskArns = [], nextToken } = await client.send(
+      new ListTasksCommand({
+        cluster,
+        desiredStatus: 'RUNNING',
+        maxResults: RECONCILE_PAGE_TASKS,
+        ...(cursor === null ? {} : { nextToken: cursor }),
+      }),
+    );
+    const { tasks = [] } =
+      taskArns.length === 0 ? {} : await client.send(new DescribeTasksCommand({ cluster, tasks: taskArns }));
+    return {
+      /** Stopped since it was listed: nothing is left to stop. */
+      tasks: tasks.flatMap(({ taskArn, startedBy, desiredStatus }) =>
+        taskArn === undefined || desiredStatus === 'STOPPED' ? [] : [{ taskArn, startedBy }],
+      ),
+      cursor: nextToken ?? null,
     };
   },
   stop: async (taskArn, reason) => {

@@ -1,5 +1,12 @@
 /** S3 behind the ObjectStore port. */
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  NoSuchKey,
+  PutObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import type { ObjectStore } from '../sessions/ports.ts';
 
@@ -53,6 +60,9 @@ export const s3ObjectStore = ({ client, bucket }: { client: S3Client; bucket: st
       if (hasStatus(error, RANGE_NOT_SATISFIABLE)) return new Uint8Array();
       throw error;
     }
+  },
+  delete: async (key) => {
+    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }));
   },
   presignGet: (key, ttlMs) =>
     getSignedUrl(client, new GetObjectCommand({ Bucket: bucket, Key: key }), { expiresIn: Math.ceil(ttlMs / 1_000) }),

@@ -1,6 +1,6 @@
 /** Rows of the ledger: what the runner counted, bounded by what the platform saw. A key is written once and never overwritten. */
 import type { RunnerEvent } from '../../shared/events.ts';
-import type { UsageCounters, UsageRow } from '../../shared/usage.ts';
+import { largerCounters, type UsageCounters, type UsageRow } from '../../shared/usage.ts';
 import type { Item, Put } from '../database.ts';
 import { type SessionMeta, type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
@@ -41,6 +41,8 @@ const rowPut = (row: UsageRow & { clampedMs: number }): Put => ({
   },
   conditions: [{ attr: 'pk', is: 'absent' }],
 });
+
+const timesOf = ({ agentMs, waitingMs, frozenMs }: UsageCounters): number => agentMs + waitingMs + frozenMs;
 
 const ZERO_TIME = { agentMs: 0, waitingMs: 0, frozenMs: 0, terminalBytes: 0, filesTouched: 0, commands: 0 };
 
@@ -107,6 +109,58 @@ export const closeOutRow = (billing: Billing, rseq: number, seq: number): Put =>
     ...billing.meta.usage,
     clampedMs: 0,
   });
+
+/**
+ * What an epoch is billed once a late tick has come: counters only rise, and its times together never beyond the time that the platform
+ * saw between assignment and closing.
+ */
+export const correctedCounters = (
+  billed: UsageCounters,
+  late: UsageCounters,
+  assignedAtMs: number | null,
+  closedAtMs: number,
+): UsageCounters => {
+  const seenMs = assignedAtMs === null ? 0 : Math.max(0, closedAtMs - assignedAtMs);
+  let leftMs = Math.max(0, seenMs - billed.agentMs - billed.waitingMs - billed.frozenMs);
+  const raised = (name: 'agentMs' | 'waitingMs' | 'frozenMs'): number => {
+    const moreMs = Math.min(leftMs, Math.max(0, late[name] - billed[name]));
+    leftMs -= moreMs;
+    return billed[name] + moreMs;
+  };
+  const [agentMs, waitingMs, frozenMs] = [raised('agentMs'), raised('waitingMs'), raised('frozenMs')];
+  return { ...largerCounters(billed, late), agentMs, waitingMs, frozenMs };
+};
+
+/** Cumulative like every row of its epoch, and after all that was written of it. */
+export const correctionRow = (
+  billing: Billing,
+  tick: Extract<RunnerEvent, { type: 'usage_tick' }>,
+  usage: UsageCounters,
+): Put =>
+  rowPut({
+    tenantId: billing.ref.tenantId,
+    sessionId: billing.ref.sessionId,
+    epoch: billing.epoch,
+    rseq: tick.rseq,
+    seq: billing.meta.seq,
+    kind: 'correction',
+    source: 'correction',
+    quarantined: false,
+    provider: billing.meta.config.provider,
+    cliVersion: tick.cliVersion,
+    buildId: billing.meta.config.buildId,
+    runnerBuild: tick.runnerBuild,
+    taskDefinition: tick.taskDefinition,
+    atIso: new Date(billing.nowMs).toISOString(),
+    ...usage,
+    clampedMs: Math.max(0, timesOf(tick.counters) - timesOf(usage)),
+  });
+
+/** A model call that was told of too late: a row of its own as ever, marked as a correction. */
+export const lateModelRow = (event: RunnerEvent, seq: number, billing: Billing): Put | null => {
+  const put = event.type === 'model_usage' ? usageRowOf(event, seq, billing) : null;
+  return put === null ? null : { ...put, item: { ...put.item, source: 'correction' } };
+};
 
 /** The same key came with other values: both are kept, this one marked and never summed. */
 export const quarantined = (put: Put, digest: string): Put => ({

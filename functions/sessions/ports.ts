@@ -11,10 +11,17 @@ export interface LaunchRequest {
 }
 export type LaunchResult =
   | { readonly kind: 'launched'; readonly taskArn: string }
-  | { readonly kind: 'refused'; readonly reason: string };
+  /** `isPermanent`: what was asked is wrong, not the moment; the same launch is refused again. */
+  | { readonly kind: 'refused'; readonly reason: string; readonly isPermanent?: boolean };
 export type TaskStatus =
   | { readonly kind: 'live' }
-  | { readonly kind: 'stopped'; readonly why: string; readonly exitCode: number | null }
+  /** `stopCode` as ECS names it; `null` when it says none. */
+  | {
+      readonly kind: 'stopped';
+      readonly why: string;
+      readonly exitCode: number | null;
+      readonly stopCode?: string | null;
+    }
   | { readonly kind: 'unknown' };
 
 export interface TaskLauncher {
@@ -22,6 +29,16 @@ export interface TaskLauncher {
   status(taskArn: string): Promise<TaskStatus>;
   /** Stopping a task that is gone is a success. */
   stop(taskArn: string, reason: string): Promise<void>;
+}
+
+/** A task that ECS runs or is about to. */
+export interface RunningTask {
+  readonly taskArn: string;
+  readonly startedBy: string | undefined;
+}
+export interface TaskLister {
+  /** @param cursor of the page before; `null` for the first */
+  listRunning(cursor: string | null): Promise<{ tasks: readonly RunningTask[]; cursor: string | null }>;
 }
 
 /** `gone`: the connection is closed; `slow`: its buffer is full or the account is throttled; `too_large`: never resend. */
@@ -45,6 +62,8 @@ export interface ObjectStore {
   }): Promise<'stored' | 'taken'>;
   /** `null` when there is no such object; of one larger than `maxBytes` its beginning, one byte more. */
   getBytes(key: string, maxBytes: number): Promise<Uint8Array | null>;
+  /** Deleting what is gone is a success. */
+  delete(key: string): Promise<void>;
   presignGet(key: string, ttlMs: number): Promise<string>;
   presignPut(request: {
     key: string;

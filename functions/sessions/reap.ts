@@ -1,67 +1,89 @@
-/** The reaper: every minute, looks at sessions whose check is due and closes those that nothing will end any more. */
-import { LEASE_MS, LIVE_INDEX_SHARDS, REAPER_PAGE_MAX } from '../../shared/limits.ts';
-import type { AppendPorts } from '../streams/append-events.ts';
+/**
+ * The reaper: every minute, looks at sessions whose check is due, closes epochs that nothing will end any more, and takes suspended
+ * sessions on that nobody else has. What it closed is taken on by the stream, or by its own next run.
+ */
+import { LEASE_MS, LIVE_INDEX_SHARDS, REAPER_PAGE_MAX, REAPER_RUN_MS } from '../../shared/limits.ts';
+import { isFinal } from '../../shared/session.ts';
 import { closeEpoch } from './close-epoch.ts';
+import { continueSession } from './continue-session.ts';
+import { isUnplaced } from './decide-continue.ts';
 import { decideReap, needsTaskStatus } from './decide-reap.ts';
+import type { PlacePorts } from './place-epoch.ts';
 import type { TaskLauncher, TaskStatus } from './ports.ts';
-import { LIVE_INDEX_ATTRS, metaKey, type SessionMeta, type SessionRef } from './session-store.ts';
+import { LIVE_INDEX_ATTRS, metaKey, type SessionRecord, type SessionRef, taskArnOf } from './session-store.ts';
 
-export interface ReapPorts extends AppendPorts {
+export interface ReapPorts extends PlacePorts {
   readonly tasks: TaskLauncher;
   readonly onError: (ref: SessionRef, error: unknown) => void;
 }
 
-export const liveShardOf = (sessionId: string): string => {
-  let sum = 0;
-  for (const char of sessionId) sum = (sum * 31 + char.charCodeAt(0)) % 65_536;
-  return `LIVE#${sum % LIVE_INDEX_SHARDS}`;
-};
+export interface Reaped {
+  readonly checked: number;
+  /** Epochs that this run closed. */
+  readonly closed: number;
+  /** Suspended sessions and epochs without a runner that this run took on. */
+  readonly continued: number;
+  readonly failed: number;
+}
 
-/** Only after the closing is won: a runner that came back in the meantime keeps its task. Due until the stop has succeeded. */
-const stopClosed = async (ports: ReapPorts, ref: SessionRef, meta: SessionMeta, why: string): Promise<void> => {
-  if (meta.taskArn !== null) await ports.tasks.stop(meta.taskArn, why);
-  await ports.db.write({
-    kind: 'update',
-    table: 'sessions',
-    key: metaKey(ref),
-    remove: LIVE_INDEX_ATTRS,
-    /** Not where a later epoch is live again. */
-    conditions: [{ attr: 'epoch', op: '=', value: meta.epoch }],
-  });
-};
+type Outcome = 'closed' | 'continued' | 'waiting' | 'gone';
 
-const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<'closed' | 'waiting' | 'gone'> => {
-  const record = await ports.sessions.record(ref);
-  if (record === null) return 'gone';
-  const { head, meta } = record;
-  if (!head.open) {
-    if (meta.liveShard !== undefined) await stopClosed(ports, ref, meta, 'closed');
-    return 'gone';
-  }
-  const nowMs = ports.clock.nowMs();
-  const task: TaskStatus =
-    needsTaskStatus(head, nowMs) && meta.taskArn !== null
-      ? await ports.tasks.status(meta.taskArn)
-      : { kind: 'unknown' };
-  const decision = decideReap(head, task, nowMs);
-  if (decision.action === 'wait') {
-    await setNextCheck(ports, ref, decision.nextCheckAtMs);
-    return 'waiting';
-  }
-  const staysDue = decision.stopTask && meta.taskArn !== null;
-  const closed = await closeEpoch(ports, ref, { epoch: head.epoch, asRead: head, reason: decision.reason, staysDue });
-  if (closed && staysDue) await stopClosed(ports, ref, meta, decision.reason.code);
-  return closed ? 'closed' : 'waiting';
-};
-
-const setNextCheck = (ports: ReapPorts, ref: SessionRef, nextCheckAtMs: number) =>
+const setNextCheck = (ports: ReapPorts, ref: SessionRef, nextCheckAtMs: number, epoch?: number) =>
   ports.db.write({
     kind: 'update',
     table: 'sessions',
     key: metaKey(ref),
     set: { nextCheckAtMs },
-    conditions: [{ attr: 'liveShard', is: 'present' }],
+    conditions: [
+      { attr: 'liveShard', is: 'present' },
+      /** What another caller has made of it since has its own time. */
+      ...(epoch === undefined ? [] : [{ attr: 'epoch', op: '=', value: epoch } as const]),
+      ...(epoch === undefined ? [] : [{ attr: 'isSuspended', op: '=', value: false, orAbsent: true } as const]),
+    ],
   });
+
+const closeOpen = async (ports: ReapPorts, ref: SessionRef, { head, meta }: SessionRecord): Promise<Outcome> => {
+  const nowMs = ports.clock.nowMs();
+  const taskArn = taskArnOf(meta);
+  const task: TaskStatus =
+    needsTaskStatus(head, nowMs) && taskArn !== null ? await ports.tasks.status(taskArn) : { kind: 'unknown' };
+  const decision = decideReap(head, task, nowMs);
+  if (decision.action === 'wait') {
+    await setNextCheck(ports, ref, decision.nextCheckAtMs, head.epoch);
+    return 'waiting';
+  }
+  const { cause, reason, stopTask } = decision;
+  const closed = await closeEpoch(ports, ref, { epoch: head.epoch, asRead: head, cause, reason });
+  /** Only after the closing is won: a runner that came back in the meantime keeps its task. If it fails, reconciling stops the task. */
+  if (closed && stopTask && taskArn !== null) await ports.tasks.stop(taskArn, reason.code);
+  return closed ? 'closed' : 'waiting';
+};
+
+const leaveIndex = (ports: ReapPorts, ref: SessionRef) =>
+  ports.db.write({
+    kind: 'update',
+    table: 'sessions',
+    key: metaKey(ref),
+    remove: LIVE_INDEX_ATTRS,
+    conditions: [{ attr: 'endedAt', op: '<>', value: null }],
+  });
+
+const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<Outcome> => {
+  const record = await ports.sessions.record(ref);
+  if (record === null) return 'gone';
+  const { head, meta } = record;
+  if (isFinal(head.state)) {
+    if (meta.liveShard !== undefined) await leaveIndex(ports, ref);
+    return 'gone';
+  }
+  /** An epoch that nobody placed in all its time is closed; before that it is placed again. One that waits in a queue has no such time. */
+  const isInTime = meta.queuePosition !== null || ports.clock.nowMs() < head.leaseUntilMs;
+  if (!head.open || (isUnplaced(record) && isInTime && head.desired !== 'stop')) {
+    const continued = await continueSession(ports, ref);
+    return continued === 'waiting' || continued === 'nothing' ? 'waiting' : 'continued';
+  }
+  return closeOpen(ports, ref, record);
+};
 
 /** To the end of the line: sessions that fail every time must not fill each run's page. */
 const postpone = async (ports: ReapPorts, ref: SessionRef): Promise<void> => {
@@ -73,19 +95,32 @@ const postpone = async (ports: ReapPorts, ref: SessionRef): Promise<void> => {
 };
 
 /** One session that cannot be reaped never keeps the others waiting: its error is reported and it stays due. */
-export const reap = async (ports: ReapPorts): Promise<{ checked: number; closed: number; failed: number }> => {
-  const counts = { checked: 0, closed: 0, failed: 0 };
-  for (let shard = 0; shard < LIVE_INDEX_SHARDS; shard += 1) {
-    for (const ref of await ports.sessions.due(`LIVE#${shard}`, ports.clock.nowMs(), REAPER_PAGE_MAX)) {
-      counts.checked += 1;
-      try {
-        if ((await reapOne(ports, ref)) === 'closed') counts.closed += 1;
-      } catch (error) {
-        counts.failed += 1;
-        ports.onError(ref, error);
-        await postpone(ports, ref);
-      }
+const reapShard = async (ports: ReapPorts, shard: number, endMs: number): Promise<Reaped> => {
+  const counts = { checked: 0, closed: 0, continued: 0, failed: 0 };
+  for (const ref of await ports.sessions.due(`LIVE#${shard}`, ports.clock.nowMs(), REAPER_PAGE_MAX)) {
+    if (ports.clock.monotonicMs() >= endMs) break;
+    counts.checked += 1;
+    try {
+      const outcome = await reapOne(ports, ref);
+      if (outcome === 'closed' || outcome === 'continued') counts[outcome] += 1;
+    } catch (error) {
+      counts.failed += 1;
+      ports.onError(ref, error);
+      await postpone(ports, ref);
     }
   }
   return counts;
+};
+
+/** All shards at once, one session of each at a time; a run ends before its time does, and the next goes on. */
+export const reap = async (ports: ReapPorts): Promise<Reaped> => {
+  const endMs = ports.clock.monotonicMs() + REAPER_RUN_MS;
+  const shards = Array.from({ length: LIVE_INDEX_SHARDS }, (_, shard) => reapShard(ports, shard, endMs));
+  const settled = await Promise.allSettled(shards);
+  const all = settled.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+  const sum = (name: keyof Reaped): number => all.reduce((total, counts) => total + counts[name], 0);
+  return { checked: sum('checked'), closed: sum('closed'), continued: sum('continued'), failed: sum('failed') };
 };

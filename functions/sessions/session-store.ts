@@ -14,7 +14,7 @@ import {
   type SessionView,
   StateReason,
 } from '../../shared/session.ts';
-import { UsageCounters } from '../../shared/usage.ts';
+import { addCounters, UsageCounters } from '../../shared/usage.ts';
 import type { Database, Item, Key, Page } from '../database.ts';
 
 export interface SessionRef {
@@ -72,11 +72,24 @@ export const SessionMeta = z.looseObject({
   checkpoint: Checkpoint.nullable().default(null),
   /** Epochs in a row that were lost without progress. */
   strikes: count.default(0),
+  /** Launches in a row that ECS refused while the session was to go on. */
+  refusals: count.default(0),
   /** Its last epoch was closed and none is open, though the session is not over. */
   isSuspended: z.boolean().default(false),
+  /** Suspended until a person resumes it; other suspended sessions go on by themselves. */
+  isParked: z.boolean().default(false),
   queuePosition: z.int().min(1).nullable().default(null),
-  /** Sum over closed epochs; counters of the running one are added to it. */
+  /** Sum over closed epochs, corrections included; counters of the running one are added to it. */
   usageBefore: UsageCounters,
+  /** Raised with every correction of `usageBefore`, which does not move `seq`: whoever adds to it is conditional on both. */
+  corrections: count.default(0),
+  /** How long closed epochs had a runner. */
+  ranMs: count.default(0),
+  /** The checkpoint before the newest: it is kept too, older ones are deleted. */
+  previousCheckpointKey: z.string().nullable().default(null),
+  /** In the live index: which shard, and when it is looked at; for a suspended session also the earliest time to go on. */
+  liveShard: z.string().optional(),
+  nextCheckAtMs: count.optional(),
 });
 export type SessionMeta = z.infer<typeof SessionMeta>;
 
@@ -99,8 +112,30 @@ export const StreamHead = z.looseObject({
   assignedAtMs: count.nullable(),
   annexRseq: count,
   recent: z.array(RecentBatch),
+  /** This epoch has stored work: a turn or a checkpoint. */
+  progressed: z.boolean().default(false),
+  /** Server time at which this epoch first said that its CLI runs. */
+  runningAtMs: count.nullable().default(null),
+  /** The last epoch that was given a runner, and on what: `task`, `warm/<runner>`, `group/<runner>`. */
+  placedEpoch: count.default(0),
+  placedOn: z.string().nullable().default(null),
 });
 export type StreamHead = z.infer<typeof StreamHead>;
+
+/** One life on one runner; with its closing come the last words of its stream, which late batches are held against. */
+export const EpochItem = z.looseObject({
+  epoch: count,
+  openedAtMs: count,
+  closedAtMs: count.optional(),
+  assignedAtMs: count.nullable().optional(),
+  /** Last of the stream, as the head knew them. */
+  ackedRseq: count.optional(),
+  seq: count.optional(),
+  recent: z.array(RecentBatch).optional(),
+  /** What is billed for it, corrections included. */
+  usage: UsageCounters.optional(),
+});
+export type EpochItem = z.infer<typeof EpochItem>;
 
 export interface SessionRecord {
   readonly meta: SessionMeta;
@@ -110,6 +145,7 @@ export interface SessionRecord {
 export interface SessionStore {
   meta(ref: SessionRef): Promise<SessionMeta | null>;
   head(ref: SessionRef): Promise<StreamHead | null>;
+  epoch(ref: SessionRef, epoch: number): Promise<EpochItem | null>;
   /**
    * Both of one moment. Each commit moves `seq` of both in one transaction, so equal numbers prove it without a transactional
    * read, which would cost double on every batch and conflict with the writers.
@@ -128,11 +164,20 @@ export interface SessionStore {
 
 const parse = <T>(schema: z.ZodType<T>, item: Item | null): T | null => (item === null ? null : schema.parse(item));
 
-const refOfKey = (item: Item): SessionRef | null => {
+export const refOfKey = (item: Item): SessionRef | null => {
   const match = /^T#(?<tenantId>[^#]+)#S#(?<sessionId>[^#]+)$/.exec(String(item.pk));
   return match?.groups === undefined
     ? null
     : { tenantId: match.groups.tenantId ?? '', sessionId: match.groups.sessionId ?? '' };
+};
+
+const runnerIn = (placement: Placement | null): string | null =>
+  placement === null || placement.kind === 'task' ? null : placement.runnerId;
+/** A claim writes both without moving `seq`: whoever closes the epoch must not see one without the other. */
+const isSamePlacement = (meta: SessionMeta, head: StreamHead): boolean => {
+  if (!head.open) return true;
+  const [, runnerId = null] = head.placedEpoch === head.epoch ? (head.placedOn ?? '').split('/') : [];
+  return runnerIn(meta.placement) === runnerId;
 };
 
 const EPOCH_MEMORY_MS = 2_000;
@@ -147,6 +192,7 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
   return {
     meta,
     head,
+    epoch: async (ref, epoch) => parse(EpochItem, await db.get('sessions', epochKey(ref, epoch))),
     epochOf: async (ref) => {
       const known = epochs.get(sessionPk(ref));
       if (known !== undefined && known.untilMs > clock.monotonicMs()) return known.epoch;
@@ -159,7 +205,8 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
       for (let round = 0; round < RECORD_ROUNDS; round += 1) {
         const [metaItem, headItem] = await Promise.all([meta(ref), head(ref)]);
         if (metaItem === null || headItem === null) return null;
-        if (metaItem.seq === headItem.seq) return { meta: metaItem, head: headItem };
+        if (metaItem.seq === headItem.seq && isSamePlacement(metaItem, headItem))
+          return { meta: metaItem, head: headItem };
       }
       throw new AppError('throttled', 'The session is being written all the time: try again in a few seconds.');
     },
@@ -187,36 +234,49 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
   };
 };
 
+/** The ECS task that runs the current epoch; customer-hosted runners have none. */
+export const taskArnOf = ({ placement, taskArn }: Pick<SessionMeta, 'placement' | 'taskArn'>): string | null => {
+  if (placement === null) return taskArn;
+  return placement.kind === 'group' ? null : placement.taskArn;
+};
+
+/** Nothing raises its next epoch but a person who resumes it. */
+export const isParked = (meta: Pick<SessionMeta, 'isSuspended' | 'isParked' | 'desired'>): boolean =>
+  meta.isSuspended && (meta.isParked || meta.desired === 'pause');
+
 /** What the API shows of a session. */
-export const viewOf = (meta: SessionMeta): SessionView => ({
-  sessionId: meta.config.sessionId,
-  agentId: meta.config.agentId,
-  state: meta.state,
-  reason: meta.reason,
-  desired: meta.desired,
-  provider: meta.config.provider,
-  model: meta.config.model,
-  buildId: meta.config.buildId,
-  repository: meta.config.repository,
-  title: meta.title,
-  epoch: meta.epoch,
-  head: { epoch: meta.epoch, offset: meta.offset, seq: meta.seq },
-  createdBy: meta.createdBy,
-  createdAt: meta.createdAt,
-  updatedAt: meta.updatedAt,
-  lastEventAt: meta.lastEventAt,
-  startedAt: meta.startedAt,
-  endedAt: meta.endedAt,
-  taskArn: meta.taskArn,
-  pool: meta.config.pool,
-  placement: meta.placement,
-  queuePosition: meta.queuePosition,
-  parked: meta.isSuspended && !isFinal(meta.state),
-  usage: {
-    agentMs: meta.usage.agentMs,
-    waitingMs: meta.usage.waitingMs,
-    terminalBytes: meta.usage.terminalBytes,
-    filesTouched: meta.usage.filesTouched,
-    commands: meta.usage.commands,
-  },
-});
+export const viewOf = (meta: SessionMeta): SessionView => {
+  const usage = addCounters(meta.usageBefore, meta.usage);
+  return {
+    sessionId: meta.config.sessionId,
+    agentId: meta.config.agentId,
+    state: meta.state,
+    reason: meta.reason,
+    desired: meta.desired,
+    provider: meta.config.provider,
+    model: meta.config.model,
+    buildId: meta.config.buildId,
+    repository: meta.config.repository,
+    title: meta.title,
+    epoch: meta.epoch,
+    head: { epoch: meta.epoch, offset: meta.offset, seq: meta.seq },
+    createdBy: meta.createdBy,
+    createdAt: meta.createdAt,
+    updatedAt: meta.updatedAt,
+    lastEventAt: meta.lastEventAt,
+    startedAt: meta.startedAt,
+    endedAt: meta.endedAt,
+    taskArn: meta.taskArn,
+    pool: meta.config.pool,
+    placement: meta.placement,
+    queuePosition: meta.queuePosition,
+    parked: isParked(meta) && !isFinal(meta.state),
+    usage: {
+      agentMs: usage.agentMs,
+      waitingMs: usage.waitingMs,
+      terminalBytes: usage.terminalBytes,
+      filesTouched: usage.filesTouched,
+      commands: usage.commands,
+    },
+  };
+};

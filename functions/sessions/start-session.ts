@@ -3,7 +3,13 @@ import type { Random } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
 import type { EventDraft } from '../../shared/events.ts';
 import type { StartSessionBody } from '../../shared/http.ts';
-import { PARK_AFTER_MS, SESSION_IDLE_MS, SESSION_MAX_DURATION_MS, START_TIMEOUT_MS } from '../../shared/limits.ts';
+import {
+  PARK_AFTER_MS,
+  PLACE_RETRY_MS,
+  SESSION_IDLE_MS,
+  SESSION_MAX_DURATION_MS,
+  START_TIMEOUT_MS,
+} from '../../shared/limits.ts';
 import { PROVIDERS } from '../../shared/providers.ts';
 import type { Build } from '../../shared/releases.ts';
 import { type SessionConfig, splitRepositoryCredentials } from '../../shared/session.ts';
@@ -16,9 +22,9 @@ import { numberEvents } from '../streams/append-events.ts';
 import { inputsObjectKey } from '../streams/chunks.ts';
 import { segmentPut } from '../streams/segments.ts';
 import { idempotencyPut, type TenantStore } from '../tenants/tenant-store.ts';
+import { liveShardOf } from './live-index.ts';
 import { type PlacePorts, placeEpoch } from './place-epoch.ts';
 import type { ObjectStore } from './ports.ts';
-import { liveShardOf } from './reap.ts';
 import { epochKey, headKey, metaKey, type SessionMeta, type SessionRef, tenantKey } from './session-store.ts';
 import { takeSlot } from './slots.ts';
 
@@ -117,12 +123,17 @@ const metaOf = (
     placement: null,
     checkpoint: null,
     strikes: 0,
+    refusals: 0,
     isSuspended: false,
+    isParked: false,
+    corrections: 0,
+    ranMs: 0,
+    previousCheckpointKey: null,
     queuePosition: null,
     tenantKey: tenantKey(config.tenantId),
     createdKey: `${nowIso}#${config.sessionId}`,
     liveShard: liveShardOf(config.sessionId),
-    nextCheckAtMs: nowMs + START_TIMEOUT_MS,
+    nextCheckAtMs: nowMs + PLACE_RETRY_MS,
   };
 };
 

@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import type { AppendPorts } from '../streams/append-events.ts';
 import { closeEpoch } from './close-epoch.ts';
+import { causeOfStop } from './decide-closing.ts';
+import { taskArnOf } from './session-store.ts';
 import { parseTaskOwner } from './task-owner.ts';
 
 /** What is read of the event; overrides are dropped here, they carry the start token. */
@@ -10,6 +12,7 @@ export const TaskStateChange = z.object({
     taskArn: z.string(),
     lastStatus: z.string(),
     startedBy: z.string().optional(),
+    stopCode: z.string().optional(),
     stoppedReason: z.string().optional(),
     version: z.number(),
     containers: z.array(z.object({ exitCode: z.number().optional(), reason: z.string().optional() })).default([]),
@@ -25,8 +28,11 @@ export const taskStateChanged = async (
   if (detail.lastStatus !== 'STOPPED' || owner === null) return 'ignored';
   const { epoch, ...ref } = owner;
   const record = await ports.sessions.record(ref);
-  const known = record?.meta.taskArn;
-  if (record === null || (known !== null && known !== undefined && known !== detail.taskArn)) return 'ignored';
+  if (record === null || record.head.epoch !== epoch) return 'ignored';
+  /** Before the placement is written the task's own mark is enough: one token launches one task. */
+  const known = taskArnOf(record.meta);
+  const isAnother = known === null ? record.meta.placement !== null : known !== detail.taskArn;
+  if (isAnother) return 'ignored';
   const exitCode = detail.containers[0]?.exitCode;
   const why = [detail.stoppedReason, exitCode === undefined ? undefined : `exit code ${exitCode}`]
     .filter((part) => part !== undefined)
@@ -34,6 +40,7 @@ export const taskStateChanged = async (
   const closed = await closeEpoch(ports, ref, {
     epoch,
     asRead: null,
+    cause: causeOfStop(detail.stopCode),
     reason: {
       code: 'runner_lost',
       message: `The runner's task stopped before the session ended (${why || 'no reason given'}).`,

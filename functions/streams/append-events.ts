@@ -2,7 +2,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { EVENT_VERSION, type EventDraft, type SessionEvent } from '../../shared/events.ts';
 import { isFinal } from '../../shared/session.ts';
-import type { Database, Item, Write } from '../database.ts';
+import type { Condition, Database, Item, Write } from '../database.ts';
 import { headKey, metaKey, type SessionRecord, type SessionRef, type SessionStore } from '../sessions/session-store.ts';
 import { archiveDue } from './archive-rows.ts';
 import { segmentPut } from './segments.ts';
@@ -18,6 +18,9 @@ export interface Append {
   readonly head?: Item;
   readonly meta?: Item;
   readonly removeMeta?: readonly string[];
+  readonly metaConditions?: readonly Condition[];
+  /** The epoch that this opens: its events are of it, from the beginning of its terminal. */
+  readonly raisesEpoch?: number;
   /** Further writes of the same transaction. */
   readonly writes?: readonly Write[];
 }
@@ -59,7 +62,9 @@ export const appendEvents = async (
     const append = plan(record, nowMs);
     if (append === null) return { record, appended: [] };
     const { head } = record;
-    const events = numberEvents(ref, head, append.events, nowMs);
+    const epoch = append.raisesEpoch ?? head.epoch;
+    const offset = append.raisesEpoch === undefined ? head.offset : 0;
+    const events = numberEvents(ref, { epoch, offset, seq: head.seq }, append.events, nowMs);
     const seq = head.seq + events.length;
     const nowIso = new Date(nowMs).toISOString();
     const result = await ports.db.transact([
@@ -83,12 +88,13 @@ export const appendEvents = async (
         key: metaKey(ref),
         set: { seq, updatedAt: nowIso, lastEventAt: nowIso, ...append.meta },
         ...(append.removeMeta === undefined ? {} : { remove: append.removeMeta }),
+        ...(append.metaConditions === undefined ? {} : { conditions: append.metaConditions }),
       },
       ...(events.length === 0
         ? []
         : [
             segmentPut(ref, {
-              epoch: head.epoch,
+              epoch,
               firstRseq: 0,
               digest: 'control',
               events,

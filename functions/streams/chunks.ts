@@ -48,6 +48,8 @@ export const diffObjectKey = (ref: SessionRef, epoch: number, number: number): s
 /** An asciicast of what was stored when it was asked for; `name` says of what. */
 export const recordingObjectKey = (ref: SessionRef, name: string): string =>
   `${objectPrefix(ref)}/recordings/${name}.cast`;
+export const checkpointObjectKey = (ref: SessionRef, epoch: number, number: number): string =>
+  `${objectPrefix(ref)}/checkpoints/${String(epoch).padStart(6, '0')}-${String(number).padStart(6, '0')}.tar.gz`;
 export const inputsObjectKey = (ref: SessionRef): string => `${objectPrefix(ref)}/inputs.json`;
 
 /** Chunks that end after (epoch, offset), in order, at most `limit`. */

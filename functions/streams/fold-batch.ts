@@ -2,6 +2,7 @@
 import {
   type EventDraft,
   type EventEnvelope,
+  type EventOf,
   type EventType,
   ROW_EVENTS,
   type RunnerEvent,
@@ -16,12 +17,20 @@ export interface FoldStart {
   readonly state: SessionState;
 }
 
+export type NamedCheckpoint = Pick<EventOf<'workspace_checkpointed'>, 'checkpointKey' | 'sizeBytes' | 'sha256'>;
+
 export interface Folded {
   /** As they will be stored: what did not fit has become `event_rejected` under the same rseq. */
   readonly events: readonly RunnerEvent[];
   readonly state: SessionState;
   readonly reason: StateReason | null | undefined;
   readonly ended: boolean;
+  /** The runner gives the session back without ending it. */
+  readonly leaves: 'parked' | 'drained' | null;
+  /** Stored work: a later epoch does not begin where this one did. */
+  readonly progressed: boolean;
+  /** Stored checkpoints that the batch names, in order; whether their keys may be trusted is the caller's to say. */
+  readonly checkpoints: readonly NamedCheckpoint[];
   readonly startedAtMs: number | undefined;
   readonly usage: UsageCounters | undefined;
   readonly cliVersion: string | undefined;
@@ -65,6 +74,9 @@ export const foldBatch = (start: FoldStart, envelopes: readonly EventEnvelope[])
   let usage: UsageCounters | undefined;
   let cliVersion: string | undefined;
   let diffKey: string | undefined;
+  let leaves: Folded['leaves'] = null;
+  let progressed = false;
+  const checkpoints: NamedCheckpoint[] = [];
   const events = envelopes.map((envelope) => {
     const event = parseEvent(envelope);
     if (event.type === 'session_state_changed') {
@@ -79,6 +91,10 @@ export const foldBatch = (start: FoldStart, envelopes: readonly EventEnvelope[])
       cliVersion = event.cliVersion;
     }
     if (event.type === 'provider_started') cliVersion = event.cliVersion;
+    if (event.type === 'workspace_checkpointed') checkpoints.push(event);
+    if (event.type === 'workspace_checkpointed' || event.type === 'turn_finished') progressed = true;
+    if (event.type === 'session_parked') leaves = 'parked';
+    if (event.type === 'epoch_drained') leaves = 'drained';
     if (event.type === 'diff_summary' && event.key !== null) diffKey = event.key;
     return event;
   });
@@ -88,6 +104,9 @@ export const foldBatch = (start: FoldStart, envelopes: readonly EventEnvelope[])
     state,
     reason,
     ended: isFinal(state) && !isFinal(start.state),
+    leaves,
+    progressed,
+    checkpoints,
     startedAtMs,
     usage,
     cliVersion,

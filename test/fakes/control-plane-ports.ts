@@ -8,7 +8,9 @@ import type {
   LaunchResult,
   ObjectStore,
   PostResult,
+  RunningTask,
   TaskLauncher,
+  TaskLister,
   TaskStatus,
 } from '../../functions/sessions/ports.ts';
 import { sessionStore } from '../../functions/sessions/session-store.ts';
@@ -24,6 +26,7 @@ import type { Clock, Random } from '../../shared/clock.ts';
 import type { EventDraft, RunnerEvent } from '../../shared/events.ts';
 import type { ControlToRunnerFrame, ControlToViewerFrame } from '../../shared/frames.ts';
 import { StartSessionBody } from '../../shared/http.ts';
+import { RECONCILE_PAGE_TASKS } from '../../shared/limits.ts';
 import { MemoryDatabase } from './memory-database.ts';
 
 export class TestClock implements Clock {
@@ -67,7 +70,7 @@ export class FakeSender<F> implements ConnectionSender<F> {
   };
 }
 
-export class FakeTasks implements TaskLauncher {
+export class FakeTasks implements TaskLauncher, TaskLister {
   readonly launched: LaunchRequest[] = [];
   readonly stopped: string[] = [];
   nextLaunch: LaunchResult | undefined;
@@ -80,19 +83,29 @@ export class FakeTasks implements TaskLauncher {
   stop = async (taskArn: string): Promise<void> => {
     this.stopped.push(taskArn);
   };
+  /** What ECS lists; a test fills it. */
+  running: readonly RunningTask[] = [];
+  listRunning = async (cursor: string | null) => {
+    const from = Number(cursor ?? 0);
+    const to = from + RECONCILE_PAGE_TASKS;
+    return { tasks: this.running.slice(from, to), cursor: to < this.running.length ? String(to) : null };
+  };
 }
 
 type MemoryObjects = ObjectStore & {
   readonly stored: Map<string, unknown>;
   /** What putOnce has stored; a test damages or removes it. */
   readonly bodies: Map<string, Uint8Array>;
+  readonly deleted: string[];
 };
 const memoryObjects = (): MemoryObjects => {
   const stored = new Map<string, unknown>();
   const bodies = new Map<string, Uint8Array>();
+  const deleted: string[] = [];
   return {
     stored,
     bodies,
+    deleted,
     putOnce: async ({ key, body, sha256Base64 }) => {
       if (createHash('sha256').update(body).digest('base64') !== sha256Base64) throw new Error('BadDigest');
       if (bodies.has(key)) return 'taken';
@@ -102,6 +115,11 @@ const memoryObjects = (): MemoryObjects => {
     getBytes: async (key, maxBytes) => bodies.get(key)?.slice(0, maxBytes + 1) ?? null,
     putJson: async (key, value) => void stored.set(key, JSON.parse(JSON.stringify(value))),
     getJson: async (key) => stored.get(key) ?? null,
+    delete: async (key) => {
+      bodies.delete(key);
+      stored.delete(key);
+      deleted.push(key);
+    },
     presignGet: async (key) => `https://objects.test/${key}?get`,
     presignPut: async ({ key, sizeBytes, sha256Base64 }) => ({
       url: `https://objects.test/${key}?put`,

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { reap } from '../../../../functions/sessions/reap.ts';
+import { reconcile } from '../../../../functions/sessions/reconcile.ts';
 import { headKey, type SessionRef } from '../../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
-import { LEASE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
-import { canMove } from '../../../../shared/session.ts';
+import { ORPHAN_GRACE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
 import { ZERO_USAGE } from '../../../../shared/usage.ts';
 import {
   batchOf,
@@ -21,7 +21,7 @@ const state = (fromState: string, toState: string): EventDraft =>
 const LADDER = ['created', 'preparing_workspace', 'starting_provider', 'running', 'stopping'] as const;
 const steps = (count: number) => LADDER.slice(1, count + 1).map((to, index) => state(LADDER[index] ?? '', to));
 const MINUTE = 60_000;
-const lost = { code: 'runner_lost', message: 'The task is gone.' };
+const lost = { cause: 'runner_lost', reason: { code: 'runner_lost', message: 'The task is gone.' } } as const;
 
 const setUp = async (count: number) => {
   const ports = controlPlanePorts();
@@ -39,7 +39,7 @@ const assigned = (ports: TestPorts, ref: SessionRef) =>
 const closed = async (count: number, isStopAsked: boolean) => {
   const { ports, ref } = await setUp(count);
   if (isStopAsked) await setDesired(ports, ref, 'stop', USER);
-  expect(await closeEpoch(ports, ref, { epoch: 1, asRead: null, reason: lost })).toBe(true);
+  expect(await closeEpoch(ports, ref, { epoch: 1, asRead: null, ...lost })).toBe(true);
   const meta = await ports.sessions.meta(ref);
   if (meta === null) throw new Error('no session');
   return meta;
@@ -47,29 +47,35 @@ const closed = async (count: number, isStopAsked: boolean) => {
 
 describe('an epoch that the control plane closes', () => {
   test.each(LADDER.map((from, count) => [from, count] as const))(
-    'from %s fails with the reason',
+    'from %s suspends the session, with the reason; one that was stopping by itself has failed',
     async (from, count) => {
       const meta = await closed(count, false);
-      expect(meta).toMatchObject({ state: 'failed', reason: lost });
-      expect(canMove(from, 'failed')).toBe(true);
+      if (from === 'stopping') expect(meta).toMatchObject({ state: 'failed', reason: lost.reason, isSuspended: false });
+      else
+        expect(meta).toMatchObject({
+          state: from,
+          reason: { ...lost.reason, hint: expect.stringContaining('by itself') },
+          isSuspended: true,
+          endedAt: null,
+        });
     },
   );
 
-  test.each([
-    ['created', 0, 'completed'],
-    ['preparing_workspace', 1, 'failed'],
-    ['running', 3, 'failed'],
-    ['stopping', 4, 'completed'],
-  ] as const)('from %s after a stop was asked', async (from, count, to) => {
-    expect((await closed(count, true)).state).toBe(to);
-    expect(canMove(from, to)).toBe(true);
-  });
+  test.each(LADDER.map((from, count) => [from, count] as const))(
+    'from %s after a stop was asked has ended as asked',
+    async (_from, count) => {
+      const meta = await closed(count, true);
+      expect(meta).toMatchObject({ state: 'completed', reason: { code: 'stopped' }, isSuspended: false });
+      expect(meta.endedAt).not.toBeNull();
+    },
+  );
 
   test('what was asked of it afterwards is told as it is', async () => {
     const { ports, ref } = await setUp(3);
-    await closeEpoch(ports, ref, { epoch: 1, asRead: null, reason: lost });
+    await ingestBatch(ports, ref, batchOf(ref, 4, [state('running', 'failed')]));
     expect((await setDesired(ports, ref, 'stop', USER)).state).toBe('failed');
-    await expect(setDesired(ports, ref, 'pause', USER)).rejects.toMatchObject({ code: 'session_ended' });
+    for (const late of ['pause', 'run'] as const)
+      await expect(setDesired(ports, ref, late, USER)).rejects.toMatchObject({ code: 'session_ended' });
     expect(ports.runnerSender.posted).toEqual([]);
   });
 
@@ -100,7 +106,7 @@ describe('the reaper', () => {
     await ingestBatch(ports, ref, batchOf(ref, 4, [tick]));
     expect((await ports.sessions.meta(ref))?.usage.agentMs).toBe(30 * MINUTE);
     ports.clock.advance(17 * MINUTE);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 1, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 1, failed: 0 });
     expect(ports.db.all('usage')).toMatchObject([
       { kind: 'tick', agentMs: 30 * MINUTE, clampedMs: 90 * MINUTE },
       { kind: 'close_out', agentMs: 30 * MINUTE, clampedMs: 0 },
@@ -111,13 +117,13 @@ describe('the reaper', () => {
     const { ports, ref } = await setUp(3);
     await assigned(ports, ref);
     ports.clock.advance(200_000);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 0, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 0, closed: 0, failed: 0 });
     ports.clock.advance(90_000);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 0, failed: 0 });
     ports.clock.advance(900_000);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 1, failed: 0 });
-    expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'failed', reason: { code: 'runner_lost' } });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 1, failed: 0 });
+    expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true, reason: { code: 'runner_lost' } });
     expect(ports.tasks.stopped).toHaveLength(1);
   });
 
@@ -127,7 +133,7 @@ describe('the reaper', () => {
     await ingestBatch(ports, ref, batchOf(ref, 1, []));
     ports.clock.advance(60_000);
     ports.tasks.status = async () => expect.unreachable();
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 0, failed: 0 });
   });
 
   test('leaves a session whose lease was renewed while it looked', async () => {
@@ -137,7 +143,7 @@ describe('the reaper', () => {
       await ingestBatch(ports, ref, batchOf(ref, 1, []));
       return { kind: 'stopped', why: 'a fact that came late', exitCode: 1 };
     };
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 0, failed: 0 });
     expect((await ports.sessions.meta(ref))?.state).toBe('created');
   });
 
@@ -148,7 +154,7 @@ describe('the reaper', () => {
       await assigned(ports, ref);
       return { kind: 'live' };
     };
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 0, failed: 0 });
     expect((await ports.sessions.meta(ref))?.state).toBe('created');
     expect(ports.tasks.stopped).toEqual([]);
   });
@@ -162,23 +168,22 @@ describe('the reaper', () => {
       return transact(writes);
     };
     const head = await ports.sessions.head(ref);
-    expect(await closeEpoch(ports, ref, { epoch: 1, asRead: head, reason: lost })).toBe(false);
+    expect(await closeEpoch(ports, ref, { epoch: 1, asRead: head, ...lost })).toBe(false);
     expect((await ports.sessions.head(ref))?.open).toBe(true);
   });
 
-  test('a task that could not be stopped is stopped by the next run, though its session is closed', async () => {
+  test('a task that it cannot stop is reported; its epoch is closed, and reconciling stops the task', async () => {
     const { ports, ref } = await setUp(0);
+    const taskArn = `task/${ref.sessionId}#1`;
+    ports.tasks.running = [{ taskArn, startedBy: `${ref.tenantId}/${ref.sessionId}/1` }];
     ports.clock.advance(START_TIMEOUT_MS);
     const stop = ports.tasks.stop;
     ports.tasks.stop = async () => Promise.reject(new Error('ECS is away'));
-    expect(await reap({ ...ports, onError: () => {} })).toEqual({ checked: 1, closed: 0, failed: 1 });
-    expect((await ports.sessions.meta(ref))?.state).toBe('failed');
+    expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ checked: 1, failed: 1 });
+    expect(await ports.sessions.head(ref)).toMatchObject({ open: false });
     ports.tasks.stop = stop;
-    ports.clock.advance(LEASE_MS);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 0, failed: 0 });
-    expect(ports.tasks.stopped).toEqual([`task/${ref.sessionId}#1`]);
-    ports.clock.advance(LEASE_MS);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 0, closed: 0, failed: 0 });
-    expect(await ports.sessions.meta(ref)).not.toHaveProperty('liveShard');
+    ports.clock.advance(ORPHAN_GRACE_MS);
+    expect(await reconcile({ ...ports, onError })).toMatchObject({ stopped: 1, failed: 0, complete: true });
+    expect(ports.tasks.stopped).toEqual([taskArn]);
   });
 });

@@ -18,7 +18,7 @@ import {
 } from '../../../fakes/control-plane-ports.ts';
 
 const starter = (idempotencyKey?: string) => ({ tenantId: TENANT, userId: USER, idempotencyKey });
-const lost = { code: 'runner_lost', message: 'gone' };
+const lost = { cause: 'runner_lost', reason: { code: 'runner_lost', message: 'gone' } } as const;
 
 describe('start', () => {
   test('writes the session before it asks for a task, and hands over address and token only', async () => {
@@ -167,21 +167,21 @@ describe('closing', () => {
       { ...head, leaseUntilMs: 1 },
       { ...head, assignedAtMs: 1 },
     ])
-      expect(await closeEpoch(ports, ref, { epoch: 1, asRead, reason: lost })).toBe(false);
-    const closings = Array.from({ length: 5 }, () => closeEpoch(ports, ref, { epoch: 1, asRead: head, reason: lost }));
+      expect(await closeEpoch(ports, ref, { epoch: 1, asRead, ...lost })).toBe(false);
+    const closings = Array.from({ length: 5 }, () => closeEpoch(ports, ref, { epoch: 1, asRead: head, ...lost }));
     expect((await Promise.all(closings)).filter(Boolean)).toHaveLength(1);
     expect(ports.db.all('usage')).toMatchObject([{ kind: 'close_out', source: 'reaper', agentMs: 0 }]);
-    expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'failed', reason: lost });
+    expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'created', isSuspended: true, strikes: 1 });
   });
 
-  test('the reaper fails a start whose runner never came, and stops its task', async () => {
+  test('the reaper closes a start whose runner never came, and stops its task', async () => {
     const ports = controlPlanePorts();
     const ref = await startedSession(ports);
     const onError = () => expect.unreachable();
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 0, closed: 0, failed: 0 });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 0, closed: 0, failed: 0 });
     ports.clock.advance(181_000);
-    expect(await reap({ ...ports, onError })).toEqual({ checked: 1, closed: 1, failed: 0 });
-    expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'failed', reason: { code: 'start_timeout' } });
+    expect(await reap({ ...ports, onError })).toMatchObject({ checked: 1, closed: 1, failed: 0 });
+    expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true, reason: { code: 'start_timeout' } });
     expect(ports.tasks.stopped).toHaveLength(1);
   });
 
@@ -200,7 +200,7 @@ describe('closing', () => {
     /** Postponed, so that it does not fill the next page; looked at again later. */
     expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ checked: 0 });
     ports.clock.advance(90_000);
-    expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ checked: 1, closed: 1, failed: 0 });
+    expect(await reap({ ...ports, onError: () => {} })).toMatchObject({ closed: 1, continued: 1, failed: 0 });
   });
 
   test('a stopped task counts only for the session, epoch and task it names', async () => {

@@ -159,7 +159,8 @@ describe('what is written can be read', () => {
   test('a reason of any length closes a session that still shows and lists', async () => {
     const { ports, ref } = await setUp();
     const message = `No task could be started: ${'x'.repeat(5_000)}`;
-    await closeEpoch(ports, ref, { epoch: 1, asRead: null, reason: { code: 'launch_failed', message } });
+    const reason = { code: 'launch_failed', message };
+    await closeEpoch(ports, ref, { epoch: 1, asRead: null, cause: 'launch_refused', reason });
     expect((await getSession(ports, ref)).reason?.message.startsWith('No task could be started: xxx')).toBe(true);
     expect((await readEvents(ports.db, ref, 0, 10)).map(({ type }) => type)).toContain('session_state_changed');
   });
