@@ -15,7 +15,7 @@ import { ControlToViewerFrame, VIEWER_SUBPROTOCOL, ViewerFrame } from '../../../
 import { IDEMPOTENCY_HEADER, type SessionDiff, StartSessionBody, type TranscriptChunk } from '../../../shared/http.ts';
 import { HTTP_BODY_MAX_BYTES } from '../../../shared/limits.ts';
 import { PROVIDERS } from '../../../shared/providers.ts';
-import { isFinal, type SessionView } from '../../../shared/session.ts';
+import { type ControlRequest, isFinal, type SessionView } from '../../../shared/session.ts';
 import { mockId } from './mock-data.ts';
 
 const DIST = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
@@ -38,6 +38,7 @@ interface Viewer {
   readonly socket: WebSocket;
   readonly sessionId: string;
   readonly viewerId: string;
+  readonly device: string;
 }
 
 export class MockVillage {
@@ -52,6 +53,9 @@ export class MockVillage {
   readonly startFailures: AppError[] = [];
   controllerId: string | null = null;
   controlTerm = 0;
+  request: ControlRequest | null = null;
+  /** Viewers without a page of their own. */
+  readonly others: (Omit<Viewer, 'socket'> & { userId: string })[] = [];
   #viewersRev = 0;
   /** Called for each input frame that counts; default: acknowledge and echo nothing. */
   onInput: (data: string, viewer: Viewer) => void = () => {};
@@ -123,13 +127,16 @@ export class MockVillage {
       const { sessionId, viewerId, controlTerm, inputSeq } = frame;
       socket.send(JSON.stringify({ type: 'input_ack', sessionId, epoch: 1, viewerId, controlTerm, inputSeq }));
       this.onInput(frame.data, viewer);
+    } else if (frame.type === 'control_request' || frame.type === 'control_answer') {
+      this.#negotiate(frame);
     }
   }
 
   #attach(socket: WebSocket, frame: Extract<ViewerFrame, { type: 'attach' }>): void {
     const session = this.sessions.get(frame.sessionId);
     if (session === undefined) return;
-    this.viewers.set(frame.viewerId, { socket, sessionId: frame.sessionId, viewerId: frame.viewerId });
+    const { sessionId, viewerId, device = '' } = frame;
+    this.viewers.set(viewerId, { socket, sessionId, viewerId, device });
     const free = this.controllerId === null || this.controllerId === frame.viewerId;
     if (frame.mode === 'control' && (free || frame.takeOver)) {
       if (this.controllerId !== frame.viewerId) this.controlTerm += 1;
@@ -139,7 +146,6 @@ export class MockVillage {
       this.controlTerm += 1;
     }
     const { view, live } = session;
-    this.#viewersRev += 1;
     const attached = {
       type: 'attached',
       sessionId: frame.sessionId,
@@ -149,25 +155,46 @@ export class MockVillage {
       head: view.head,
       mode: this.controllerId === frame.viewerId ? 'control' : 'watch',
       view: VIEW,
-      rev: this.#viewersRev,
-      viewers: this.#presence(frame.sessionId),
-      controllerId: this.controllerId,
-      controlTerm: this.controlTerm,
+      ...this.#presence(frame.sessionId),
     };
     socket.send(JSON.stringify(ControlToViewerFrame.parse(attached)));
+    this.announce(sessionId);
+  }
+
+  /** Tells everybody who is here and who leads; after a test changed it. */
+  announce(sessionId: string): void {
+    this.send(sessionId, { type: 'presence', sessionId, ...this.#presence(sessionId) });
+  }
+
+  #negotiate(frame: Extract<ViewerFrame, { type: 'control_request' | 'control_answer' }>): void {
+    if (frame.type === 'control_request')
+      this.request = frame.wanted ? { viewerId: frame.viewerId, sinceMs: Date.now(), declined: false } : null;
+    else if (!frame.allow && this.request !== null) this.request = { ...this.request, declined: true };
+    else {
+      this.controllerId = frame.toViewerId;
+      this.controlTerm += 1;
+      this.request = null;
+    }
+    this.announce(frame.sessionId);
   }
 
   #presence(sessionId: string) {
-    const here = [...this.viewers.values()]
-      .filter((viewer) => viewer.sessionId === sessionId)
-      .map(({ viewerId }) => viewerId);
-    const ids = new Set([...here, ...(this.controllerId === null ? [] : [this.controllerId])]);
-    return [...ids].map((viewerId) => ({
-      viewerId,
-      mode: viewerId === this.controllerId ? 'control' : 'watch',
-      userId: 'owner',
-      sinceMs: 0,
-    }));
+    this.#viewersRev += 1;
+    const here = [...this.viewers.values(), ...this.others].filter((viewer) => viewer.sessionId === sessionId);
+    const { controllerId, controlTerm, request } = this;
+    return {
+      rev: this.#viewersRev,
+      viewers: here.map(({ viewerId, device }) => ({
+        viewerId,
+        mode: viewerId === controllerId ? 'control' : 'watch',
+        userId: this.others.find((other) => other.viewerId === viewerId)?.userId ?? 'owner',
+        sinceMs: 0,
+        device,
+      })),
+      controllerId,
+      controlTerm,
+      request,
+    };
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

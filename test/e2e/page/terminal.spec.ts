@@ -43,6 +43,26 @@ test('keys reach the village in order and once; queries from a program are answe
   expect(sequence).toEqual(sequence.map((_, index) => index + 1));
 });
 
+test('whoever gets the keyboard types at once: no key is taken for a shortcut of the page', async ({
+  page,
+  village,
+}) => {
+  await open(page, village);
+  await expect(page.getByTestId('mode')).toHaveAttribute('data-mode', 'control');
+  await page.keyboard.type('nl?');
+  await expect.poll(() => inputs(village).join('')).toBe('nl?');
+  expect(page.url()).toContain(SESSION);
+});
+
+test('before the keyboard is given, a key does not leave the page either', async ({ page, village }) => {
+  village.others.push({ sessionId: SESSION, viewerId: 'other', userId: 'grace', device: '' });
+  village.controllerId = 'other';
+  await open(page, village);
+  await page.keyboard.type('nl');
+  await expect(page.getByTestId('mode')).toContainText('grace types');
+  expect(page.url()).toContain(SESSION);
+});
+
 test('a cut shows a banner, then the terminal goes on from its own address', async ({ page, village, complaints }) => {
   await record(page);
   await open(page, village);
@@ -51,7 +71,7 @@ test('a cut shows a banner, then the terminal goes on from its own address', asy
   await expect.poll(() => terminalText(page)).toContain('before');
   village.refuseSockets = true;
   village.cut();
-  await expect(page.getByTestId('reconnect-banner')).toContainText('Nothing is lost');
+  await expect(page.getByTestId('reconnect-banner')).toContainText('What you type is kept');
   const before = attaches(village).length;
   village.refuseSockets = false;
   await expect.poll(() => attaches(village).length, { timeout: 20_000 }).toBeGreaterThan(before);
@@ -72,8 +92,8 @@ test('a hole is asked for again from where the terminal stands', async ({ page, 
   await expect.poll(() => terminalText(page)).toBe('one two three');
 });
 
-test('a watcher types nothing until it takes over', async ({ page, village }) => {
-  village.controllerId = 'somebody-else';
+test('a watcher types nothing until it takes a keyboard that nobody has', async ({ page, village }) => {
+  village.controllerId = 'gone';
   village.controlTerm = 4;
   await open(page, village);
   await expect(page.getByTestId('mode')).toHaveAttribute('data-mode', 'watch');

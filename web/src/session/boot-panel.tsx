@@ -6,6 +6,7 @@ import { useStart } from '../start/use-start.ts';
 import { Button } from '../ui/button.tsx';
 import { Icon } from '../ui/icon.tsx';
 import { Notice } from '../ui/notice.tsx';
+import { poolWords, queueWords } from '../ui/session-words.ts';
 import { useNow } from '../ui/use-now.ts';
 import { durationWords, elapsedWords, STEP_WORDS } from '../ui/words.ts';
 import { type BootStepView, bootSteps } from './boot-steps.ts';
@@ -15,12 +16,20 @@ interface BootPanelProps {
   readonly events: readonly SessionEvent[];
 }
 
+const titleOf = (session: SessionView): string =>
+  session.state === 'failed' ? 'The start failed' : session.queuePosition === null ? 'Starting' : queueWords(session);
+
 export const BootPanel = ({ session, events }: BootPanelProps) => {
   const nowMs = useNow(200);
   const steps = bootSteps(session, events, nowMs);
   return (
     <section className="mx-auto w-full max-w-2xl p-4 sm:p-6" data-testid="boot" aria-label="Start of the session">
-      <h2 className="text-lg font-semibold">{session.state === 'failed' ? 'The start failed' : 'Starting'}</h2>
+      <h2 className="text-lg font-semibold">{titleOf(session)}</h2>
+      {session.queuePosition === null ? null : (
+        <p className="mt-1 text-sm text-muted" role="status" data-testid="queued">
+          It starts as soon as a runner of {poolWords(session.pool)} is free. Nothing is billed until then.
+        </p>
+      )}
       <ol className="mt-3 overflow-hidden rounded-2xl border border-line bg-surface">
         {steps.map((step) => (
           <Step key={step.step} view={step} />

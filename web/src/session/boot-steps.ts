@@ -69,8 +69,9 @@ export const bootSteps = (session: SessionView, events: readonly SessionEvent[],
     const startMs = starts[index] ?? null;
     const nextMs = starts.slice(index + 1).find((start) => start !== null) ?? readyAtMs;
     const over = readyAtMs !== null || index < reached;
-    const state = over ? 'done' : index > reached ? 'pending' : ended(session) ? 'failed' : 'active';
-    const untilMs = over ? (nextMs ?? null) : index === reached ? endMs : null;
+    const waits = index > reached || session.queuePosition !== null;
+    const state = over ? 'done' : waits ? 'pending' : ended(session) ? 'failed' : 'active';
+    const untilMs = over ? (nextMs ?? null) : waits ? null : endMs;
     const timed = startMs !== null && untilMs !== null && !(index === 0 && launchedAtUnknown);
     const elapsedMs = timed ? Math.max(0, untilMs - startMs) : null;
     return { step, state, elapsedMs, limitMs: BOOT_LIMITS_MS[step] };

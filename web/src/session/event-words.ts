@@ -51,6 +51,18 @@ const sessionWords = (event: SessionEvent): EventWords | null => {
       const tone = event.toState === 'failed' ? 'bad' : event.toState === 'waiting_for_approval' ? 'warn' : 'plain';
       return words(STATE_WORDS[event.toState], event.reason?.message ?? '', tone);
     }
+    case 'session_queued':
+      return words('Queued', `position ${event.position}`);
+    case 'session_parked':
+      return words('Parked', 'its work is stored; it waits for a person', 'warn');
+    case 'session_resumed':
+      return words('Went on', event.checkpointKey === null ? 'without a checkpoint' : 'from its checkpoint', 'good');
+    case 'epoch_drained':
+      return words('Given back by its runner', event.why);
+    case 'workspace_checkpointed':
+      return words('Work stored', sizeWords(event.sizeBytes));
+    case 'runner_draining':
+      return words('Its runner is drained', event.why);
     case 'session_ended':
       return words('Session ended', `${STATE_WORDS[event.state]} after ${durationWords(event.durationMs)}`);
     case 'workspace_preparing':

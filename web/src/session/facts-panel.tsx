@@ -1,8 +1,15 @@
 /** What is known about the session, with numbers labelled for what they are. */
 import type { ReactNode } from 'react';
 import type { SessionView } from '../../../shared/session.ts';
+import { poolWords } from '../ui/session-words.ts';
 import { useNow } from '../ui/use-now.ts';
 import { agoWords, durationWords, plural, providerName, STATE_WORDS, sizeWords } from '../ui/words.ts';
+
+const placementWords = ({ placement, pool }: SessionView): string => {
+  if (placement === null) return `nothing now, asks for ${poolWords(pool)}`;
+  if (placement.kind === 'group') return `runner ${placement.runnerId} of ${poolWords(placement.group)}`;
+  return placement.kind === 'warm' ? 'a warm task of the village' : 'a task of the village';
+};
 
 /** `isolation`: `null` until the agent was started. */
 export const FactsPanel = ({ session, isolation }: { session: SessionView; isolation: string | null }) => {
@@ -34,6 +41,7 @@ export const FactsPanel = ({ session, isolation }: { session: SessionView; isola
           {session.buildId}
         </Fact>
         {isolation === null ? null : <Fact name="Isolation">{isolation}</Fact>}
+        <Fact name="Runs on">{placementWords(session)}</Fact>
         <Fact name="Epoch">{session.epoch}</Fact>
         <Fact name="Head">
           {sizeWords(head.offset)}, event {head.seq}

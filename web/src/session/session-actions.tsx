@@ -1,33 +1,21 @@
 /** Pause, resume and stop; stop asks first, since nothing leads back from it. */
-import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { toast } from 'sonner';
-import { systemRandom } from '../../../shared/clock.ts';
 import { isFinal, type SessionView } from '../../../shared/session.ts';
-import { askSession, sessionQuery } from '../api/queries.ts';
-import { SubmissionKey } from '../start/submission-key.ts';
 import { Button } from '../ui/button.tsx';
 import { Dialog } from '../ui/dialog.tsx';
 import { Icon } from '../ui/icon.tsx';
+import { isResting } from '../ui/session-words.ts';
+import { useAskSession } from './use-ask-session.ts';
 
-type Ask = 'stop' | 'pause' | 'resume';
 const PAUSABLE: ReadonlySet<SessionView['state']> = new Set(['running', 'waiting_for_approval']);
 
 export const SessionActions = ({ session }: { session: SessionView }) => {
   const [confirms, setConfirms] = useState(false);
-  const [key] = useState(() => new SubmissionKey(systemRandom));
-  const queryClient = useQueryClient();
-  const ask = useMutation({
-    mutationFn: (desired: Ask) => askSession(session.sessionId, desired, key.for(desired)),
-    onSuccess: ({ session: next }) => {
-      key.used();
-      queryClient.setQueryData(sessionQuery(session.sessionId).queryKey, next);
-    },
-    onError: (error) => toast.error(error.message),
-  });
+  const ask = useAskSession(session);
   if (isFinal(session.state)) return null;
   const stopping = session.desired === 'stop' || session.state === 'stopping';
-  const paused = session.desired === 'pause' || session.state === 'paused_by_human';
+  const paused =
+    session.desired === 'pause' || session.state === 'paused_by_human' || (session.parked && isResting(session));
   return (
     <div className="flex items-center gap-2">
       {paused && !stopping ? (

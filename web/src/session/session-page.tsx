@@ -14,11 +14,15 @@ import { useNow } from '../ui/use-now.ts';
 import { agoWords, providerName, repositoryName } from '../ui/words.ts';
 import { BootPanel } from './boot-panel.tsx';
 import { isBooting } from './boot-steps.ts';
+import { epochWords } from './epoch-words.ts';
 import { EventsPanel } from './events-panel.tsx';
 import { FactsPanel } from './facts-panel.tsx';
 import { FilesPanel } from './files-panel.tsx';
+import { NoticeBanners } from './notice-banners.tsx';
 import { SessionActions } from './session-actions.tsx';
+import { sessionNotices } from './session-notices.ts';
 import { type SessionTab, SessionTabs } from './session-tabs.tsx';
+import { useAskSession } from './use-ask-session.ts';
 import { type SessionEvents, useEvents } from './use-events.ts';
 import { useIsolation } from './use-isolation.ts';
 
@@ -98,7 +102,13 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
           ) : null}
           {hasTerminal ? (
             <Suspense fallback={<div className="flex-1 bg-terminal" />}>
-              <TerminalPane session={session} {...live} />
+              <TerminalPane
+                session={session}
+                eventsUpTo={log.upTo}
+                epochWords={(epoch) => epochWords(log.events, epoch)}
+                notices={booting ? null : <Notices session={session} events={log.events} />}
+                {...live}
+              />
             </Suspense>
           ) : null}
         </div>
@@ -113,6 +123,12 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
       </div>
     </div>
   );
+};
+
+const Notices = ({ session, events }: { session: SessionView; events: readonly SessionEvent[] }) => {
+  const nowMs = useNow(5_000);
+  const ask = useAskSession(session);
+  return <NoticeBanners notices={sessionNotices(session, events, nowMs)} onResume={() => ask.mutate('resume')} />;
 };
 
 interface HeaderProps {
@@ -142,7 +158,7 @@ const Header = ({ session, stale, tellsReason }: HeaderProps) => {
         </p>
       </div>
       <div className="flex flex-1 items-center justify-between gap-4 sm:flex-none">
-        <StateBadge state={session.state} />
+        <StateBadge session={session} />
         <SessionActions session={session} />
       </div>
       {tellsReason && session.state === 'failed' && session.reason !== null ? (

@@ -10,6 +10,8 @@ export interface SessionEvents {
   readonly events: readonly SessionEvent[];
   readonly problem: string | null;
   readonly hasOlder: boolean;
+  /** Events are there without a hole up to this one, from the oldest that is held. */
+  readonly upTo: number;
   readonly add: (event: SessionEvent) => void;
   readonly loadOlder: () => Promise<void>;
 }
@@ -53,5 +55,6 @@ export const useEvents = (sessionId: string, headSeq: number): SessionEvents => 
     setLog((before) => addEvents(before, page.events, 'oldest'));
   }, [sessionId, oldest]);
   const add = useCallback((event: SessionEvent) => setLog((before) => addEvents(before, [event])), []);
-  return { events: log.events, problem, hasOlder: oldest !== null && oldest > 1, add, loadOlder };
+  const upTo = (firstHole(log, log.events.at(-1)?.seq ?? 0) ?? (log.events.at(-1)?.seq ?? 0) + 1) - 1;
+  return { events: log.events, upTo, problem, hasOlder: oldest !== null && oldest > 1, add, loadOlder };
 };

@@ -2,11 +2,12 @@
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
-import type { SessionView } from '../../../shared/session.ts';
+import { HOSTED_POOL, type SessionView } from '../../../shared/session.ts';
 import { sessionsQuery } from '../api/queries.ts';
 import { buttonClass } from '../ui/button.tsx';
 import { Icon } from '../ui/icon.tsx';
 import { Notice } from '../ui/notice.tsx';
+import { poolWords } from '../ui/session-words.ts';
 import { StateBadge } from '../ui/state-badge.tsx';
 import { useNow } from '../ui/use-now.ts';
 import { agoWords, providerName, repositoryName } from '../ui/words.ts';
@@ -32,7 +33,7 @@ export const SessionsPage = () => {
       ) : null}
       {list.isPending ? <p className="mt-6 text-muted">Loading…</p> : null}
       {list.data?.sessions.length === 0 ? <Empty /> : null}
-      {(['needs_you', 'working', 'done'] as const).map((group) => (
+      {(['needs_you', 'working', 'queued', 'done'] as const).map((group) => (
         <Group key={group} group={group} sessions={groups[group]} nowMs={nowMs} />
       ))}
     </div>
@@ -92,13 +93,14 @@ const Row = ({ session, nowMs }: { session: SessionView; nowMs: number }) => (
         <span className="block truncate text-[13px] text-muted">
           {providerName(session.provider)} · {repositoryName(session.repository.url)}
           {session.repository.ref === undefined ? '' : ` · ${session.repository.ref}`}
+          {session.pool === HOSTED_POOL ? '' : ` · ${poolWords(session.pool)}`}
         </span>
         {session.state === 'failed' && session.reason !== null ? (
           <span className="mt-0.5 block truncate text-[13px] text-danger">{session.reason.message}</span>
         ) : null}
       </span>
       <span>
-        <StateBadge state={session.state} />
+        <StateBadge session={session} />
       </span>
       <time
         dateTime={session.lastEventAt}

@@ -31,12 +31,21 @@ export interface TerminalReports {
   readonly epochWords: (epoch: number) => string;
 }
 
+export interface TerminalStart {
+  readonly session: SessionView;
+  /** Of this view, over all its reconnects. */
+  readonly viewerId: string;
+  readonly fontPx: number;
+}
+
 const RESIZE_SETTLE_MS = 120;
 /** xterm's own scrollbar stands beside the last column. */
 const SCROLLBAR_PX = 14;
 /** What serialize writes between the letters: styles and cursor moves. */
 const ESCAPE_SEQUENCES = new RegExp(`${String.fromCharCode(27)}\\[[0-9;?]*[A-Za-z]`, 'g');
 const VIEWER_ID_BYTES = 10;
+
+export const newViewerId = (): string => `web-${systemRandom.hex(VIEWER_ID_BYTES)}`;
 
 const dial = (protocols: string[]): SocketLike => {
   const url = new URL('/ws/viewer', location.href);
@@ -73,7 +82,7 @@ export class TerminalController {
   #scaleFrame = 0;
   #resizeTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(host: HTMLElement, session: SessionView, fontPx: number, reports: TerminalReports) {
+  constructor(host: HTMLElement, { session, viewerId, fontPx }: TerminalStart, reports: TerminalReports) {
     this.#host = host;
     this.#sessionId = session.sessionId;
     this.#reports = reports;
@@ -97,7 +106,7 @@ export class TerminalController {
         onDrawn: () => this.#follow.keep(),
       },
     );
-    this.#stream = ended ? null : this.#openStream(session);
+    this.#stream = ended ? null : this.#openStream(session, viewerId);
     this.#unexpose = exposeForTests(terminal, () => this.#stream?.address);
     this.#listen();
     if (this.#stream === null) void this.#replay();
@@ -170,12 +179,12 @@ export class TerminalController {
     return serialize.serialize({ excludeModes: true }).replaceAll(ESCAPE_SEQUENCES, '');
   }
 
-  #openStream(session: SessionView): SessionStream {
+  #openStream(session: SessionView, viewerId: string): SessionStream {
     const reports = this.#reports;
     return new SessionStream(
       {
         sessionId: session.sessionId,
-        viewerId: `web-${systemRandom.hex(VIEWER_ID_BYTES)}`,
+        viewerId,
         mode: watchesFirst() ? 'watch' : 'control',
         device: deviceWords(navigator.userAgent),
         size: this.#proposed() ?? { cols: this.#parts.terminal.cols, rows: this.#parts.terminal.rows },

@@ -1,22 +1,30 @@
 /** The terminal with what surrounds it: connection, who types, search, size, following, keys for touch. */
-import { useEffect, useRef, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { toast } from 'sonner';
 import type { SessionEvent } from '../../../shared/events.ts';
-import type { SessionView } from '../../../shared/session.ts';
+import { isFinal, type SessionView } from '../../../shared/session.ts';
 import type { InputLoss } from '../../../shared/viewer/input-sender.ts';
 import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import type { ReplayResult } from '../session/load-transcript.ts';
 import { plural } from '../ui/words.ts';
-import { ConnectionBanner, ReplayBanner } from './banners.tsx';
+import { BannerStack } from './banner.tsx';
+import { ConnectionBanner } from './connection-banner.tsx';
 import { ControlBar } from './control-bar.tsx';
+import { ControlQuestion } from './control-question.tsx';
+import { ReplayBanner } from './replay-banner.tsx';
 import { SearchBar } from './search-bar.tsx';
-import { TerminalController } from './terminal-controller.ts';
+import { newViewerId, TerminalController } from './terminal-controller.ts';
 import { useTerminalSettings } from './terminal-settings.ts';
 import { TerminalTools } from './terminal-tools.tsx';
 import { TouchKeys } from './touch-keys.tsx';
 
 export interface TerminalPaneProps {
   readonly session: SessionView;
+  /** Events are there without a hole up to this one. */
+  readonly eventsUpTo: number;
+  readonly epochWords: (epoch: number) => string;
+  /** About the session itself, over the terminal. */
+  readonly notices: ReactNode;
   readonly onEvent: (event: SessionEvent) => void;
   readonly onSession: (session: SessionView) => void;
   readonly onStateChange: () => void;
@@ -31,11 +39,24 @@ const LOSS_WORDS: Readonly<Record<InputLoss['reason'], string>> = {
   too_fast: 'too much is waiting already',
   moved_on: 'it was typed at the screen of an earlier runner',
 };
-const tellLoss = ({ characters, reason }: InputLoss): void => {
-  toast.warning(`${plural(characters, 'character')} not delivered: ${LOSS_WORDS[reason]}.`, { id: `loss-${reason}` });
+const LOSS_SHOWN_MS = 20_000;
+/** How much, never what: it may have been a password. Its person can have it back. */
+const tellLoss = ({ characters, text, reason }: InputLoss): void => {
+  toast.warning(`${plural(characters, 'typed character')} not delivered: ${LOSS_WORDS[reason]}.`, {
+    duration: LOSS_SHOWN_MS,
+    action: { label: 'Copy them', onClick: () => void navigator.clipboard.writeText(text) },
+  });
 };
 
-export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: TerminalPaneProps) => {
+export const TerminalPane = ({
+  session,
+  eventsUpTo,
+  epochWords,
+  notices,
+  onEvent,
+  onSession,
+  onStateChange,
+}: TerminalPaneProps) => {
   const host = useRef<HTMLDivElement>(null);
   const controller = useRef<TerminalController | null>(null);
   const [view, setView] = useState<StreamView | null>(null);
@@ -43,15 +64,17 @@ export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: Ter
   const [follow, setFollow] = useState(true);
   const [selected, setSelected] = useState(false);
   const [searching, setSearching] = useState(false);
+  const [viewerId] = useState(newViewerId);
   const settings = useTerminalSettings();
-  const reports = useRef({ onEvent, onSession, onStateChange });
-  reports.current = { onEvent, onSession, onStateChange };
+  const reports = useRef({ onEvent, onSession, onStateChange, epochWords });
+  reports.current = { onEvent, onSession, onStateChange, epochWords };
   const opened = useRef(session);
   const fontAtOpen = useRef(settings.fontPx);
 
   useEffect(() => {
     if (host.current === null) return;
-    const created = new TerminalController(host.current, opened.current, fontAtOpen.current, {
+    const start = { session: opened.current, viewerId, fontPx: fontAtOpen.current };
+    const created = new TerminalController(host.current, start, {
       onView: setView,
       onSession: (next) => reports.current.onSession(next),
       onStateChange: () => reports.current.onStateChange(),
@@ -60,14 +83,14 @@ export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: Ter
       onFollow: setFollow,
       onReplay: setReplay,
       onSelection: setSelected,
-      epochWords: (epoch) => `the session went on (epoch ${epoch})`,
+      epochWords: (epoch) => reports.current.epochWords(epoch),
     });
     controller.current = created;
     return () => {
       controller.current = null;
       created.dispose();
     };
-  }, []);
+  }, [viewerId]);
   useEffect(() => controller.current?.setFont(settings.fontPx), [settings.fontPx]);
   useEffect(() => controller.current?.setScreenReader(settings.screenReader), [settings.screenReader]);
 
@@ -91,13 +114,17 @@ export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: Ter
     <section
       aria-label="Terminal"
       data-testid="terminal-pane"
+      data-takes-keys={isFinal(session.state) ? undefined : ''}
       onKeyDownCapture={onKeyDown}
       className="flex min-h-0 flex-1 flex-col bg-terminal text-[#d9dcde]"
     >
       <div className="flex min-h-11 flex-wrap items-center gap-x-2 gap-y-1 border-b border-white/10 px-2 py-1 sm:px-3">
         <ControlBar
-          state={session.state}
+          session={session}
           view={view}
+          ownId={viewerId}
+          onAsk={() => controller.current?.askControl()}
+          onStopAsking={() => controller.current?.stopAsking()}
           onTake={() => controller.current?.takeControl()}
           onRelease={() => controller.current?.watchOnly()}
         />
@@ -121,10 +148,24 @@ export const TerminalPane = ({ session, onEvent, onSession, onStateChange }: Ter
           }}
         />
       ) : null}
-      <ConnectionBanner view={view} onRetry={() => controller.current?.reconnect()} />
-      <ReplayBanner replay={replay} />
-      <div className="relative min-h-0 flex-1 overflow-auto p-2">
-        <div ref={host} data-testid="terminal" className="h-full min-w-0" />
+      {view === null ? (
+        <div className="flex px-2 pt-2 empty:hidden">
+          <ReplayBanner replay={replay} />
+        </div>
+      ) : null}
+      <div className="relative min-h-0 flex-1">
+        <BannerStack>
+          <ConnectionBanner view={view} eventsUpTo={eventsUpTo} onRetry={() => controller.current?.reconnect()} />
+          <ControlQuestion
+            askedBy={view?.askedBy ?? null}
+            onAnswer={(allow) => controller.current?.answerControl(allow)}
+          />
+          {notices}
+          {view === null ? null : <ReplayBanner replay={replay} />}
+        </BannerStack>
+        <div className="absolute inset-0 overflow-auto p-2">
+          <div ref={host} data-testid="terminal" className="h-full min-w-0" />
+        </div>
       </div>
       {controls ? <TouchKeys onKey={(text) => controller.current?.type(text)} /> : null}
     </section>

@@ -1,6 +1,6 @@
 /** A session's state as a word with a colour; the word carries the meaning. */
-import type { SessionState } from '../../../shared/session.ts';
-import { STATE_WORDS } from './words.ts';
+import type { SessionState, SessionView } from '../../../shared/session.ts';
+import { situationWords } from './session-words.ts';
 
 const LOOKS: Readonly<Record<SessionState, string>> = {
   created: 'text-info bg-info-soft',
@@ -21,13 +21,17 @@ const MOVING: ReadonlySet<SessionState> = new Set([
   'stopping',
 ]);
 
-export const StateBadge = ({ state }: { state: SessionState }) => (
-  <span
-    data-testid="session-state"
-    data-state={state}
-    className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-0.5 text-[13px] font-medium whitespace-nowrap ${LOOKS[state]}`}
-  >
-    <span className={`size-1.5 rounded-full bg-current ${MOVING.has(state) ? 'pulse' : ''}`} />
-    {STATE_WORDS[state]}
-  </span>
-);
+export const StateBadge = ({ session }: { session: SessionView }) => {
+  const { state } = session;
+  const waits = session.queuePosition !== null || session.parked;
+  return (
+    <span
+      data-testid="session-state"
+      data-state={state}
+      className={`inline-flex items-center gap-1.5 rounded-full px-2.5 py-0.5 text-[13px] font-medium whitespace-nowrap ${LOOKS[state]}`}
+    >
+      <span className={`size-1.5 rounded-full bg-current ${MOVING.has(state) && !waits ? 'pulse' : ''}`} />
+      {situationWords(session)}
+    </span>
+  );
+};

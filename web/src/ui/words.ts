@@ -43,6 +43,10 @@ export const agoWords = (ageMs: number): string => (ageMs < 2_000 ? 'now' : `${a
 export const elapsedWords = (elapsedMs: number): string =>
   elapsedMs < 10_000 ? `${(Math.max(0, elapsedMs) / 1_000).toFixed(1)} s` : durationWords(elapsedMs);
 
+/** `12:03`. */
+export const clockWords = (atMs: number): string =>
+  new Date(atMs).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+
 export const sizeWords = (sizeBytes: number): string => {
   if (sizeBytes < 1_024) return `${sizeBytes} B`;
   const units = ['KiB', 'MiB', 'GiB'];
