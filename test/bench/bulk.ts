@@ -58,8 +58,7 @@ const openViewer = async (village: Village, sessionId: string) => {
       seen.resets += 1;
       // Behind what is queued: RIS empties the screen, in order.
       write('\x1bc');
-    } else if (action.cols !== terminal.cols || action.rows !== terminal.rows)
-      terminal.resize(action.cols, action.rows);
+    } else if (action.kind === 'resize') terminal.resize(action.cols, action.rows);
   };
   let isLeading = false;
   const viewer = new ViewerClient({

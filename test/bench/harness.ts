@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { ControlToViewerFrame, TICKET_SUBPROTOCOL_PREFIX, VIEWER_SUBPROTOCOL } from '../../shared/frames.ts';
 import { EndpointFile, SessionStarted, Ticket } from '../../shared/http.ts';
-import { SessionView } from '../../shared/session.ts';
+import { SessionView, type StreamAddress } from '../../shared/session.ts';
 
 export const ROOT = path.resolve(import.meta.dirname, '../..');
 const READY_TIMEOUT_MS = 60_000;
@@ -169,6 +169,7 @@ export const attachRaw = async (
   sessionId: string,
   mode: 'control' | 'watch' = 'control',
   size = { cols: 120, rows: 32 },
+  from?: StreamAddress,
 ): Promise<RawViewer> => {
   const { ticket } = Ticket.parse(await village.post('/api/tickets', {}));
   const socket = new WebSocket(
@@ -195,7 +196,9 @@ export const attachRaw = async (
     if (viewer === undefined) early.push(frame);
     else viewer.onFrame(frame);
   });
-  socket.send(JSON.stringify({ type: 'attach', sessionId, viewerId, mode, takeOver: mode === 'control', ...size }));
+  socket.send(
+    JSON.stringify({ type: 'attach', sessionId, viewerId, mode, takeOver: mode === 'control', from, ...size }),
+  );
   const attached = await arrived.promise;
   let inputSeq = 0;
   const send = (frame: object) => socket.send(JSON.stringify(frame));
@@ -218,8 +221,9 @@ export const attachRaw = async (
     },
     close: () => socket.close(),
   };
-  viewer = made;
-  queueMicrotask(() => {
+  // After whoever awaits us has set its `onFrame`.
+  setImmediate(() => {
+    viewer = made;
     for (const frame of early) made.onFrame(frame);
   });
   return made;

@@ -6,6 +6,8 @@ import { fanout } from './fanout.ts';
 import { commit, endAll } from './harness.ts';
 import { idle } from './idle.ts';
 import { page } from './page.ts';
+import { reconnect } from './reconnect.ts';
+import { stall } from './stall.ts';
 import { start } from './start.ts';
 
 const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object>>> = {
@@ -15,6 +17,8 @@ const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object
   page: (n) => page(n ?? 10),
   idle: (n) => idle(n ?? 5),
   fanout: (n) => fanout(n ?? 100),
+  stall: () => stall(),
+  reconnect: (n) => reconnect(n ?? 50),
 };
 
 const [name = '', count] = process.argv.slice(2);
