@@ -189,6 +189,8 @@ export const SPOOL_MAX_BYTES = 256 * MIB;
 // Checkpoints.
 /** One checkpoint, packed; a larger one is not stored, an alert says so, and the session goes on. */
 export const CHECKPOINT_MAX_BYTES = 512 * MIB;
+/** Number of the last checkpoint that an epoch may store: keys have six digits, and sort by them. */
+export const CHECKPOINT_NUMBER_MAX = 999_999;
 /** Between two checkpoints at the end of turns; a turn that ends earlier is in the next one. */
 export const CHECKPOINT_MIN_INTERVAL_MS = 10_000;
 /** A CLI without turns is checkpointed this often, if its work has changed. */

@@ -61,12 +61,14 @@ export function testTerminal(mark: string): TestTerminal {
       const slave = openSync(child.ptsName, constants.O_RDWR | constants.O_NOCTTY);
       const exit = Promise.withResolvers<AgentExit>();
       const decoder = new TextDecoder();
+      let rawOffset = 0;
       terminal.onData((answer) => child._socket.write(answer));
       child.onData((bytes) => {
         const text = decoder.decode(bytes, { stream: true });
         output += text;
         terminal.write(text);
-        onOutput?.(text);
+        onOutput?.(bytes, rawOffset);
+        rawOffset += bytes.length;
       });
       child.onExit(({ exitCode, signal }) => {
         closeSync(slave);
@@ -90,6 +92,7 @@ export function testTerminal(mark: string): TestTerminal {
         exited: exit.promise,
       };
     },
+    adopt: () => Promise.reject(new Error('there is no runner that could crash')),
   };
   return {
     pty,

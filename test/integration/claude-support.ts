@@ -91,7 +91,8 @@ export async function runClaude(options: ClaudeRunOptions): Promise<ClaudeRun> {
       clock,
       screenText: terminal.screenText,
       policy: workspacePolicy({ workspace }),
-      onEvent: (event) => events.push(event),
+      onEvents: (some) => void events.push(...some),
+      whenFree: async () => {},
     },
     ...(options.hook === undefined ? {} : { hook: options.hook }),
   });

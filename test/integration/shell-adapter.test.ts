@@ -29,7 +29,8 @@ beforeEach(async () => {
     clock: systemClock,
     screenText: terminal.screenText,
     policy: workspacePolicy({ workspace: folder }),
-    onEvent: (event: ProviderEvent) => events.push(event),
+    onEvents: (some: readonly ProviderEvent[]) => void events.push(...some),
+    whenFree: async () => {},
   };
   const started = await shellAdapter.startSession(config, ports);
   if (started.kind !== 'started') throw new Error(started.reason);

@@ -55,10 +55,17 @@ export type AgentExit =
   | { readonly kind: 'exited'; readonly exitCode: number; readonly signal: number | null }
   | { readonly kind: 'lost' };
 
+/** A write that may be repeated after a crash: under one lane each number is written at most once, in rising order. */
+export interface WriteOnce {
+  readonly lane: string;
+  readonly number: number;
+}
+
 /** One CLI under a PTY. Everything rejects once the program is gone. */
 export interface AgentPty {
   readonly pid: number;
-  write(data: string): Promise<void>;
+  /** Resolves when the terminal has it. */
+  write(data: string, once?: WriteOnce): Promise<void>;
   signal(name: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): Promise<void>;
   /** Ends every process of the session, daemons included. */
   kill(): Promise<void>;
@@ -66,19 +73,26 @@ export interface AgentPty {
   readonly exited: Promise<AgentExit>;
 }
 
+/**
+ * Raw output, in order, possibly cut anywhere; `rawOffset` is that of its first byte. After an adopt it begins where the stored stream can be
+ * taken up, so what was seen before comes again. The terminal's queries are answered by the screen model, not here.
+ */
+export type OnOutput = (bytes: Buffer, rawOffset: number) => void;
+
 export interface AgentSpawn {
   readonly file: string;
   readonly args: string[];
   /** The whole environment of the program. */
   readonly env: Record<string, string>;
   readonly cwd: string;
-  /** Output as text, in order, possibly cut anywhere. The terminal's queries are answered by the screen model, not here. */
-  readonly onOutput?: (text: string) => void;
+  readonly onOutput?: OnOutput;
 }
 
 /** Size and identity of the terminal are the session's affair. */
 export interface PtyPort {
   spawn(spawn: AgentSpawn): Promise<AgentPty>;
+  /** The program that a runner process before this one started. */
+  adopt(onOutput?: OnOutput): Promise<AgentPty>;
 }
 
 export interface AdapterPorts {
@@ -87,9 +101,17 @@ export interface AdapterPorts {
   /** The visible screen as lines of text. */
   readonly screenText: () => string;
   readonly policy: ToolPolicy;
-  /** Gets every event from the first on, in order. It must not throw. */
-  readonly onEvent: (event: ProviderEvent) => void;
+  /**
+   * Events in order, and what the adapter must know to go on behind them: both are kept together or not at all, so that a crash neither
+   * loses an event nor repeats one. It must not throw.
+   */
+  readonly onEvents: (events: readonly ProviderEvent[], saved: SavedProvider) => void;
+  /** Resolves when nothing holds the session (pause, lost lease, full disk) and what was handed to `onEvents` is kept. */
+  readonly whenFree: () => Promise<void>;
 }
+
+/** Plain JSON that only its adapter reads, by its own schema. */
+export type SavedProvider = Readonly<Record<string, unknown>>;
 
 /** The model's address as the CLI sees it: a broker on loopback, and a key that is worth nothing elsewhere. */
 export interface ModelAccess {
@@ -131,8 +153,11 @@ export interface ProviderSession {
   readonly pid: number;
   /** Settles once: no prompt is accepted before `ready`. */
   readonly ready: Promise<Readiness>;
-  /** Types `text` as one prompt and submits it. */
-  sendInput(text: string): Promise<SendResult>;
+  /**
+   * Types `text` as one prompt and submits it. After a crash a prompt that was not reported as sent is sent again under its
+   * `number` (rising from 1) and reaches the CLI once.
+   */
+  sendInput(text: string, number?: number): Promise<SendResult>;
   /** Ends the running turn, not the CLI. */
   interrupt(): Promise<void>;
   /** Asks the CLI to leave, then ends every process. Resolves when none is left; may be called again. */
@@ -151,4 +176,6 @@ export interface Adapter {
   detect(file: string): Promise<Detection>;
   /** Starts the CLI and returns at once; `ready` of the session says when it takes prompts. */
   startSession(config: StartConfig, ports: AdapterPorts): Promise<StartResult>;
+  /** Goes on with a CLI that outlived the runner process; `saved` is what `onEvents` was given last. */
+  adoptSession(config: StartConfig, saved: SavedProvider, ports: AdapterPorts): Promise<StartResult>;
 }

@@ -1,18 +1,29 @@
-/** The runner's end of the hooks: takes requests of hook clients on a private unix socket. It only answers; nothing can be decided through it. */
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+/** Takes requests of hook clients on a private unix socket. It only answers; nothing can be decided through it. */
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HOOK_CLIENTS_MAX, HOOK_REQUEST_MAX_BYTES } from '../../../shared/limits.ts';
+
+export interface HookRequest {
+  /** Parsed JSON, not validated. */
+  readonly body: unknown;
+  /** The same for each repeat of one call, and only for the same bytes: a client repeats what was not answered. */
+  readonly key: string;
+  /** The client went away: an answer releases nothing. */
+  readonly gone: AbortSignal;
+}
 
 export interface HookServerOptions {
   /** Where the socket lies, mode 0700. */
   readonly privateDir: string;
-  /**
-   * Answers one request (parsed JSON, not validated) with what the CLI shall read from the hook's stdout. `gone` fires when the client went away:
-   * then the answer releases nothing. A rejection closes the connection without an answer, which blocks the tool.
-   */
-  readonly answer: (request: unknown, gone: AbortSignal) => Promise<string>;
+  /** The socket of the runner process before this one, whose clients still ask there. */
+  readonly socketPath?: string;
+  /** What the CLI shall read from the hook's stdout. A rejection is told to the client, which blocks the tool. */
+  readonly answer: (request: HookRequest) => Promise<string>;
+  /** The client has its answer: it will not repeat this call. */
+  readonly onAnswered?: (key: string) => void;
 }
 
 export interface HookServer {
@@ -22,67 +33,90 @@ export interface HookServer {
 
 /** Longest address of a unix socket on Linux, with the closing NUL. */
 const SOCKET_PATH_MAX_BYTES = 108;
-const HEAD_MAX_BYTES = 16;
+/** `<length> <uuid>` and a newline. */
+const HEAD_MAX_BYTES = 48;
+const HEAD = /^(\d{1,9}) ([0-9a-f-]{36})$/;
 
-/** Reads `<length>\n<body>`; rejects when it does not fit or the client goes away first. */
-function readRequest(socket: Socket): Promise<Buffer> {
+interface Message {
+  readonly id: string;
+  readonly bytes: Buffer;
+}
+
+/** Reads `<length> <id>\n<body>`; rejects when it does not fit or the client goes away first. */
+function readRequest(socket: Socket): Promise<Message> {
   return new Promise((resolve, reject) => {
-    let received = Buffer.alloc(0);
-    let bodyBytes: number | undefined;
-    let headBytes = 0;
+    let head: { readonly id: string; readonly sizeBytes: number; readonly bodyBytes: number } | undefined;
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
     const take = (chunk: Buffer): void => {
       chunks.push(chunk);
       sizeBytes += chunk.length;
-      if (bodyBytes === undefined) {
-        received = Buffer.concat(chunks);
+      if (head === undefined) {
+        const received = Buffer.concat(chunks);
         const newline = received.indexOf(0x0a);
         if (newline === -1 && sizeBytes <= HEAD_MAX_BYTES) return;
-        const head = received.subarray(0, Math.max(newline, 0)).toString('latin1');
-        if (!/^\d{1,9}$/.test(head) || Number(head) > HOOK_REQUEST_MAX_BYTES) {
-          reject(new Error('a hook request does not fit'));
+        const [, length = '', id] = HEAD.exec(received.subarray(0, Math.max(newline, 0)).toString('latin1')) ?? [];
+        if (id === undefined || Number(length) > HOOK_REQUEST_MAX_BYTES) {
+          reject(new Error('the request does not fit'));
           return;
         }
-        bodyBytes = Number(head);
-        headBytes = newline + 1;
+        head = { id, sizeBytes: newline + 1, bodyBytes: Number(length) };
       }
-      if (sizeBytes < headBytes + bodyBytes) return;
+      const endBytes = head.sizeBytes + head.bodyBytes;
+      if (sizeBytes < endBytes) return;
       socket.off('data', take);
-      resolve(Buffer.concat(chunks).subarray(headBytes, headBytes + bodyBytes));
+      resolve({ id: head.id, bytes: Buffer.concat(chunks).subarray(head.sizeBytes, endBytes) });
     };
     socket.on('data', take);
-    socket.once('close', () => reject(new Error('a hook client went away')));
+    socket.once('close', () => reject(new Error('the client went away')));
   });
 }
 
-async function serve(socket: Socket, answer: HookServerOptions['answer']): Promise<void> {
+const REASON_MAX_CHARS = 300;
+
+async function serve(socket: Socket, { answer, onAnswered }: HookServerOptions): Promise<void> {
   const gone = new AbortController();
   socket.once('close', () => gone.abort());
-  const request: unknown = JSON.parse((await readRequest(socket)).toString('utf8'));
-  const stdout = await answer(request, gone.signal);
-  socket.end(JSON.stringify({ v: 1, stdout }));
-}
-
-async function socketFolder(privateDir: string): Promise<{ path: string; remove: () => Promise<void> }> {
-  if (Buffer.byteLength(join(privateDir, 'hook.sock')) < SOCKET_PATH_MAX_BYTES) {
-    return { path: privateDir, remove: () => rm(join(privateDir, 'hook.sock'), { force: true }) };
+  let reply: object;
+  let key: string | undefined;
+  try {
+    const { id, bytes } = await readRequest(socket);
+    key = `${id} ${createHash('sha256').update(bytes).digest('hex')}`;
+    const body: unknown = JSON.parse(bytes.toString('utf8'));
+    reply = { v: 1, stdout: await answer({ body, key, gone: gone.signal }) };
+  } catch (error) {
+    // Said in words: a connection that ends without any means that the runner died, and is asked again.
+    reply = { v: 1, refused: (error instanceof Error ? error.message : 'unknown').slice(0, REASON_MAX_CHARS) };
   }
-  const path = await mkdtemp(join(tmpdir(), 'village-hook-'));
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  const answered = key;
+  socket.end(JSON.stringify(reply), () => {
+    // In the kernel's hands: the client gets it even if this process dies now.
+    if (answered !== undefined) onAnswered?.(answered);
+  });
 }
 
-/** Listens on `hook.sock` (mode 0600) in the private directory, or in a fresh one of tmpdir where that path is too long for a socket. */
+async function socketFolder({ privateDir, socketPath }: HookServerOptions): Promise<string> {
+  if (socketPath !== undefined) {
+    await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
+    return dirname(socketPath);
+  }
+  if (Buffer.byteLength(join(privateDir, 'hook.sock')) < SOCKET_PATH_MAX_BYTES) return privateDir;
+  return mkdtemp(join(tmpdir(), 'village-hook-'));
+}
+
+/**
+ * Listens on `hook.sock` (mode 0600) in the private directory, or in a fresh one of tmpdir where that path is too long for a socket.
+ * A socket file that a dead runner left is replaced.
+ */
 export async function startHookServer(options: HookServerOptions): Promise<HookServer> {
-  const folder = await socketFolder(options.privateDir);
-  const socketPath = join(folder.path, 'hook.sock');
+  const folder = await socketFolder(options);
+  const socketPath = join(folder, 'hook.sock');
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: false }, (socket) => {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
-    // Whatever goes wrong, the client gets no answer and blocks the tool: that is the safe direction.
     socket.on('error', () => socket.destroy());
-    serve(socket, options.answer).catch(() => socket.destroy());
+    void serve(socket, options);
   });
   server.maxConnections = HOOK_CLIENTS_MAX;
   await rm(socketPath, { force: true });
@@ -96,7 +130,7 @@ export async function startHookServer(options: HookServerOptions): Promise<HookS
     async stop() {
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
-      await folder.remove();
+      await rm(folder === options.privateDir ? socketPath : folder, { recursive: true, force: true });
     },
   };
 }

@@ -1,6 +1,9 @@
 /** Types a prompt into a full-screen CLI so that it arrives as one piece of text, whatever it contains. */
 import { type Clock, sleep } from '../../../shared/clock.ts';
-import type { AgentPty } from './contract.ts';
+import type { AgentPty, WriteOnce } from './contract.ts';
+
+/** Prompts are written once each under it, also when a crash makes somebody try again. */
+export const PROMPT_LANE = 'prompt';
 
 /** CLIs need this long to take a paste in before Enter counts as Enter (measured: facts on driving the CLIs). */
 export const PASTE_SETTLE_MS = 250;
@@ -15,8 +18,8 @@ export function asPlainText(text: string): string {
 }
 
 /** Pastes without submitting. */
-export async function pasteText(pty: AgentPty, clock: Clock, text: string): Promise<void> {
-  await pty.write(`${PASTE_OPEN}${asPlainText(text)}${PASTE_CLOSE}`);
+export async function pasteText(pty: AgentPty, clock: Clock, text: string, once?: WriteOnce): Promise<void> {
+  await pty.write(`${PASTE_OPEN}${asPlainText(text)}${PASTE_CLOSE}`, once);
   await sleep(clock, PASTE_SETTLE_MS);
 }
 

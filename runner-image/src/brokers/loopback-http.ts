@@ -64,16 +64,26 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   return { kind: 'body', bytes: Buffer.concat(chunks) };
 }
 
-/** Listens on a free port of 127.0.0.1 and resolves with the address, `http://127.0.0.1:<port>`. */
-export async function listenOnLoopback(server: Server): Promise<string> {
+/**
+ * Listens on `port` of 127.0.0.1 (0: a free one) and resolves with the address, `http://127.0.0.1:<port>`; rejects with EADDRINUSE
+ * where somebody else has it.
+ */
+export async function listenOnLoopback(server: Server, port = 0): Promise<string> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(port, '127.0.0.1', () => {
+      server.off('error', reject);
+      resolve();
+    });
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('a loopback server has no port');
   return `http://127.0.0.1:${address.port}`;
 }
+
+/** What a session that is held answers: CLIs wait and ask again. */
+export const sendHeld = (response: ServerResponse): void =>
+  sendModelError(response, 529, 'overloaded_error', 'The session is held; the call may be repeated');
 
 /** Closes the server with every connection, also those in the middle of an answer. */
 export const closeServer = (server: Server): Promise<void> =>

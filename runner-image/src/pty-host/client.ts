@@ -26,8 +26,13 @@ export interface PtyProcess {
   onData(reader: (bytes: Buffer, rawOffset: number) => void): void;
   /** Everything below `rawOffset` is safe with us; unacknowledged output beyond 1 MiB makes the program wait. */
   ack(rawOffset: number): void;
-  /** Rejects with PtyError input_full (it does not read its input) or exited. */
-  write(data: string | Uint8Array): Promise<void>;
+  /** The last number written in each lane, when it was spawned or adopted. */
+  readonly lanes: readonly (readonly [lane: string, number: number])[];
+  /**
+   * Rejects with PtyError input_full (it does not read its input) or exited. With `once`, which text alone can have, a number that was
+   * written under its lane is not written again.
+   */
+  write(data: string | Uint8Array, once?: { readonly lane: string; readonly number: number }): Promise<void>;
   resize(cols: number, rows: number): Promise<void>;
   signal(signal: PtySignal): Promise<void>;
   freeze(): Promise<void>;
@@ -45,6 +50,8 @@ export interface PtyHost {
   /** Reads a running or ended process on from an offset that was not acknowledged yet; rejects with offset_gone or unknown_process. */
   adopt(id: string, fromRawOffset: number): Promise<PtyProcess>;
   list(): Promise<ListedProcess[]>;
+  /** Says that this runner has taken its sessions up. */
+  settled(): Promise<void>;
   /** Settles when the connection ends, whoever ended it: without pty-host a runner has nothing left to run. */
   readonly lost: Promise<void>;
   close(): void;
@@ -63,7 +70,7 @@ interface Calls {
 }
 
 const attach = (described: ListedProcess, calls: Calls): Attached => {
-  const { handle, id, pid, mark } = described;
+  const { handle, id, pid, mark, lanes } = described;
   const exit = Promise.withResolvers<PtyExit>();
   let reader: ((bytes: Buffer, rawOffset: number) => void) | undefined;
   // Bounded by pty-host, which stops at its cap of unacknowledged bytes.
@@ -72,6 +79,7 @@ const attach = (described: ListedProcess, calls: Calls): Attached => {
     id,
     pid,
     mark,
+    lanes,
     onData(next) {
       reader = next;
       const kept = early;
@@ -79,7 +87,10 @@ const attach = (described: ListedProcess, calls: Calls): Attached => {
       for (const { bytes, offset } of kept) next(bytes, offset);
     },
     ack: (rawOffset) => calls.ack(handle, rawOffset),
-    write: (data) => calls.write(handle, Buffer.from(data)),
+    write: async (data, once) => {
+      if (once === undefined || typeof data !== 'string') return calls.write(handle, Buffer.from(data));
+      await calls.request({ op: 'type', handle, text: data, ...once });
+    },
     resize: async (cols, rows) => void (await calls.request({ op: 'resize', handle, cols, rows })),
     signal: async (signal) => void (await calls.request({ op: 'signal', handle, signal })),
     freeze: async () => void (await calls.request({ op: 'freeze', handle })),
@@ -101,7 +112,7 @@ const callTable = (socket: Socket) => {
   let nextReq = 1;
   const expect = (req: number): Promise<HostMessage & { op: 'ok' }> => {
     const reply = Promise.withResolvers<HostMessage & { op: 'ok' }>();
-    if (socket.destroyed) reply.reject(new PtyError('failed', 'pty-host is gone'));
+    if (socket.destroyed) reply.reject(new PtyError('host_gone', 'pty-host is gone'));
     else waiting.set(req, reply);
     return reply.promise;
   };
@@ -131,7 +142,7 @@ const callTable = (socket: Socket) => {
       else reply?.reject(new PtyError(message.code, message.message));
     },
     fail() {
-      for (const reply of waiting.values()) reply.reject(new PtyError('failed', 'pty-host is gone'));
+      for (const reply of waiting.values()) reply.reject(new PtyError('host_gone', 'pty-host is gone'));
       waiting.clear();
     },
   };
@@ -193,6 +204,7 @@ export const connectPtyHost = async (socketPath: string): Promise<PtyHost> => {
     spawn: async (spec) => take(await table.calls.request({ op: 'spawn', spec })),
     adopt: async (id, fromOffset) => take(await table.calls.request({ op: 'adopt', id, fromOffset })),
     list: async () => (await table.calls.request({ op: 'list' })).processes ?? [],
+    settled: async () => void (await table.calls.request({ op: 'settled' })),
     lost: lost.promise,
     close: () => socket.destroy(),
   };

@@ -1,7 +1,7 @@
 /** One program under a PTY: what starts it, feeds it, and stops reading it while its output is not acknowledged. */
 import nodePty, { type Pty } from 'node-pty';
 import type { Clock, Random } from '../../../shared/clock.ts';
-import { PTY_INPUT_QUEUE_MAX_BYTES, PTY_UNACKED_MAX_BYTES } from '../../../shared/limits.ts';
+import { PTY_INPUT_QUEUE_MAX_BYTES, PTY_LANES_MAX, PTY_UNACKED_MAX_BYTES } from '../../../shared/limits.ts';
 import { type ListedProcess, PtyError, type SpawnSpec } from './messages.ts';
 import { type ExitReport, type OutputPump, type OutputSink, outputPump } from './output-pump.ts';
 import { SESSION_MARK_VARIABLE, type SessionRoot, sessionRoot } from './session-processes.ts';
@@ -23,6 +23,8 @@ export interface HostedProcess {
   ack(offset: number): void;
   /** Throws PtyError input_full when the program does not read its input, exited when it is gone. */
   write(bytes: Buffer): void;
+  /** Like `write`, unless this or a higher number was written under the lane: a restarted runner repeats what it cannot know. */
+  type(text: string, lane: string, number: number): void;
   resize(cols: number, rows: number): void;
 }
 
@@ -66,6 +68,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
   const tail = guardTail(pty, clock);
   const pump = outputPump(handle, clock);
   const regulate = flowControl(pty, pump, tail);
+  const lanes = new Map<string, number>();
   let exit: ExitReport | undefined;
   const isOver = (): boolean => exit !== undefined || pty._socket.destroyed;
 
@@ -98,6 +101,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
         endOffset,
         frozen: this.frozen,
         exited: exit !== undefined,
+        lanes: [...lanes],
       };
     },
     attach: pump.attach,
@@ -112,6 +116,14 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
         throw new PtyError('input_full', 'the program does not read its input');
       pump.noteInput();
       pty._socket.write(bytes);
+    },
+    type(text, lane, number) {
+      if (number <= (lanes.get(lane) ?? 0)) return;
+      this.write(Buffer.from(text));
+      lanes.delete(lane);
+      lanes.set(lane, number);
+      const oldest = lanes.keys().next().value;
+      if (lanes.size > PTY_LANES_MAX && oldest !== undefined) lanes.delete(oldest);
     },
     resize(cols, rows) {
       if (!isOver()) pty.resize(cols, rows);

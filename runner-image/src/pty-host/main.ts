@@ -17,7 +17,7 @@ const Environment = z.object({
 
 const main = async (): Promise<void> => {
   const environment = Environment.parse(process.env);
-  const server = await startPtyServer(systemClock, systemRandom);
+  const server = await startPtyServer(systemClock, systemRandom, () => supervisor.settled());
   let isEnding = false;
   const end = async (exitCode: number): Promise<void> => {
     if (isEnding) return;

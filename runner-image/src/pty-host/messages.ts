@@ -25,11 +25,16 @@ export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SI
 export type PtySignal = (typeof SIGNALS)[number];
 
 const call = { req: z.int().min(1) };
+const lane = z.string().min(1).max(200);
 const onProcess = { ...call, handle: z.int().min(0) };
 export const Request = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('spawn'), ...call, spec: SpawnSpec }),
   z.strictObject({ op: z.literal('adopt'), ...call, id, fromOffset: z.int().min(0) }),
   z.strictObject({ op: z.literal('list'), ...call }),
+  /** A write that may be repeated: under one lane each number is written at most once, in rising order. */
+  z.strictObject({ op: z.literal('type'), ...onProcess, text: z.string(), lane, number: z.int().min(1) }),
+  /** The runner has taken its sessions up: a crash that follows does not count as one in a row. */
+  z.strictObject({ op: z.literal('settled'), ...call }),
   z.strictObject({ op: z.literal('resize'), ...onProcess, cols, rows }),
   z.strictObject({ op: z.literal('signal'), ...onProcess, signal: z.enum(SIGNALS) }),
   z.strictObject({ op: z.literal('freeze'), ...onProcess }),
@@ -50,6 +55,8 @@ export const ListedProcess = z.strictObject({
   endOffset: z.int().min(0),
   frozen: z.boolean(),
   exited: z.boolean(),
+  /** The last number written in each lane. */
+  lanes: z.array(z.tuple([lane, z.int().min(1)])),
 });
 export type ListedProcess = z.infer<typeof ListedProcess>;
 
@@ -63,6 +70,8 @@ export const ERROR_CODES = [
   'left_over',
   'exited',
   'failed',
+  /** Only on the runner's side: nobody answered. */
+  'host_gone',
 ] as const;
 export type PtyErrorCode = (typeof ERROR_CODES)[number];
 

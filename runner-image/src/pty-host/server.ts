@@ -115,14 +115,23 @@ const processTable = (clock: Clock, random: Random) => {
     },
   };
 };
-type ProcessTable = ReturnType<typeof processTable>;
+interface Served {
+  readonly table: ReturnType<typeof processTable>;
+  readonly onSettled: () => void;
+}
 
-const perform = async (table: ProcessTable, request: Request, sink: OutputSink): Promise<Answer> => {
+const perform = async ({ table, onSettled }: Served, request: Request, sink: OutputSink): Promise<Answer> => {
   switch (request.op) {
     case 'spawn':
       return table.spawn(request.spec, sink);
     case 'list':
       return { processes: table.list() };
+    case 'type':
+      table.get(request.handle).type(request.text, request.lane, request.number);
+      return {};
+    case 'settled':
+      onSettled();
+      return {};
     case 'resize':
       table.get(request.handle).resize(request.cols, request.rows);
       return {};
@@ -146,7 +155,8 @@ const perform = async (table: ProcessTable, request: Request, sink: OutputSink):
   }
 };
 
-const serveConnection = (socket: Socket, table: ProcessTable): void => {
+const serveConnection = (socket: Socket, served: Served): void => {
+  const { table } = served;
   const sink = sinkOf(socket);
   const say = (message: HostMessage): void => {
     if (!socket.destroyed) socket.write(encodeControl(message));
@@ -162,7 +172,7 @@ const serveConnection = (socket: Socket, table: ProcessTable): void => {
         const { answer: found, attach } = table.adopt(request.id, request.fromOffset, sink);
         say({ op: 'ok', req: request.req, ...found });
         attach();
-      } else say({ op: 'ok', req: request.req, ...(await perform(table, request, sink)) });
+      } else say({ op: 'ok', req: request.req, ...(await perform(served, request, sink)) });
     } catch (error) {
       refuse(request.req, error);
     }
@@ -200,8 +210,12 @@ const serveConnection = (socket: Socket, table: ProcessTable): void => {
   socket.on('close', () => table.detach(sink));
 };
 
-/** Listens on a socket of mode 0600 in a private directory (0700) of its own under the temporary directory. */
-export const startPtyServer = async (clock: Clock, random: Random): Promise<PtyServer> => {
+/** `onSettled`: a runner has taken its sessions up. Listens on a socket of mode 0600 in a private directory (0700) of its own under the temporary directory. */
+export const startPtyServer = async (
+  clock: Clock,
+  random: Random,
+  onSettled: () => void = () => {},
+): Promise<PtyServer> => {
   const folder = mkdtempSync(join(tmpdir(), 'village-pty-'));
   const socketPath = join(folder, 'pty.sock');
   const table = processTable(clock, random);
@@ -210,7 +224,7 @@ export const startPtyServer = async (clock: Clock, random: Random): Promise<PtyS
     connections.push(socket);
     if (connections.length > PTY_CONNECTIONS_MAX) connections[0]?.destroy();
     socket.once('close', () => connections.splice(connections.indexOf(socket), 1));
-    serveConnection(socket, table);
+    serveConnection(socket, { table, onSettled });
   });
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(socketPath, resolve));
   chmodSync(socketPath, 0o600);

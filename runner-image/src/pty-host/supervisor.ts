@@ -1,6 +1,7 @@
 /** Keeps one runner process running while its programs live on in pty-host. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Clock } from '../../../shared/clock.ts';
+import { RUNNER_CRASHES_SETTLED_MAX } from '../../../shared/limits.ts';
 import { decideRestart, NO_RESTART_EXIT_CODE } from './restart-policy.ts';
 
 export interface SupervisorOptions {
@@ -18,6 +19,8 @@ export interface Supervisor {
   drain(): void;
   /** Kills the runner now. */
   kill(): void;
+  /** The runner has taken its sessions up. */
+  settled(): void;
 }
 
 /** Ends the runner's whole process group: it may have started git or another helper. */
@@ -33,6 +36,7 @@ const killGroup = (child: ChildProcess, signal: NodeJS.Signals): void => {
 /** Starts the runner and keeps it running until it exits with 0, is drained, or crashes too often. */
 export const superviseRunner = ({ runnerMain, env, drainMs, clock, onEnd }: SupervisorOptions): Supervisor => {
   const crashesMs: number[] = [];
+  let settledMs: number | undefined;
   let child: ChildProcess | undefined;
   let isEnding = false;
   let cancelTimer = (): void => {};
@@ -53,7 +57,8 @@ export const superviseRunner = ({ runnerMain, env, drainMs, clock, onEnd }: Supe
       return;
     }
     crashesMs.push(clock.monotonicMs());
-    const decision = decideRestart(crashesMs, clock.monotonicMs());
+    if (crashesMs.length > RUNNER_CRASHES_SETTLED_MAX) crashesMs.shift();
+    const decision = decideRestart(crashesMs, clock.monotonicMs(), settledMs);
     console.error(`pty-host: runner ended with ${signal ?? code}: ${decision.action}`);
     if (decision.action === 'give_up') end(1);
     else cancelTimer = clock.after(decision.delayMs, start);
@@ -83,6 +88,9 @@ export const superviseRunner = ({ runnerMain, env, drainMs, clock, onEnd }: Supe
 
   start();
   return {
+    settled() {
+      settledMs = clock.monotonicMs();
+    },
     drain() {
       if (isEnding) return;
       isEnding = true;

@@ -1,17 +1,19 @@
 /** The CLI's terminal: pty-host's process on one side, the redacted stream on the other, and the port that adapters start it by. */
 
-import type { AgentExit, AgentPty, AgentSpawn, PtyPort } from '../adapters/contract.ts';
+import type { Clock } from '../../../shared/clock.ts';
+import type { AgentExit, AgentPty, AgentSpawn, OnOutput, PtyPort, WriteOnce } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
-import type { PtyExit, PtyHost, PtyProcess } from '../pty-host/client.ts';
+import type { ListedProcess, PtyExit, PtyHost, PtyProcess } from '../pty-host/client.ts';
+import { PtyError } from '../pty-host/messages.ts';
+import { killSession, type SessionRoot, sessionRoot } from '../pty-host/session-processes.ts';
 import type { TerminalStream } from '../stream/terminal-stream.ts';
-import { utf8Decoder } from '../stream/utf8-decoder.ts';
 
 export interface AgentTerminalOptions {
   readonly host: PtyHost;
   /** Names the process in pty-host, also for the next runner process. */
   readonly ptyId: string;
+  readonly clock: Clock;
   readonly log: Log;
-  readonly onStarted: (process: PtyProcess) => void;
   /** The stream cannot go on (the disk refuses): the session must end. */
   readonly onBroken: (error: unknown) => void;
 }
@@ -20,6 +22,7 @@ export class AgentTerminal {
   readonly #options: AgentTerminalOptions;
   #stream: TerminalStream | null = null;
   #process: PtyProcess | null = null;
+  #root: SessionRoot | null = null;
 
   constructor(options: AgentTerminalOptions) {
     this.#options = options;
@@ -46,8 +49,8 @@ export class AgentTerminal {
   };
 
   /** For people: bytes go straight into the PTY. Rejects when nothing runs. */
-  type(data: string): Promise<void> {
-    return this.#process ? this.#process.write(data) : Promise.reject(new Error('nothing runs'));
+  type(data: string, once?: WriteOnce): Promise<void> {
+    return this.#process ? this.#process.write(data, once) : Promise.reject(new Error('nothing runs'));
   }
 
   /** Only pty-host and the stream together: frames never span a resize. */
@@ -55,9 +58,16 @@ export class AgentTerminal {
     await this.#process?.resize(cols, rows);
   }
 
-  /** Ends every process of the session; resolves when none is left. */
+  /** Ends every process of the session, without pty-host too; resolves when none is left. */
   async kill(): Promise<void> {
-    await this.#process?.kill();
+    if (!this.#process || !this.#root) return;
+    try {
+      await this.#process.kill();
+    } catch (error) {
+      if (!(error instanceof PtyError && error.code === 'host_gone')) throw error;
+      const left = await killSession(this.#root, this.#options.clock, 0);
+      if (left.length > 0) throw new Error(`processes are left over: ${left.join(', ')}`);
+    }
   }
 
   readonly port: PtyPort = {
@@ -66,15 +76,24 @@ export class AgentTerminal {
       const { cols, rows } = stream.size;
       const { file, args, env, cwd } = spawn;
       const process = await this.#options.host.spawn({ id: this.#options.ptyId, file, args, env, cwd, cols, rows });
-      return this.#attach(process, stream, spawn.onOutput);
+      this.#setProcess(process);
+      return this.#read(process, stream, spawn.onOutput);
+    },
+    adopt: async (onOutput): Promise<AgentPty> => {
+      const stream = this.#opened();
+      if (!this.#process) throw new Error('the program is gone');
+      return this.#read(this.#process, stream, onOutput);
     },
   };
 
-  /** Reads a process of the runner before this one on, from where its stream ended. Rejects with PtyError. */
-  async adopt(): Promise<AgentPty> {
-    const stream = this.#opened();
-    const process = await this.#options.host.adopt(this.#options.ptyId, stream.resumeRawOffset);
-    return this.#attach(process, stream, undefined);
+  /**
+   * Takes the process of the runner before this one in hand without reading it: it can be held and killed before its output may be shown.
+   * Output waits, from what was not stored yet. Rejects with PtyError.
+   */
+  async hold({ ackedOffset }: Pick<ListedProcess, 'ackedOffset'>): Promise<PtyProcess> {
+    const process = await this.#options.host.adopt(this.#options.ptyId, ackedOffset);
+    this.#setProcess(process);
+    return process;
   }
 
   #opened(): TerminalStream {
@@ -82,14 +101,16 @@ export class AgentTerminal {
     return this.#stream;
   }
 
-  #attach(process: PtyProcess, stream: TerminalStream, onOutput: AgentSpawn['onOutput']): AgentPty {
+  #setProcess(process: PtyProcess): void {
     this.#process = process;
-    this.#options.onStarted(process);
-    const decoder = utf8Decoder();
+    this.#root = sessionRoot(process.mark, process.pid);
+  }
+
+  #read(process: PtyProcess, stream: TerminalStream, onOutput: OnOutput | undefined): AgentPty {
     process.onData((bytes, rawOffset) => {
       try {
         stream.accept(bytes, rawOffset);
-        onOutput?.(decoder.push(bytes));
+        onOutput?.(bytes, rawOffset);
       } catch (error) {
         this.#options.onBroken(error);
       }
@@ -100,9 +121,9 @@ export class AgentTerminal {
     });
     return {
       pid: process.pid,
-      write: (data) => process.write(data),
+      write: (data, once) => process.write(data, once),
       signal: (name) => process.signal(name),
-      kill: () => process.kill(),
+      kill: () => this.kill(),
       exited,
     };
   }

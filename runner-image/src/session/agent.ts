@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Assign } from '../../../shared/frames.ts';
 import type { TerminalSize } from '../../../shared/session.ts';
-import type { AdapterPorts, ProviderEvent, ProviderSession } from '../adapters/contract.ts';
+import type { AdapterPorts, ProviderEvent, ProviderSession, SavedProvider } from '../adapters/contract.ts';
 import type { RunnerConfig } from '../config.ts';
 import { workspacePolicy } from '../policy/decide-tool.ts';
 import { redactor } from '../stream/redactor.ts';
@@ -15,6 +15,7 @@ import { AgentTerminal } from './agent-terminal.ts';
 import { LiveView } from './live-view.ts';
 import type { ModelBroker } from './model-access.ts';
 import type { RuntimePorts } from './ports.ts';
+import type { SavedAgent } from './saved-session.ts';
 import type { SessionCore } from './session-core.ts';
 import { TranscriptStore } from './transcript-store.ts';
 import { WorkFiles } from './work-files.ts';
@@ -25,7 +26,9 @@ export interface AgentOptions {
   readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
   readonly ports: RuntimePorts;
   readonly config: RunnerConfig;
-  readonly onEvent: (event: ProviderEvent) => void;
+  /** What was known of the CLI before a crash of the runner. */
+  readonly saved: SavedAgent | null;
+  readonly onEvents: (events: readonly ProviderEvent[], saved: SavedProvider) => void;
   readonly onOutput: () => void;
   readonly onExit: (exit: { exitCode: number | null; signal: number | null }) => void;
   readonly onBroken: (error: unknown) => void;
@@ -44,16 +47,18 @@ export class Agent {
   #size: TerminalSize;
   #isWatched = false;
   #secrets: readonly string[] = [];
+  #saved: SavedAgent | null;
 
   constructor(options: AgentOptions) {
     this.#options = options;
+    this.#saved = options.saved;
     const { sessionId, epoch, config } = options.assign;
     this.#size = config.terminal;
     this.terminal = new AgentTerminal({
       host: options.ports.host,
       ptyId: `${sessionId}#${epoch}`,
+      clock: options.ports.clock,
       log: options.ports.log,
-      onStarted: () => {},
       onBroken: options.onBroken,
     });
   }
@@ -72,6 +77,16 @@ export class Agent {
   }
   get provider(): ProviderSession | null {
     return this.#provider;
+  }
+
+  /** What a restarted runner must know of the CLI; `null` before it is about to start. */
+  get saved(): SavedAgent | null {
+    return this.#saved;
+  }
+
+  /** Kept with the next save of the session; the first time all of it. */
+  remember(change: SavedAgent | Partial<SavedAgent>): void {
+    this.#saved = this.#saved === null ? (change as SavedAgent) : { ...this.#saved, ...change };
   }
 
   readonly screenText = (): string => this.#stream?.screenText() ?? '';
@@ -161,10 +176,12 @@ export class Agent {
     void this.#files.start();
   }
 
-  adapterPorts(workspace: string): AdapterPorts {
-    const { ports, onEvent } = this.#options;
+  adapterPorts(core: SessionCore, workspace: string): AdapterPorts {
+    const { ports, onEvents } = this.#options;
     const { screenText, terminal } = this;
-    return { pty: terminal.port, clock: ports.clock, screenText, policy: workspacePolicy({ workspace }), onEvent };
+    const policy = workspacePolicy({ workspace });
+    const whenFree = () => core.freezer.whenFree();
+    return { pty: terminal.port, clock: ports.clock, screenText, policy, onEvents, whenFree };
   }
 
   /** The leader's size; `null` when nothing changes. Before the start it is the size the CLI starts with. */

@@ -12,8 +12,8 @@ import {
   STOP_GRACE_MS,
 } from '../../../shared/limits.ts';
 import { removeWorkspace } from '../workspace/cleanup.ts';
-import { privateDirOf } from './boot.ts';
 import { within } from './boot-limit.ts';
+import { privateDirOf } from './cli-life.ts';
 import type { RuntimePorts } from './ports.ts';
 import type { Ending, SessionRuntime } from './session-runtime.ts';
 

@@ -2,11 +2,11 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
 import type { UploadWish } from '../../../shared/frames.ts';
-import { JOURNAL_MAX_BYTES } from '../../../shared/limits.ts';
+import { DISK_RETRY_MS, JOURNAL_MAX_BYTES } from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
-import type { Disk } from '../transport/disk.ts';
+import { type Disk, isDiskFull } from '../transport/disk.ts';
 import { type Journal, openJournal } from '../transport/journal.ts';
-import { type AckFrame, type NackFrame, type NackResult, Outbox } from '../transport/outbox.ts';
+import { type AckFrame, type NackFrame, type NackResult, Outbox, type OutboxStep } from '../transport/outbox.ts';
 import { type EventIdentity, envelopeOf } from './event-recorder.ts';
 
 export interface EventStreamOptions {
@@ -21,12 +21,23 @@ export interface EventStreamOptions {
   /** `false` while there is no connection. */
   readonly send: (frame: string) => boolean;
   readonly offset: () => number;
+  /** The place of the last event before a crash: until the terminal is read again none lies before it. */
+  readonly fromOffset?: number;
+  /** Events wait to be recorded (the disk is full). */
+  readonly hasMore?: () => boolean;
   /** A batch that first left at this time (bootMs) was acknowledged. */
   readonly onProven: (sentAtMs: number) => void;
   readonly onOver: (reason: 'stale_epoch' | 'closed') => void;
   readonly onBroken: (why: string) => void;
   /** The journal has no room left (true), or has again. */
   readonly onFull: (isFull: boolean) => void;
+}
+
+/** An event that is about to be recorded, with when and where it happened. */
+export interface PlacedDraft {
+  readonly ts: number;
+  readonly offset: number;
+  readonly draft: EventDraft;
 }
 
 export class EventStream {
@@ -38,6 +49,7 @@ export class EventStream {
   #isUp = false;
   #isFull = false;
   #isBroken = false;
+  #lastOffset: number;
   #cancel: () => void = () => {};
 
   constructor(options: EventStreamOptions) {
@@ -45,6 +57,7 @@ export class EventStream {
     const { sessionId, epoch } = options.identity;
     this.#options = options;
     this.#journal = journal;
+    this.#lastOffset = Math.max(options.fromOffset ?? 0, state.events.at(-1)?.offset ?? 0);
     this.#outbox = new Outbox({ sessionId, epoch, capability: options.capability, journal, restored: state });
   }
 
@@ -57,14 +70,29 @@ export class EventStream {
     return this.#batchesAcked;
   }
 
-  /** Records events for good: once this returns, a crash of the runner does not lose them. Those that fit leave in one batch. */
-  record(...drafts: readonly EventDraft[]): void {
-    const { identity, clock, offset, bootMs, log } = this.#options;
-    for (const draft of drafts) {
-      const place = { rseq: this.#outbox.nextRseq, ts: clock.nowMs(), offset: offset() };
-      const event = envelopeOf(identity, place, draft);
+  get lastOffset(): number {
+    return this.#lastOffset;
+  }
+
+  /** Gives the event its place, which never goes back. */
+  placed(draft: EventDraft): PlacedDraft {
+    const { clock, offset } = this.#options;
+    this.#lastOffset = Math.max(this.#lastOffset, offset());
+    return { ts: clock.nowMs(), offset: this.#lastOffset, draft };
+  }
+
+  /**
+   * Records events for good: once this returns, a crash of the runner does not lose them. Those that fit leave in one batch.
+   * Takes them out of the list one by one: when it throws (a full disk), the rest can be recorded later.
+   */
+  record(events: PlacedDraft[]): void {
+    const { identity, bootMs, log } = this.#options;
+    for (let next = events[0]; next !== undefined; next = events[0]) {
+      const { draft, ts, offset } = next;
+      const event = envelopeOf(identity, { rseq: this.#outbox.nextRseq, ts, offset }, draft);
       if (event.type !== draft.type) log.warn('an event did not fit and was replaced', { type: draft.type });
       this.#outbox.add(event, bootMs());
+      events.shift();
     }
     this.#checkRoom();
     this.#pump();
@@ -119,7 +147,7 @@ export class EventStream {
         resolve(isDrained);
       };
       const look = (): void => {
-        if (this.#outbox.isDrained) end(true);
+        if (this.#outbox.isDrained && this.#options.hasMore?.() !== true) end(true);
         else if (this.#isBroken) end(false);
       };
       const cancel = this.#options.clock.after(maxMs, () => end(false));
@@ -163,7 +191,15 @@ export class EventStream {
     const { bootMs, clock, send } = this.#options;
     for (;;) {
       const nowMs = bootMs();
-      const step = this.#outbox.next(nowMs);
+      let step: OutboxStep;
+      try {
+        step = this.#outbox.next(nowMs);
+      } catch (error) {
+        // A batch that cannot be journaled must not leave; its events are safe.
+        if (!isDiskFull(error)) throw error;
+        this.#cancel = clock.after(DISK_RETRY_MS, () => this.#pump());
+        return;
+      }
       if (step.kind === 'wait') {
         this.#cancel = clock.after(Math.max(1, step.atMs - nowMs), () => this.#pump());
         return;

@@ -2,7 +2,8 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { Log } from '../log.ts';
 
-export type FreezeReason = 'pause' | 'lease_lost' | 'journal_full' | 'stream_broken';
+export const FREEZE_REASONS = ['pause', 'lease_lost', 'journal_full', 'disk_full', 'stream_broken'] as const;
+export type FreezeReason = (typeof FREEZE_REASONS)[number];
 
 export interface Freezable {
   freeze(): Promise<void>;
@@ -22,6 +23,7 @@ export class Freezer {
   #isFrozen = false;
   #work: Promise<void> = Promise.resolve();
   #tries = 0;
+  readonly #free: (() => void)[] = [];
   #cancelRetry: () => void = () => {};
 
   constructor(clock: Clock, log: Log) {
@@ -34,10 +36,24 @@ export class Freezer {
     return [...this.#reasons].some((reason) => reason !== 'pause');
   }
 
-  /** What is held from now on; a reason that stands already holds it at once. */
-  setTarget(target: Freezable | null): void {
+  get reasons(): FreezeReason[] {
+    return [...this.#reasons];
+  }
+
+  /** Brokers and hook answers wait as long as anything holds the session, whether its processes have stopped already or not. */
+  get isHeld(): boolean {
+    return this.#reasons.size > 0;
+  }
+
+  /** Resolves when nothing holds the session. */
+  async whenFree(): Promise<void> {
+    while (this.isHeld) await new Promise<void>((resolve) => this.#free.push(resolve));
+  }
+
+  /** What is held from now on; a reason that stands already holds it at once. One that was frozen before a crash may run on otherwise. */
+  setTarget(target: Freezable | null, isFrozen = false): void {
     this.#target = target;
-    this.#isFrozen = false;
+    this.#isFrozen = isFrozen;
     void this.#start();
   }
 
@@ -59,6 +75,7 @@ export class Freezer {
 
   #start(): Promise<void> {
     this.#tries = 0;
+    if (!this.isHeld) for (const free of this.#free.splice(0)) free();
     return this.#apply();
   }
 

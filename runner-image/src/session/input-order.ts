@@ -2,6 +2,7 @@
  * Puts the input of viewers in order: delivered once, in the order typed, never past a hole. Pure: state, frame and time
  * in; what to type and what to answer out.
  */
+import { z } from 'zod';
 import { INPUT_HOLE_MS, INPUT_LANES_MAX, INPUT_MAX_HELD_FRAMES, INPUT_RESET_JUMP } from '../../../shared/limits.ts';
 
 export interface InputFrame {
@@ -49,14 +50,43 @@ interface Lane {
 
 type ResetReason = (InputReply & { kind: 'reset' })['reason'];
 
+/** What is left of a lane after a crash. Frames that were held behind a hole are not: their viewer sends them again. */
+export const SavedLane = z.strictObject({
+  viewerId: z.string(),
+  controlTerm: z.int().min(0),
+  isApi: z.boolean(),
+  delivered: z.int().min(0),
+  expected: z.int().min(1),
+  highest: z.int().min(0),
+  resetReason: z.enum(['hole', 'overflow', 'not_controller', 'not_running']),
+});
+export type SavedLane = z.infer<typeof SavedLane>;
+
 const NOTHING: InputOutcome = { deliver: [], replies: [] };
 
 export class InputOrder {
   readonly #lanes = new Map<string, Lane>();
   #control: Control = { controllerId: null, controlTerm: 0 };
 
+  /** `lanes` as they were saved before a crash of the runner. */
+  constructor(lanes: readonly SavedLane[] = []) {
+    for (const lane of lanes) this.#lanes.set(keyOf(lane), { ...lane, held: new Map(), heldSinceMs: null });
+  }
+
   get control(): Control {
     return this.#control;
+  }
+
+  saved(): SavedLane[] {
+    return [...this.#lanes.values()].map(({ held: _held, heldSinceMs: _since, ...lane }) => lane);
+  }
+
+  /** After a crash: the terminal itself says what it got last of this lane. */
+  written(lane: Pick<SavedLane, 'viewerId' | 'controlTerm' | 'isApi'>, inputSeq: number): void {
+    const known = this.#laneFor(lane);
+    known.delivered = Math.max(known.delivered, inputSeq);
+    known.expected = Math.max(known.expected, inputSeq + 1);
+    known.highest = Math.max(known.highest, inputSeq);
   }
 
   /** Terms only rise; within a term the controller may leave. Delivers what was held because the news of it came late. */
@@ -110,8 +140,11 @@ export class InputOrder {
   }
 
   #laneOf({ viewerId, controlTerm, source }: InputFrame): Lane {
-    const isApi = source === 'api';
-    const key = isApi ? `api ${viewerId}` : `${viewerId} ${controlTerm}`;
+    return this.#laneFor({ viewerId, controlTerm, isApi: source === 'api' });
+  }
+
+  #laneFor({ viewerId, controlTerm, isApi }: Pick<Lane, 'viewerId' | 'controlTerm' | 'isApi'>): Lane {
+    const key = keyOf({ viewerId, controlTerm, isApi });
     const known = this.#lanes.get(key);
     if (known) return known;
     const lane: Lane = {
@@ -154,6 +187,9 @@ export class InputOrder {
     return { deliver: [], replies: [resetOf(lane)] };
   }
 }
+
+const keyOf = ({ viewerId, controlTerm, isApi }: Pick<Lane, 'viewerId' | 'controlTerm' | 'isApi'>): string =>
+  isApi ? `api ${viewerId}` : `${viewerId} ${controlTerm}`;
 
 const ackOf = ({ viewerId, controlTerm, delivered }: Lane): InputReply => ({
   kind: 'ack',

@@ -6,6 +6,8 @@ export interface LeaseKeeperOptions {
   readonly clock: Clock;
   /** Milliseconds that also pass while the machine sleeps. */
   readonly bootMs: () => number;
+  /** When it was proven last, on that clock: a runner process that is started again holds no newer lease. */
+  readonly provenAtMs: number;
   readonly onLost: () => void;
   readonly onHeld: () => void;
   readonly onKill: () => void;
@@ -22,12 +24,18 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
-    this.#provenAtMs = options.bootMs();
-    this.#look();
+    // A clock that began anew with the machine would make an old proof look like one of the future.
+    this.#provenAtMs = Math.min(options.provenAtMs, options.bootMs());
+    this.#isLost = decideLease(this.#provenAtMs, options.bootMs()).kind !== 'held';
+    this.#lookAfter(1);
   }
 
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  get provenAtMs(): number {
+    return this.#provenAtMs;
   }
 
   /** A batch that first left at `sentAtMs` (bootMs) was acknowledged. */
@@ -42,7 +50,7 @@ export class LeaseKeeper {
 
   #look(): void {
     this.#cancel();
-    const { bootMs, clock, onLost, onHeld, onKill } = this.#options;
+    const { bootMs, onLost, onHeld, onKill } = this.#options;
     const nowMs = bootMs();
     const decision = decideLease(this.#provenAtMs, nowMs);
     if (decision.kind === 'kill') {
@@ -50,11 +58,15 @@ export class LeaseKeeper {
       return;
     }
     const nextMs = decision.kind === 'held' ? decision.untilMs : decision.killAtMs;
-    this.#cancel = clock.after(Math.min(LOOK_MAX_MS, Math.max(1, nextMs - nowMs)), () => this.#look());
+    this.#lookAfter(Math.min(LOOK_MAX_MS, Math.max(1, nextMs - nowMs)));
     const isLost = decision.kind === 'lost';
     if (isLost === this.#isLost) return;
     this.#isLost = isLost;
     if (isLost) onLost();
     else onHeld();
+  }
+
+  #lookAfter(delayMs: number): void {
+    this.#cancel = this.#options.clock.after(delayMs, () => this.#look());
   }
 }

@@ -3,11 +3,19 @@ import type { Clock } from '../../../shared/clock.ts';
 import type { SessionConfig } from '../../../shared/session.ts';
 import { decideDone, decideTime, type Progress } from './done-rule.ts';
 
+export interface SavedProgress {
+  readonly prompts: number;
+  readonly turnsDone: number;
+  readonly isWorking: boolean;
+}
+
 export interface LifetimeOptions {
   readonly clock: Clock;
   readonly session: Pick<SessionConfig, 'maxDurationMs' | 'idleMs' | 'endWhenDone'>;
   /** How long the session has run before this process. */
   readonly ranMs: number;
+  /** What it had come to before a crash of the runner. */
+  readonly from?: SavedProgress;
   readonly isScriptPlayed: () => boolean | null;
   readonly isLed: () => boolean;
   readonly onDone: () => void;
@@ -23,9 +31,9 @@ export class Lifetime {
   readonly #warned = new Set<'idle' | 'max_duration'>();
   #lastActivityMs: number;
   #lastProgressMs: number;
-  #prompts = 0;
-  #turnsDone = 0;
-  #isWorking = false;
+  #prompts: number;
+  #turnsDone: number;
+  #isWorking: boolean;
   #cancelTime: () => void = () => {};
   #cancelDone: () => void = () => {};
 
@@ -35,7 +43,14 @@ export class Lifetime {
     this.#startedMs = nowMs - options.ranMs;
     this.#lastActivityMs = nowMs;
     this.#lastProgressMs = nowMs;
+    this.#prompts = options.from?.prompts ?? 0;
+    this.#turnsDone = options.from?.turnsDone ?? 0;
+    this.#isWorking = options.from?.isWorking ?? false;
     this.#lookAtTime();
+  }
+
+  saved(): SavedProgress {
+    return { prompts: this.#prompts, turnsDone: this.#turnsDone, isWorking: this.#isWorking };
   }
 
   /** The CLI is in a turn. */

@@ -15,6 +15,8 @@ export interface PeopleOptions {
   readonly onWatched: (isWatched: boolean) => void;
   /** The leader's terminal has this size now. */
   readonly onSize: (size: TerminalSize) => void;
+  /** Saved before a crash of the runner. */
+  readonly typedInTerm?: number | null;
 }
 
 interface Wanted extends TerminalSize {
@@ -30,10 +32,16 @@ export class People {
   #early: AttachFrame[] = [];
   /** Sizes as viewers told them; the leader's counts, also when the news that he leads comes later. */
   readonly #sizes = new Map<string, Wanted>();
-  #typedInTerm: number | null = null;
+  #typedInTerm: number | null;
 
   constructor(options: PeopleOptions) {
     this.#options = options;
+    this.#typedInTerm = options.typedInTerm ?? null;
+  }
+
+  /** The control term in which a person typed last. */
+  get typedInTerm(): number | null {
+    return this.#typedInTerm;
   }
 
   get viewersRev(): number {

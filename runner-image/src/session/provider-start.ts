@@ -1,9 +1,8 @@
 /** From a workspace to a CLI that takes prompts: program found, broker up, gate proven; or the reason with the last screen. */
-import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { BOOT_LIMITS_MS } from '../../../shared/limits.ts';
 import type { SessionConfig, StateReason } from '../../../shared/session.ts';
-import type { Adapter, AdapterPorts, ProviderSession, StartConfig } from '../adapters/contract.ts';
+import type { Adapter, AdapterPorts, ProviderSession, SavedProvider, StartConfig } from '../adapters/contract.ts';
 import type { RunnerConfig } from '../config.ts';
 import { screenField, timeoutReason, within } from './boot-limit.ts';
 import { cliCandidates, findCli } from './cli-files.ts';
@@ -18,6 +17,8 @@ export interface ProviderStartOptions {
   readonly privateDir: string;
   readonly agentPath: string;
   readonly broker: ModelBroker;
+  /** UUID of this life of the CLI. */
+  readonly cliInstanceId: string;
   readonly ports: AdapterPorts;
 }
 
@@ -51,7 +52,7 @@ export const startProvider = async (options: ProviderStartOptions): Promise<Prov
     workspace: options.workspace,
     privateDir: options.privateDir,
     path: options.agentPath,
-    cliInstanceId: randomUUID(),
+    cliInstanceId: options.cliInstanceId,
     ...(broker.access === undefined ? {} : { model: broker.access }),
   };
   const limited = await within(ports.clock, BOOT_LIMITS_MS.starting_provider, adapter.startSession(start, ports));
@@ -62,8 +63,32 @@ export const startProvider = async (options: ProviderStartOptions): Promise<Prov
   return { kind: 'started', session: limited.value.session, cliVersion: found.version };
 };
 
+export interface ProviderAdoptOptions extends Omit<ProviderStartOptions, 'session' | 'config'> {
+  readonly cliVersion: string;
+  readonly saved: SavedProvider;
+}
+
+/** Goes on with the CLI that a runner process before this one started. */
+export const adoptProvider = async (options: ProviderAdoptOptions): Promise<ProviderStart> => {
+  const { adapter, ports, broker, cliVersion } = options;
+  const { workspace, privateDir, agentPath: path, cliInstanceId } = options;
+  const config: StartConfig = {
+    // It runs: nobody starts it again from here.
+    file: '',
+    ...{ cliVersion, workspace, privateDir, path, cliInstanceId },
+    ...(broker.access === undefined ? {} : { model: broker.access }),
+  };
+  const adopted = await adapter.adoptSession(config, options.saved, ports);
+  if (adopted.kind === 'started') return { kind: 'started', session: adopted.session, cliVersion };
+  const { reason: message, hint } = adopted;
+  return { kind: 'failed', reason: { code: 'runner_restarted', message, hint } };
+};
+
 /** `null` once the CLI takes prompts. */
-export const awaitReady = async (session: ProviderSession, ports: AdapterPorts): Promise<StateReason | null> => {
+export const awaitReady = async (
+  session: ProviderSession,
+  ports: Pick<AdapterPorts, 'clock' | 'screenText'>,
+): Promise<StateReason | null> => {
   const limitMs = BOOT_LIMITS_MS.starting_provider + BOOT_LIMITS_MS.proving_gate;
   const limited = await within(ports.clock, limitMs, session.ready);
   if (limited.kind === 'timeout') return timeoutReason('proving_gate', limitMs, ports.screenText());

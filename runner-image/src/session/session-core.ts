@@ -8,13 +8,14 @@ import { isFinal } from '../../../shared/session.ts';
 import type { RunnerConfig } from '../config.ts';
 import { UsageTicker } from '../metering/usage-ticker.ts';
 import { type Desired, newerDesired } from './convergence.ts';
+import { DiskGate } from './disk-gate.ts';
 import { maskedEvent } from './event-masks.ts';
-import { EventStream } from './event-stream.ts';
+import { EventStream, type PlacedDraft } from './event-stream.ts';
 import { type FreezeReason, Freezer } from './freezer.ts';
 import { LeaseKeeper } from './lease-keeper.ts';
 import { type MachineEvent, nextState } from './machine.ts';
 import type { RuntimePorts } from './ports.ts';
-import { type SavedSession, saveSession } from './saved-session.ts';
+import { type DueEvents, type SavedSession, saveSession } from './saved-session.ts';
 import type { TranscriptPlace } from './transcript-store.ts';
 import { Uploads } from './uploads.ts';
 
@@ -27,11 +28,31 @@ export interface CoreOptions {
   readonly headOffset: () => number;
   /** The epoch or the lease is lost for good: everything must be killed at once. */
   readonly onAbort: (why: string) => void;
+  /** What is saved beside this; then nothing is saved before the first change or `save()`. */
+  readonly parts?: () => SavedParts;
 }
+
+/** The part of a saved session that others than the core know. */
+export type SavedParts = Pick<
+  SavedSession,
+  'ending' | 'prompts' | 'nextPrompt' | 'isPromptDone' | 'lanes' | 'typedInTerm' | 'progress' | 'agent'
+>;
+
+const NO_PARTS: SavedParts = {
+  ending: null,
+  prompts: [],
+  nextPrompt: 1,
+  isPromptDone: false,
+  lanes: [],
+  typedInTerm: null,
+  progress: { prompts: 0, turnsDone: 0, isWorking: false },
+  agent: null,
+};
 
 const DETAILS_OF_FREEZE: Readonly<Record<Exclude<FreezeReason, 'pause'>, string>> = {
   lease_lost: 'the control plane has not answered for the length of the lease',
   journal_full: 'too many events wait to be taken by the control plane',
+  disk_full: 'the disk of the runner is full',
   stream_broken: 'control plane and runner disagree about the events',
 };
 
@@ -43,6 +64,7 @@ export class SessionCore {
   readonly #options: CoreOptions;
   readonly #lease: LeaseKeeper;
   readonly #usage: UsageTicker;
+  readonly #disk: DiskGate;
   #state: SessionState;
   #desired: Desired;
   #baseCommit: string;
@@ -72,15 +94,16 @@ export class SessionCore {
       taskDefinition: assign.taskDefinition || config.VILLAGE_TASK_DEFINITION,
       restored: saved,
       headOffset: options.headOffset,
-      record: (draft) => this.record(draft),
+      // With the counters it tells: after a crash they never fall behind a tick.
+      record: (draft) => this.commit([draft]),
       onTick: () => {
         // The tick is the heartbeat: it leaves now, with whatever lingers.
         this.events.flush(true);
-        this.save();
         ports.onTick();
       },
     });
     this.freezer = new Freezer(clock, log);
+    this.#disk = new DiskGate({ clock, onFull: (isFull) => this.#hold('disk_full', isFull) });
     this.events = new EventStream({
       identity: { sessionId, tenantId, epoch },
       capability: assign.capability,
@@ -91,7 +114,12 @@ export class SessionCore {
       log,
       send: ports.send,
       offset: options.headOffset,
-      onProven: (sentAtMs) => this.#lease.prove(sentAtMs),
+      ...(saved ? { fromOffset: saved.headOffset } : {}),
+      hasMore: () => this.#disk.isFull,
+      onProven: (sentAtMs) => {
+        this.#lease.prove(sentAtMs);
+        this.save();
+      },
       onOver: (reason) => options.onAbort(reason),
       onBroken: (why) => {
         log.error('the event stream is broken', { why });
@@ -108,13 +136,30 @@ export class SessionCore {
     this.#lease = new LeaseKeeper({
       clock,
       bootMs,
+      provenAtMs: saved?.leaseProvenAtMs ?? bootMs(),
       onLost: () => this.#hold('lease_lost', true),
       onHeld: () => this.#hold('lease_lost', false),
       onKill: () => options.onAbort('lease_lost'),
     });
-    this.#usage.enter(this.#state, false);
+    this.#usage.enter(this.#state, this.freezer.isUnbilled);
     this.#usage.start();
-    this.save();
+    if (!options.parts) this.begin();
+  }
+
+  /** To be called once everything exists that is saved; after a crash it goes on from there. */
+  begin(): void {
+    const { saved } = this.#options;
+    if (saved === null) {
+      this.save();
+      return;
+    }
+    this.#recordDue(saved.due);
+    // What held the session before the crash holds it on, or is told to be over.
+    if (this.#lease.isLost && saved.held.includes('lease_lost')) void this.freezer.set('lease_lost', true);
+    else if (this.#lease.isLost) this.#hold('lease_lost', true);
+    for (const reason of saved.held)
+      if (reason !== 'pause' && (reason !== 'lease_lost' || !this.#lease.isLost)) this.#hold(reason, false);
+    this.#enter();
   }
 
   get state(): SessionState {
@@ -144,7 +189,19 @@ export class SessionCore {
   /** Nothing follows the final state: what comes later is logged only. */
   record(draft: EventDraft): void {
     if (this.#isOver) this.#options.ports.log.warn('an event came after the end', { type: draft.type });
-    else this.#log(draft);
+    else this.#write(this.#placed([draft]), false);
+  }
+
+  /** Records events that belong to the state as it is now: after a crash the saved state has them all behind it, each once. */
+  commit(drafts: readonly EventDraft[]): void {
+    if (!this.#isOver) this.#write(this.#placed(drafts), true);
+    else for (const { type } of drafts) this.#options.ports.log.warn('an event came after the end', { type });
+  }
+
+  /** After a crash: records what the process before this one had saved as due and not recorded any more. */
+  #recordDue({ rseq, events }: DueEvents): void {
+    const missing = events.slice(Math.max(0, this.events.nextRseq - rseq));
+    if (missing.length > 0) this.#write([...missing], false);
   }
 
   /** From here on no event shows one of these. */
@@ -171,9 +228,8 @@ export class SessionCore {
     const changed: EventDraft = { type: 'session_state_changed', fromState, toState, reason };
     this.#isOver = isFinal(toState);
     // One batch: the control plane closes the epoch with the final state, and takes nothing after it.
-    if (this.#isOver) this.#log(changed, this.#endedEvent(toState, reason));
-    else this.record(changed);
-    this.save();
+    const ended = this.#isOver ? [this.#endedEvent(toState, reason)] : [];
+    this.#write(this.#placed([changed, ...ended]), true);
     return true;
   }
 
@@ -209,15 +265,43 @@ export class SessionCore {
   }
 
   save(): void {
-    const { ports } = this.#options;
-    const { sessionId, epoch, config, capability, taskDefinition } = this.assign;
-    const saved: SavedSession = {
-      v: 1,
-      sessionId,
-      epoch,
-      config,
-      capability,
-      taskDefinition,
+    this.#write([], true);
+  }
+
+  dispose(removeJournal: boolean): void {
+    this.#usage.stop();
+    this.#lease.stop();
+    this.#disk.stop();
+    this.uploads.close('the session is over');
+    this.events.close(removeJournal);
+  }
+
+  /** The only way into the log: an event that held a secret is preceded by one that says so. */
+  #placed(drafts: readonly EventDraft[]): PlacedDraft[] {
+    const masked = drafts.flatMap((draft): EventDraft[] => {
+      const { event, count } = maskedEvent(draft, this.#secrets);
+      return count === 0 ? [event] : [{ type: 'secret_redacted', count, where: 'event' }, event];
+    });
+    return masked.map((draft) => this.events.placed(draft));
+  }
+
+  #write(events: PlacedDraft[], isSaved: boolean): void {
+    const due = [...events];
+    if (isSaved) {
+      const saved = this.#saved();
+      const { stateDir, disk } = this.#options.ports;
+      const path = join(stateDir, 'session.json');
+      this.#disk.run(() => saveSession(path, { ...saved, due: { rseq: this.events.nextRseq, events: due } }, disk));
+    }
+    if (events.length > 0) this.#disk.run(() => this.events.record(events));
+  }
+
+  #saved(): Omit<SavedSession, 'due'> {
+    const { sessionId, epoch, config, capability, taskDefinition, ranMs } = this.assign;
+    return {
+      v: 2,
+      ...{ sessionId, epoch, config, capability, taskDefinition, ranMs },
+      checkpoint: null,
       state: this.#state,
       desired: this.#desired,
       counters: this.#usage.counters(),
@@ -226,25 +310,11 @@ export class SessionCore {
       baseCommit: this.#baseCommit,
       transcript: { ...this.#transcript },
       isOver: this.#isOver,
+      headOffset: this.events.lastOffset,
+      leaseProvenAtMs: this.#lease.provenAtMs,
+      held: this.freezer.reasons,
+      ...(this.#options.parts?.() ?? NO_PARTS),
     };
-    saveSession(join(ports.stateDir, 'session.json'), saved, ports.disk);
-  }
-
-  dispose(removeJournal: boolean): void {
-    this.#usage.stop();
-    this.#lease.stop();
-    this.uploads.close('the session is over');
-    this.events.close(removeJournal);
-  }
-
-  /** The only way into the log: an event that held a secret is preceded by one that says so. */
-  #log(...drafts: readonly EventDraft[]): void {
-    this.events.record(
-      ...drafts.flatMap((draft): EventDraft[] => {
-        const { event, count } = maskedEvent(draft, this.#secrets);
-        return count === 0 ? [event] : [{ type: 'secret_redacted', count, where: 'event' }, event];
-      }),
-    );
   }
 
   #endedEvent(state: SessionState, reason: StateReason | null): EventDraft {
@@ -256,7 +326,7 @@ export class SessionCore {
     void this.freezer.set(reason, isOn).then(() => this.#enter());
     if (this.#isOver) return;
     const details = DETAILS_OF_FREEZE[reason];
-    this.record({ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` });
+    this.commit([{ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` }]);
     // The next acknowledgement decides: it is asked for now instead of at the next heartbeat.
     this.events.flush(true);
   }

@@ -2,7 +2,7 @@
 import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../../shared/frames.ts';
 import { RESTARTED_LAST_ACK_MS } from '../../../shared/limits.ts';
 import type { StateReason, TerminalSize } from '../../../shared/session.ts';
-import type { ProviderEvent } from '../adapters/contract.ts';
+import type { ProviderEvent, SavedProvider } from '../adapters/contract.ts';
 import type { RunnerConfig } from '../config.ts';
 import { Agent } from './agent.ts';
 import { bootSession } from './boot.ts';
@@ -15,7 +15,7 @@ import type { RuntimePorts } from './ports.ts';
 import { eventOf } from './provider-events.ts';
 import { endingOfExit, reactToProvider } from './provider-reactions.ts';
 import type { SavedSession } from './saved-session.ts';
-import { SessionCore } from './session-core.ts';
+import { type SavedParts, SessionCore } from './session-core.ts';
 import { Typing } from './typing.ts';
 
 export interface RuntimeOptions {
@@ -29,6 +29,8 @@ export interface Ending {
   readonly to: 'completed' | 'failed';
   readonly reason: StateReason | null;
 }
+
+type PromptResult = { readonly kind: 'sent' } | { readonly kind: 'refused'; readonly reason: string };
 
 const STOPPED: Ending = { to: 'completed', reason: { code: 'stopped', message: 'The session was stopped.' } };
 
@@ -44,6 +46,10 @@ export class SessionRuntime {
   #booting: Promise<void> = Promise.resolve();
   #ending: Promise<void> | null = null;
   #isAborted = false;
+  #plannedEnd: Ending | null;
+  #prompts: SavedParts['prompts'];
+  #nextPrompt: number;
+  #isPromptDone: boolean;
   #drainMs: number | null = null;
   readonly #ended = Promise.withResolvers<void>();
 
@@ -52,10 +58,15 @@ export class SessionRuntime {
     const { sessionId, epoch, capability } = assign;
     const { clock, log } = ports;
     this.#options = options;
+    this.#plannedEnd = saved?.ending ?? null;
+    this.#prompts = saved?.prompts ?? [];
+    this.#nextPrompt = saved?.nextPrompt ?? 1;
+    this.#isPromptDone = saved?.isPromptDone ?? false;
     const send = (frame: string): void => void ports.send(frame);
     this.agent = new Agent({
       ...{ assign, ports, config },
-      onEvent: (event) => this.#onProviderEvent(event),
+      saved: saved?.agent ?? null,
+      onEvents: (events, known) => this.#onProviderEvents(events, known),
       onOutput: () => this.lifetime.active(),
       onExit: (exit) => this.#onProviderExit(exit),
       onBroken: (error) => {
@@ -68,11 +79,14 @@ export class SessionRuntime {
       ...{ assign, ports, config, saved },
       headOffset: () => this.agent.headOffset,
       onAbort: (why) => this.abort(why),
+      parts: () => this.#parts(),
     });
     this.desired = new DesiredFollower(this);
     this.typing = new Typing({
       ...{ sessionId, epoch, capability, clock, log, send },
       record: (draft) => this.core.record(draft),
+      save: () => this.core.save(),
+      lanes: saved?.lanes ?? [],
       onTyped: ({ source, controlTerm }) => {
         this.agent.live?.noteInput();
         this.people.noteTyped(source, controlTerm);
@@ -81,6 +95,7 @@ export class SessionRuntime {
     });
     this.people = new People({
       typing: this.typing,
+      typedInTerm: saved?.typedInTerm ?? null,
       onWatched: (isWatched) => {
         this.core.events.setWatched(isWatched);
         this.agent.setWatched(isWatched);
@@ -91,6 +106,7 @@ export class SessionRuntime {
       clock,
       session: assign.config,
       ranMs: this.core.ranMs,
+      ...(saved ? { from: saved.progress } : {}),
       isScriptPlayed: () => this.agent.isScriptPlayed(),
       isLed: () => this.people.isLed,
       onDone: () => this.#onDone(),
@@ -100,6 +116,7 @@ export class SessionRuntime {
       },
       onStop: (why) => void this.stop({ to: 'completed', reason: { code: why, message: `Stopped: ${BOUNDS[why]}.` } }),
     });
+    this.core.begin();
   }
 
   /** Settles when nothing of the session is left here but what could not be delivered. */
@@ -109,6 +126,15 @@ export class SessionRuntime {
 
   get signal(): AbortSignal {
     return this.#abort.signal;
+  }
+
+  get options(): RuntimeOptions {
+    return this.#options;
+  }
+
+  /** The prompt of the start was given to the CLI, or will be after a crash. */
+  get isPromptDone(): boolean {
+    return this.#isPromptDone;
   }
 
   get workspaceRoot(): string {
@@ -166,10 +192,11 @@ export class SessionRuntime {
     this.desired.follow();
   }
 
-  /** A restarted runner reads its CLI on. */
+  /** A restarted runner goes on with its CLI. */
   resumeRunning(): void {
     this.openKeyboard();
     this.desired.follow();
+    this.lifetime.progressed();
   }
 
   /** A restarted runner whose session had ended: only its last events may be missing. */
@@ -224,6 +251,8 @@ export class SessionRuntime {
   }
 
   async #endOnce(ending: Ending): Promise<void> {
+    this.#plannedEnd = ending;
+    this.core.save();
     this.#abort.abort(new Error('the session ends'));
     this.typing.end();
     this.lifetime.stop();
@@ -239,26 +268,66 @@ export class SessionRuntime {
   openKeyboard(): void {
     if (this.isEnding || this.core.state !== 'running') return;
     this.typing.setKeyboard({
-      type: (data) => this.agent.terminal.type(data),
+      type: (data, once) => this.agent.terminal.type(data, once),
       submit: (text) => this.submit(text),
     });
   }
 
-  /** Hands a prompt to the CLI in its own way. */
-  async submit(text: string): Promise<{ kind: 'sent' } | { kind: 'refused'; reason: string }> {
-    const provider = this.agent.provider;
-    if (!provider) return { kind: 'refused', reason: 'the CLI is not running' };
-    const result = await provider.sendInput(text);
-    if (result.kind === 'refused') return result;
-    this.lifetime.prompted();
-    return { kind: 'sent' };
+  /** Hands a prompt to the CLI in its own way. It is kept before anything is awaited: a crash does not lose it. */
+  async submit(text: string, source?: 'first'): Promise<PromptResult> {
+    const prompt = { number: this.#nextPrompt, text };
+    this.#nextPrompt += 1;
+    this.#prompts = [...this.#prompts, prompt];
+    const sizeBytes = Buffer.byteLength(text);
+    if (source === 'first') this.#isPromptDone = true;
+    this.core.commit(source ? [{ type: 'input_received', viewerId: null, sizeBytes, source: 'prompt' }] : []);
+    return await this.#send(prompt);
   }
 
-  #onProviderEvent(event: ProviderEvent): void {
+  /** After a crash: what may not have reached the CLI is handed over under its old number. */
+  async submitAgain(): Promise<void> {
+    for (const prompt of this.#prompts) {
+      const result = await this.#send(prompt);
+      if (result.kind === 'sent' || this.isEnding) continue;
+      const message = `A prompt was not taken after a crash of the runner: ${result.reason}`.slice(0, 1_000);
+      this.core.record({ type: 'alert_raised', code: 'input_lost', message });
+    }
+  }
+
+  async #send(prompt: SavedParts['prompts'][number]): Promise<PromptResult> {
+    const provider = this.agent.provider;
+    try {
+      if (!provider) return { kind: 'refused', reason: 'the CLI is not running' };
+      const result = await provider.sendInput(prompt.text, prompt.number);
+      if (result.kind === 'refused') return result;
+      this.lifetime.prompted();
+      return { kind: 'sent' };
+    } finally {
+      this.#prompts = this.#prompts.filter(({ number }) => number !== prompt.number);
+      this.core.save();
+    }
+  }
+
+  #parts(): SavedParts {
+    return {
+      ending: this.#plannedEnd,
+      prompts: this.#prompts,
+      nextPrompt: this.#nextPrompt,
+      isPromptDone: this.#isPromptDone,
+      lanes: this.typing.saved(),
+      typedInTerm: this.people.typedInTerm,
+      progress: this.lifetime.saved(),
+      agent: this.agent.saved,
+    };
+  }
+
+  #onProviderEvents(events: readonly ProviderEvent[], saved: SavedProvider): void {
     const { provider } = this.#options.assign.config;
-    const draft = eventOf(event, { provider, isolation: this.#options.ports.isolation });
-    if (draft) this.core.record(draft);
-    const ending = reactToProvider(this, provider, event);
+    const { isolation } = this.#options.ports;
+    this.agent.remember({ provider: saved });
+    const drafts = events.flatMap((event) => eventOf(event, { provider, isolation }) ?? []);
+    const [ending] = events.flatMap((event) => reactToProvider(this, provider, event) ?? []);
+    this.core.commit(drafts);
     if (ending) void this.end(ending);
   }
 

@@ -2,13 +2,22 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
 import type { RunnerFrame } from '../../../shared/frames.ts';
+import type { WriteOnce } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
-import { type Control, type InputFrame, InputOrder, type InputOutcome, type InputReply } from './input-order.ts';
+import {
+  type Control,
+  type InputFrame,
+  InputOrder,
+  type InputOutcome,
+  type InputReply,
+  type SavedLane,
+} from './input-order.ts';
 import { isOnlyReports } from './terminal-reports.ts';
 
 /** What can be typed into; absent while there is no CLI. */
 export interface Keyboard {
-  type(data: string): Promise<void>;
+  /** Resolves when the terminal has it; under one lane each number is typed once, also over a crash of the runner. */
+  type(data: string, once?: WriteOnce): Promise<void>;
   /** Types it as a prompt, in the way of the CLI; says why it was not taken. */
   submit(text: string): Promise<{ readonly kind: 'sent' } | { readonly kind: 'refused'; readonly reason: string }>;
 }
@@ -23,7 +32,16 @@ export interface TypingOptions {
   readonly record: (draft: EventDraft) => void;
   /** Called for each frame that a person typed, right after it was handed to the terminal. */
   readonly onTyped: (frame: InputFrame) => void;
+  /** Keeps what `saved()` says: a reset is told once, also when the runner crashes over it. */
+  readonly save?: () => void;
+  /** Saved before a crash of the runner. */
+  readonly lanes?: readonly SavedLane[];
 }
+
+/** Lanes of a terminal that hold what people typed; API calls stand for themselves and have none. */
+const laneOf = ({ viewerId, controlTerm, inputSeq, source }: InputFrame): WriteOnce | undefined =>
+  source === 'api' ? undefined : { lane: `input ${viewerId} ${controlTerm}`, number: inputSeq };
+const LANE = /^input (\S+) (\d+)$/;
 
 /** Keystrokes within this time make one `input_received`. */
 const GATHER_MS = 5_000;
@@ -35,7 +53,7 @@ const ACK_AFTER_MS = 25;
 
 export class Typing {
   readonly #options: TypingOptions;
-  readonly #order = new InputOrder();
+  readonly #order: InputOrder;
   readonly #gathered = new Map<string, { source: 'viewer' | 'api'; sizeBytes: number }>();
   /** The latest of each viewer and term. */
   readonly #acks = new Map<string, InputReply & { kind: 'ack' }>();
@@ -43,9 +61,26 @@ export class Typing {
   #cancelExpiry: (() => void) | null = null;
   #cancelGather: (() => void) | null = null;
   #cancelAcks: (() => void) | null = null;
+  /** Answers leave in the order of what they answer. */
+  #answered: Promise<void> = Promise.resolve();
 
   constructor(options: TypingOptions) {
     this.#options = options;
+    this.#order = new InputOrder(options.lanes);
+  }
+
+  /** What must be known after a crash; the terminal knows what it got. */
+  saved(): SavedLane[] {
+    return this.#order.saved();
+  }
+
+  /** After a crash: the last number that the terminal got in each of its lanes. */
+  restore(written: readonly (readonly [lane: string, number: number])[]): void {
+    for (const [lane, number] of written) {
+      const [, viewerId, controlTerm] = LANE.exec(lane) ?? [];
+      if (viewerId === undefined) continue;
+      this.#order.written({ viewerId, controlTerm: Number(controlTerm), isApi: false }, number);
+    }
   }
 
   get control(): Control {
@@ -74,7 +109,15 @@ export class Typing {
   }
 
   #perform({ deliver, replies }: InputOutcome): void {
-    for (const frame of deliver) this.#type(frame);
+    const typed = deliver.map((frame) => this.#type(frame));
+    if (replies.some(({ kind }) => kind === 'reset')) this.#options.save?.();
+    if (typed.length > 0 || replies.length > 0)
+      // Only what the terminal has is acknowledged: a runner that crashes before gets the rest from the viewer again.
+      this.#answered = Promise.all([this.#answered, ...typed]).then(() => this.#answer(replies));
+    this.#armExpiry();
+  }
+
+  #answer(replies: readonly InputReply[]): void {
     for (const reply of replies) {
       if (reply.kind === 'ack') this.#ackLater(reply);
       else {
@@ -83,18 +126,20 @@ export class Typing {
         this.#reply(reply);
       }
     }
-    this.#armExpiry();
   }
 
-  #type(frame: InputFrame): void {
+  /** Resolves when the terminal has it, or a prompt is kept to be typed; also when that failed, which is told below. */
+  async #type(frame: InputFrame): Promise<void> {
     const keyboard = this.#keyboard;
     if (!keyboard) return;
+    let typed: Promise<void> | undefined;
     if (frame.submit === true) void this.#submit(keyboard, frame);
-    // The acknowledgement says that it is in order and on its way; a terminal that takes nothing more is told below.
-    else keyboard.type(frame.data).catch((error: unknown) => this.#failed(frame, error));
-    if (frame.submit !== true && isOnlyReports(frame.data)) return;
-    this.#options.onTyped(frame);
-    this.#gather(frame);
+    else typed = keyboard.type(frame.data, laneOf(frame)).catch((error: unknown) => this.#failed(frame, error));
+    if (frame.submit === true || !isOnlyReports(frame.data)) {
+      this.#options.onTyped(frame);
+      this.#gather(frame);
+    }
+    await typed;
   }
 
   async #submit(keyboard: Keyboard, frame: InputFrame): Promise<void> {

@@ -12,6 +12,12 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
+
+/** The disk has no room: what was refused can be written later. */
+export const isDiskFull = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && FULL.has(String(error.code));
+
 export interface AppendFile {
   /** Hands all of it to the kernel, or throws; then a beginning of it may stand in the file. */
   append(bytes: Uint8Array): void;

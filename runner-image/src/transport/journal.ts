@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { EventEnvelope } from '../../../shared/events.ts';
 import { UploadWish } from '../../../shared/frames.ts';
-import { type AppendFile, type Disk, realDisk } from './disk.ts';
+import { type AppendFile, type Disk, isDiskFull, realDisk } from './disk.ts';
 
 const rseq = z.int().min(0);
 const Record = z.discriminatedUnion('k', [
@@ -163,9 +163,14 @@ class FileJournal implements Journal {
       this.#liveBytes -= sizeBytes;
       return false;
     });
-    this.#write({ k: 'acked', ackedRseq: this.#ackedRseq });
-    const deadBytes = this.#fileBytes - this.#liveBytes;
-    if (deadBytes > COMPACT_MIN_DEAD_BYTES && deadBytes > this.#liveBytes) this.#rewrite();
+    // On a full disk this is left out: after a crash the welcome says what was acknowledged.
+    try {
+      this.#write({ k: 'acked', ackedRseq: this.#ackedRseq });
+      const deadBytes = this.#fileBytes - this.#liveBytes;
+      if (deadBytes > COMPACT_MIN_DEAD_BYTES && deadBytes > this.#liveBytes) this.#rewrite();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   close(): void {

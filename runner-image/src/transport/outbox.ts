@@ -227,9 +227,9 @@ export class Outbox {
     const events = takeBatch(this.#pending);
     const firstRseq = events[0]?.rseq ?? this.#nextRseq;
     const uploads = this.#wishes.slice(0, UPLOAD_GRANTS_AHEAD);
-    this.#wishes = this.#wishes.slice(uploads.length);
     const sealed = this.#fly(events, firstRseq, uploads);
     this.#options.journal.seal({ firstRseq, lastRseq: sealed.lastRseq, uploads });
+    this.#wishes = this.#wishes.slice(uploads.length);
     return sealed;
   }
 

@@ -2,8 +2,8 @@
 import { PROVIDERS } from '../../../../shared/providers.ts';
 import type { Adapter } from '../contract.ts';
 import { detectVersion } from '../detect.ts';
-import { startedOrRefused } from '../started-or-refused.ts';
-import { startClaudeSession } from './session.ts';
+import { adoptedOrRefused, startedOrRefused } from '../started-or-refused.ts';
+import { adoptClaudeSession, startClaudeSession } from './session.ts';
 
 const VERSION = /^(\d+\.\d+\.\d+\S*) \(Claude Code\)/m;
 
@@ -22,4 +22,5 @@ export const claudeCodeAdapter: Adapter = {
     }
     return startedOrRefused(() => startClaudeSession({ config, model, ports }));
   },
+  adoptSession: (config, saved, ports) => adoptedOrRefused(() => adoptClaudeSession({ config, ports }, saved)),
 };

@@ -2,7 +2,7 @@
 import { type Clock, sleep } from '../../../../shared/clock.ts';
 import { PROMPT_MAX_CHARS } from '../../../../shared/limits.ts';
 import type { AgentPty, SendResult } from '../contract.ts';
-import { asPlainText, pasteText, pressEnter } from '../type-prompt.ts';
+import { asPlainText, PROMPT_LANE, pasteText, pressEnter } from '../type-prompt.ts';
 
 /** How long the CLI may take to report a prompt before Enter is pressed again. On an empty input box Enter does nothing. */
 const CONFIRM_MS = 2_000;
@@ -18,6 +18,10 @@ export interface PromptTyperOptions {
   readonly isBusy: () => boolean;
   /** Called back when the CLI reports a prompt. */
   readonly promptSeen: Set<() => void>;
+  /** The highest number of ours that the CLI reported, before a crash of the runner too. */
+  readonly reported: { number: number };
+  /** Prompts may be repeats of what a runner process before this one was typing when it died. */
+  readonly isAdopted: boolean;
 }
 
 /** Text that the input box takes as words, whatever it begins with. */
@@ -26,42 +30,60 @@ export const asPrompt = (text: string): string => {
   return MODE_SWITCH.test(plain) ? `Task: ${plain}` : plain;
 };
 
-export function promptTyper(options: PromptTyperOptions): { send(text: string): Promise<SendResult> } {
-  const { pty, clock, promptSeen } = options;
-  let last: Promise<unknown> = Promise.resolve();
+export interface PromptTyper {
+  send(text: string, number: number | undefined): Promise<SendResult>;
+}
 
-  const submit = async (): Promise<boolean> => {
+export function promptTyper(options: PromptTyperOptions): PromptTyper {
+  const { pty, clock, promptSeen, reported } = options;
+  let last: Promise<unknown> = Promise.resolve();
+  let isRepeat = options.isAdopted;
+
+  /** Whether the CLI reported a prompt within CONFIRM_MS of `act`. */
+  const confirmedAfter = async (number: number, act: () => Promise<void>): Promise<boolean> => {
     const seen = Promise.withResolvers<boolean>();
-    const onSeen = () => seen.resolve(true);
+    const onSeen = () => {
+      // In the same turn as the report itself, so that both are kept together.
+      reported.number = Math.max(reported.number, number);
+      seen.resolve(true);
+    };
     promptSeen.add(onSeen);
+    const stopWaiting = new AbortController();
     try {
-      for (let tries = 0; tries < ENTER_TRIES; tries += 1) {
-        await pressEnter(pty);
-        const stopWaiting = new AbortController();
-        const late = sleep(clock, CONFIRM_MS, stopWaiting.signal).then(
-          () => false,
-          () => false,
-        );
-        const confirmed = await Promise.race([seen.promise, late]);
-        stopWaiting.abort();
-        if (confirmed) return true;
-      }
-      return false;
+      await act();
+      const late = sleep(clock, CONFIRM_MS, stopWaiting.signal).then(
+        () => false,
+        () => false,
+      );
+      return await Promise.race([seen.promise, late]);
     } finally {
+      stopWaiting.abort();
       promptSeen.delete(onSeen);
     }
   };
+  const submit = async (number: number): Promise<boolean> => {
+    for (let tries = 0; tries < ENTER_TRIES; tries += 1)
+      if (await confirmedAfter(number, () => pressEnter(pty))) return true;
+    return false;
+  };
 
-  const type = async (text: string): Promise<SendResult> => {
+  const type = async (text: string, number: number | undefined): Promise<SendResult> => {
+    if (number !== undefined && number <= reported.number) return { kind: 'sent', confirmed: true };
     if (!options.accepts()) return { kind: 'refused', reason: 'the gate does not stand, so no prompt is typed' };
     const prompt = asPrompt(text);
     if (prompt === '') return { kind: 'refused', reason: 'the prompt is empty' };
     if (prompt.length > PROMPT_MAX_CHARS)
       return { kind: 'refused', reason: `the prompt is longer than ${PROMPT_MAX_CHARS} characters` };
     try {
+      const mark = number ?? 0;
+      if (isRepeat && number !== undefined) {
+        isRepeat = false;
+        // It may be submitted already, its report on the way.
+        if (await confirmedAfter(mark, async () => {})) return { kind: 'sent', confirmed: true };
+      }
       const isQueued = options.isBusy();
-      await pasteText(pty, clock, prompt);
-      if (!isQueued) return { kind: 'sent', confirmed: await submit() };
+      await pasteText(pty, clock, prompt, number === undefined ? undefined : { lane: PROMPT_LANE, number });
+      if (!isQueued) return { kind: 'sent', confirmed: await submit(mark) };
       await pressEnter(pty);
       return { kind: 'sent', confirmed: false };
     } catch (error) {
@@ -73,8 +95,8 @@ export function promptTyper(options: PromptTyperOptions): { send(text: string): 
   };
 
   return {
-    send(text) {
-      const result = last.then(() => type(text));
+    send(text, number) {
+      const result = last.then(() => type(text, number));
       last = result;
       return result;
     },

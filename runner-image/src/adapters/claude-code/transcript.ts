@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CLI_TRANSCRIPT_READ_MAX_BYTES } from '../../../../shared/limits.ts';
-import type { TokenCounts } from '../../../../shared/usage.ts';
+import { TokenCounts } from '../../../../shared/usage.ts';
 
 const tokens = z.number().int().min(0).default(0);
 const AssistantLine = z.looseObject({
@@ -82,10 +82,17 @@ export function factOf(line: string): TranscriptFact | undefined {
     : undefined;
 }
 
-/** Returns the complete lines that were appended since the last call, at most CLI_TRANSCRIPT_READ_MAX_BYTES of them. */
-export function tailLines(): (file: string) => Promise<readonly string[]> {
-  let offset = 0;
-  return async (file) => {
+export interface LineTail {
+  /** The complete lines that were appended since the last call, at most CLI_TRANSCRIPT_READ_MAX_BYTES of them. */
+  read(file: string): Promise<readonly string[]>;
+  /** Bytes read so far. */
+  readonly offset: number;
+}
+
+/** Reads on from `fromOffset`, the beginning of a line. */
+export function tailLines(fromOffset = 0): LineTail {
+  let offset = fromOffset;
+  const read: LineTail['read'] = async (file) => {
     const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
       // The CLI makes the file with its first message.
       if (error.code === 'ENOENT') return undefined;
@@ -109,22 +116,41 @@ export function tailLines(): (file: string) => Promise<readonly string[]> {
       await handle.close();
     }
   };
+  return {
+    read,
+    get offset() {
+      return offset;
+    },
+  };
 }
 
-/** Message ids remembered against repetition. */
+/** Message ids remembered against repetition, here and over a crash of the runner: the repeats of one stand close together. */
 const IDS_MAX = 10_000;
+const IDS_SAVED_MAX = 100;
+
+export const SavedUsage = z.strictObject({
+  given: z.array(z.string()),
+  open: z.strictObject({ messageId: z.string(), model: z.string(), tokens: TokenCounts }).nullable(),
+});
+export type SavedUsage = z.infer<typeof SavedUsage>;
+
+export interface UsageOnce {
+  add(usage: MessageUsage): void;
+  flush(): void;
+  saved(): SavedUsage;
+}
 
 /**
  * Gives each message's usage once. The same message is written once for each content block, its output tokens complete only in the last:
  * so one is given out when the next begins, or when `flush` says that the model is silent.
  */
-export function usageOnce(deliver: (usage: MessageUsage) => void): { add(usage: MessageUsage): void; flush(): void } {
-  const given = new Set<string>();
-  let open: MessageUsage | undefined;
+export function usageOnce(deliver: (usage: MessageUsage) => void, from: SavedUsage): UsageOnce {
+  const given = new Set<string>(from.given);
+  let open: MessageUsage | null = from.open;
   const flush = (): void => {
-    if (open === undefined) return;
+    if (open === null) return;
     const usage = open;
-    open = undefined;
+    open = null;
     const oldest = given.values().next();
     if (given.size >= IDS_MAX && oldest.done !== true) given.delete(oldest.value);
     given.add(usage.messageId);
@@ -133,9 +159,10 @@ export function usageOnce(deliver: (usage: MessageUsage) => void): { add(usage: 
   return {
     add(usage) {
       if (given.has(usage.messageId)) return;
-      if (open !== undefined && open.messageId !== usage.messageId) flush();
+      if (open !== null && open.messageId !== usage.messageId) flush();
       open = usage;
     },
     flush,
+    saved: () => ({ given: [...given].slice(-IDS_SAVED_MAX), open }),
   };
 }

@@ -1,4 +1,5 @@
 /** Counts turns and says when the agent is idle; a prompt that came while it worked waits, or joins the running turn. */
+import { z } from 'zod';
 import { QUEUED_PROMPTS_MAX } from '../../../../shared/limits.ts';
 import type { ProviderEvent, TurnOutcome } from '../contract.ts';
 
@@ -14,33 +15,36 @@ export interface Turns {
   /** Closes the open turn of a CLI that is gone: nobody is idle then. */
   abandon(): void;
   readonly isOpen: boolean;
+  saved(): SavedTurns;
 }
 
-interface Waiting {
-  readonly prompt: string;
-  readonly atMs: number;
-}
+export const SavedTurns = z.strictObject({
+  started: z.int().min(0),
+  done: z.int().min(0),
+  open: z.strictObject({ turn: z.int().min(1), startedAtMs: z.int() }).nullable(),
+  waiting: z.array(z.strictObject({ prompt: z.string(), atMs: z.int() })),
+});
+export type SavedTurns = z.infer<typeof SavedTurns>;
 
-export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => number): Turns {
-  let started = 0;
-  let done = 0;
-  let open: { readonly turn: number; readonly startedAtMs: number } | undefined;
-  let waiting: Waiting[] = [];
+export const NO_TURNS: SavedTurns = { started: 0, done: 0, open: null, waiting: [] };
+
+export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => number, from = NO_TURNS): Turns {
+  let { started, done, open, waiting } = from;
   const start = (prompt: string): void => {
     started += 1;
     open = { turn: started, startedAtMs: nowMs() };
     emit({ type: 'TURN_STARTED', turn: started, prompt: prompt.slice(0, PROMPT_MAX_CHARS) });
   };
   const close = (outcome: TurnOutcome): void => {
-    if (open === undefined) return;
+    if (open === null) return;
     const { turn, startedAtMs } = open;
-    open = undefined;
+    open = null;
     done += 1;
     emit({ type: 'TURN_FINISHED', turn, tookMs: Math.max(0, nowMs() - startedAtMs), outcome });
   };
   return {
     submit(prompt) {
-      if (open === undefined) return start(prompt);
+      if (open === null) return start(prompt);
       emit({ type: 'PROVIDER_MESSAGE', role: 'user', text: prompt.slice(0, PROMPT_MAX_CHARS) });
       waiting = [...waiting, { prompt, atMs: nowMs() }].slice(-QUEUED_PROMPTS_MAX);
     },
@@ -49,17 +53,19 @@ export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => nu
       waiting = prompt === undefined ? [] : waiting.filter((_, at) => at !== index);
     },
     finish(outcome, atMs) {
-      if (open === undefined || (atMs !== undefined && atMs < open.startedAtMs)) return;
+      if (open === null || (atMs !== undefined && atMs < open.startedAtMs)) return;
       close(outcome);
       // An interruption gives the waiting prompts back to the person; those that came after it are already being worked on.
       if (outcome === 'interrupted') waiting = waiting.filter((one) => atMs !== undefined && one.atMs >= atMs);
-      const next = waiting.shift();
+      const [next, ...rest] = waiting;
+      waiting = rest;
       if (next !== undefined) start(next.prompt);
       else emit({ type: 'PROVIDER_IDLE', turnsDone: done });
     },
     abandon: () => close('interrupted'),
     get isOpen() {
-      return open !== undefined;
+      return open !== null;
     },
+    saved: () => ({ started, done, open, waiting }),
   };
 }

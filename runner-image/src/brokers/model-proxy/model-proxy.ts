@@ -15,7 +15,7 @@ import {
   MODEL_REQUEST_MAX_BYTES,
   MODEL_RESPONSE_MAX_BYTES,
 } from '../../../../shared/limits.ts';
-import { carriesKey, closeServer, listenOnLoopback, sendModelError } from '../loopback-http.ts';
+import { carriesKey, closeServer, listenOnLoopback, sendHeld, sendModelError } from '../loopback-http.ts';
 
 export interface ModelProxyLimits {
   readonly requestMaxBytes: number;
@@ -31,6 +31,10 @@ export interface ModelProxyOptions {
   /** Asked for each call, so that a rotated key is used from the next call on. */
   readonly realKey: () => Promise<string>;
   readonly dummyKey: string;
+  /** The port of a runner process before this one, whose CLI still calls there. */
+  readonly port?: number;
+  /** While this is true no call goes out: nobody would pay for it, or the lease is lost. */
+  readonly isHeld?: () => boolean;
   readonly limits?: Partial<ModelProxyLimits>;
 }
 
@@ -137,7 +141,7 @@ function forward(call: Call, request: IncomingMessage, response: ServerResponse)
   });
 }
 
-/** Starts the proxy on a free loopback port. It never logs; a call that is not on the list gets 404 without a word to the upstream. */
+/** Starts the proxy on a loopback port. It never logs; a call that is not on the list gets 404 without a word to the upstream. */
 export async function startModelProxy(options: ModelProxyOptions): Promise<ModelProxy> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   let callsOpen = 0;
@@ -150,6 +154,10 @@ export async function startModelProxy(options: ModelProxyOptions): Promise<Model
     }
     if (!carriesKey(request, options.dummyKey))
       return sendModelError(response, 401, 'authentication_error', 'invalid x-api-key');
+    if (options.isHeld?.() === true) {
+      request.resume();
+      return sendHeld(response);
+    }
     const target = upstreamUrl(options.upstream, request.method ?? '', url);
     if (target === undefined)
       return sendModelError(response, 404, 'not_found_error', 'This call is not allowed from a session');
@@ -171,6 +179,6 @@ export async function startModelProxy(options: ModelProxyOptions): Promise<Model
     // The reason may quote the key's source, so the CLI is not told it.
     handle(request, response).catch(() => sendModelError(response, 500, 'api_error', 'The model key is not available'));
   });
-  const url = await listenOnLoopback(server);
+  const url = await listenOnLoopback(server, options.port);
   return { url, stop: () => closeServer(server) };
 }

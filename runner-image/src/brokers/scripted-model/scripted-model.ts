@@ -3,7 +3,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type Clock, sleep } from '../../../../shared/clock.ts';
 import { MODEL_REQUEST_MAX_BYTES } from '../../../../shared/limits.ts';
 import type { Scenario } from '../../../../shared/scenario.ts';
-import { carriesKey, closeServer, listenOnLoopback, readBody, sendJson, sendModelError } from '../loopback-http.ts';
+import {
+  carriesKey,
+  closeServer,
+  listenOnLoopback,
+  readBody,
+  sendHeld,
+  sendJson,
+  sendModelError,
+} from '../loopback-http.ts';
 import {
   type AnswerMessage,
   inputTokensOf,
@@ -22,6 +30,14 @@ export interface ScriptedModelOptions {
   /** The session's dummy key; a request without it gets 401. */
   readonly key: string;
   readonly clock: Clock;
+  /** The port of a runner process before this one, whose CLI still calls there. */
+  readonly port?: number;
+  /** Turns that were played before; where the script stands every request says itself. */
+  readonly turnsDone?: number;
+  /** Called before the answer that ends a turn is complete: a crash in between plays it again, and forgets nothing. */
+  readonly onTurnDone?: (turnsDone: number) => void;
+  /** While this is true no call is answered. */
+  readonly isHeld?: () => boolean;
   /** Told once for each answer that was sent whole; side calls included. */
   readonly onUsage?: (usage: ModelUsage) => void;
 }
@@ -58,15 +74,20 @@ function answerFor(request: MessagesRequest, options: ScriptedModelOptions): Ans
   return nextAnswer(options.scenario, options.workspace, positionOf(request.messages));
 }
 
-async function stream(
-  response: ServerResponse,
-  message: AnswerMessage,
-  clock: Clock,
-  gone: AbortSignal,
-): Promise<void> {
+interface Telling {
+  readonly clock: Clock;
+  readonly gone: AbortSignal;
+  /** To be called before the last piece. */
+  readonly onLast: () => void;
+}
+
+async function stream(response: ServerResponse, message: AnswerMessage, telling: Telling): Promise<void> {
+  const { clock, gone, onLast } = telling;
   response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
   const write = (event: string, data: object) => response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-  for (const item of messageStream(message)) {
+  const items = [...messageStream(message)];
+  for (const [index, item] of items.entries()) {
+    if (index === items.length - 1) onLast();
     if ('event' in item) {
       write(item.event, item.data);
       continue;
@@ -78,29 +99,28 @@ async function stream(
   }
 }
 
-async function sendWhole(
-  response: ServerResponse,
-  message: AnswerMessage,
-  clock: Clock,
-  gone: AbortSignal,
-): Promise<void> {
-  for (const block of message.blocks) if (block.kind === 'wait') await sleep(clock, block.waitMs, gone);
+async function sendWhole(response: ServerResponse, message: AnswerMessage, telling: Telling): Promise<void> {
+  for (const block of message.blocks) if (block.kind === 'wait') await sleep(telling.clock, block.waitMs, telling.gone);
+  telling.onLast();
   sendJson(response, messageJson(message));
 }
 
 async function answerMessages(served: Served, request: MessagesRequest, response: ServerResponse): Promise<void> {
-  const { clock, onUsage } = served.options;
+  const { clock, onUsage, onTurnDone } = served.options;
   const answer = answerFor(request, served.options);
   const message = messageOf(request, answer);
   const gone = new AbortController();
   response.once('close', () => gone.abort());
-  response.once('finish', () => {
-    if (answer.finishesTurn !== undefined) served.turnsDone = Math.max(served.turnsDone, answer.finishesTurn + 1);
-    onUsage?.(message.usage);
-  });
+  response.once('finish', () => onUsage?.(message.usage));
+  const onLast = (): void => {
+    if (answer.finishesTurn === undefined || gone.signal.aborted || answer.finishesTurn < served.turnsDone) return;
+    served.turnsDone = answer.finishesTurn + 1;
+    onTurnDone?.(served.turnsDone);
+  };
+  const telling = { clock, gone: gone.signal, onLast };
   try {
-    if (request.stream === true) await stream(response, message, clock, gone.signal);
-    else await sendWhole(response, message, clock, gone.signal);
+    if (request.stream === true) await stream(response, message, telling);
+    else await sendWhole(response, message, telling);
     if (!response.writableEnded) response.end();
   } catch (error) {
     // A caller that hung up during a wait will ask again, and gets the same answer.
@@ -146,6 +166,10 @@ async function handle(served: Served, request: IncomingMessage, response: Server
   }
   if (!carriesKey(request, served.options.key))
     return sendModelError(response, 401, 'authentication_error', 'invalid x-api-key');
+  if (served.options.isHeld?.() === true) {
+    request.resume();
+    return sendHeld(response);
+  }
   if (route === 'GET /v1/models') {
     const model = { type: 'model', id: 'scripted', display_name: 'Scripted model', created_at: '2026-01-01T00:00:00Z' };
     return sendJson(response, { data: [model], has_more: false, first_id: model.id, last_id: model.id });
@@ -159,9 +183,9 @@ async function handle(served: Served, request: IncomingMessage, response: Server
   await answerMessages(served, body, response);
 }
 
-/** Starts the model on a free loopback port. It holds no conversation: each request says where the script stands. */
+/** Starts the model on a loopback port. It holds no conversation: each request says where the script stands. */
 export async function startScriptedModel(options: ScriptedModelOptions): Promise<ScriptedModel> {
-  const served: Served = { options, turnsDone: 0 };
+  const served: Served = { options, turnsDone: options.turnsDone ?? 0 };
   const server = createServer((request, response) => {
     handle(served, request, response).catch((error: unknown) => {
       sendModelError(
@@ -172,7 +196,7 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
       );
     });
   });
-  const url = await listenOnLoopback(server);
+  const url = await listenOnLoopback(server, options.port);
   const turnsTotal = options.scenario.turns.length;
   return {
     url,

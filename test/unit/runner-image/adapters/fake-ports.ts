@@ -2,8 +2,10 @@
 import type {
   AdapterPorts,
   AgentExit,
+  AgentPty,
   AgentSpawn,
   ProviderEvent,
+  SavedProvider,
 } from '../../../../runner-image/src/adapters/contract.ts';
 import type { ToolPolicy } from '../../../../runner-image/src/policy/contract.ts';
 import type { Clock } from '../../../../shared/clock.ts';
@@ -50,7 +52,10 @@ export function manualClock(startMs = 1_800_000_000_000): ManualClock {
 
 export interface FakePorts extends AdapterPorts {
   readonly clock: ManualClock;
+  /** All that was kept, over every crash. */
   readonly events: ProviderEvent[];
+  /** What was kept last for an adopt. */
+  saved: SavedProvider;
   readonly typed: string[];
   readonly spawned: AgentSpawn[];
   screen: string;
@@ -59,40 +64,72 @@ export interface FakePorts extends AdapterPorts {
   exit(exit: AgentExit): void;
   /** What happens when something is typed. */
   onType: (data: string) => void;
+  /** Nothing holds the session once this resolves. */
+  free: Promise<void>;
+  /** The runner process dies: what it does from now on changes nothing. The program lives on for the ports that are returned. */
+  crash(): FakePorts;
 }
 
-export function fakePorts(policy: ToolPolicy = { decide: () => ({ kind: 'allow' }) }): FakePorts {
-  const exited = Promise.withResolvers<AgentExit>();
+/** The terminal as pty-host keeps it over a crash of the runner. */
+interface Terminal {
+  readonly clock: ManualClock;
+  readonly events: ProviderEvent[];
+  readonly typed: string[];
+  readonly spawned: AgentSpawn[];
+  readonly written: Map<string, number>;
+  readonly exited: PromiseWithResolvers<AgentExit>;
+}
+
+const portsOver = (terminal: Terminal, policy: ToolPolicy, saved: SavedProvider): FakePorts => {
+  const { clock, events, typed, spawned, written, exited } = terminal;
+  let isDead = false;
+  const pty = (): AgentPty => ({
+    pid: 4242,
+    async write(data, once) {
+      if (isDead || (once && once.number <= (written.get(once.lane) ?? 0))) return;
+      if (once) written.set(once.lane, once.number);
+      typed.push(data);
+      ports.onType(data);
+    },
+    signal: async (name) => void typed.push(name),
+    async kill() {
+      if (isDead) return;
+      ports.kills += 1;
+      exited.resolve({ kind: 'exited', exitCode: 0, signal: 9 });
+    },
+    exited: exited.promise,
+  });
   const ports: FakePorts = {
-    clock: manualClock(),
-    events: [],
-    typed: [],
-    spawned: [],
+    ...{ clock, events, typed, spawned, policy, saved },
     screen: '',
     kills: 0,
+    free: Promise.resolve(),
     onType: () => undefined,
     exit: exited.resolve,
-    policy,
     screenText: () => ports.screen,
-    onEvent: (event) => ports.events.push(event),
+    onEvents(some, known) {
+      if (isDead) return;
+      events.push(...some);
+      ports.saved = JSON.parse(JSON.stringify(known));
+    },
+    whenFree: () => ports.free,
     pty: {
       async spawn(spawn) {
-        ports.spawned.push(spawn);
-        return {
-          pid: 4242,
-          async write(data) {
-            ports.typed.push(data);
-            ports.onType(data);
-          },
-          signal: async (name) => void ports.typed.push(name),
-          async kill() {
-            ports.kills += 1;
-            exited.resolve({ kind: 'exited', exitCode: 0, signal: 9 });
-          },
-          exited: exited.promise,
-        };
+        spawned.push(spawn);
+        return pty();
       },
+      adopt: async () => pty(),
+    },
+    crash() {
+      isDead = true;
+      return portsOver(terminal, policy, ports.saved);
     },
   };
   return ports;
+};
+
+export function fakePorts(policy: ToolPolicy = { decide: () => ({ kind: 'allow' }) }): FakePorts {
+  const exited = Promise.withResolvers<AgentExit>();
+  const terminal = { clock: manualClock(), events: [], typed: [], spawned: [], written: new Map(), exited };
+  return portsOver(terminal, policy, {});
 }

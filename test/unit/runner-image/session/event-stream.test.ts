@@ -5,7 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { silentLog } from '../../../../runner-image/src/log.ts';
 import { EventStream } from '../../../../runner-image/src/session/event-stream.ts';
-import { Typing } from '../../../../runner-image/src/session/typing.ts';
+import type { SavedLane } from '../../../../runner-image/src/session/input-order.ts';
+import { type Keyboard, Typing } from '../../../../runner-image/src/session/typing.ts';
+import type { EventDraft } from '../../../../shared/events.ts';
 import { LINGER_UNWATCHED_MS, RESEND_FIRST_MS } from '../../../../shared/limits.ts';
 import { manualClock } from '../manual-clock.ts';
 
@@ -45,13 +47,15 @@ const setup = (clock = manualClock()) => {
     events.onAck({ type: 'ack', sessionId, epoch: 1, firstRseq, ackedRseq, headSeq: 0, grants: [] });
   return { clock, events, sent, log, line, ack };
 };
+const record = (events: EventStream, ...drafts: readonly EventDraft[]) =>
+  events.record(drafts.map((draft) => events.placed(draft)));
 const urgent = { type: 'session_frozen', frozen: true, reason: 'x' } as const;
 
 describe('EventStream', () => {
   it('sends nothing before the welcome, then everything in one batch', () => {
     const { events, sent } = setup();
-    events.record({ type: 'provider_idle', turnsDone: 1 });
-    events.record(urgent);
+    record(events, { type: 'provider_idle', turnsDone: 1 });
+    record(events, urgent);
     expect(sent).toEqual([]);
     events.onWelcome(0);
     expect(sent).toHaveLength(1);
@@ -61,11 +65,11 @@ describe('EventStream', () => {
   it('lets events linger, keeps those together that are recorded together, and resends', () => {
     const { events, sent, clock, ack } = setup();
     events.onWelcome(0);
-    events.record({ type: 'provider_idle', turnsDone: 1 });
+    record(events, { type: 'provider_idle', turnsDone: 1 });
     clock.advance(LINGER_UNWATCHED_MS);
     expect(sent).toHaveLength(1);
     ack(1, 1);
-    events.record(urgent, { type: 'session_ended', state: 'failed', reason: null, durationMs: 1 });
+    record(events, urgent, { type: 'session_ended', state: 'failed', reason: null, durationMs: 1 });
     expect(sent[1]?.events.map(({ type }) => type)).toEqual(['session_frozen', 'session_ended']);
     clock.advance(RESEND_FIRST_MS);
     expect(sent).toHaveLength(3);
@@ -77,7 +81,7 @@ describe('EventStream', () => {
     const closed = (expected: number) =>
       events.onNack({ type: 'nack', sessionId, epoch: 1, firstRseq: 1, reason: 'closed', expected });
     events.onWelcome(0);
-    events.record(urgent, { type: 'session_ended', state: 'failed', reason: null, durationMs: 1 });
+    record(events, urgent, { type: 'session_ended', state: 'failed', reason: null, durationMs: 1 });
     clock.advance(RESEND_FIRST_MS);
     const drained = events.drained(60_000);
     closed(3);
@@ -88,7 +92,7 @@ describe('EventStream', () => {
   it('is not drained when a closed epoch did not take the batch, and waits no longer', async () => {
     const { events } = setup();
     events.onWelcome(0);
-    events.record(urgent);
+    record(events, urgent);
     const drained = events.drained(60_000);
     events.onNack({ type: 'nack', sessionId, epoch: 1, firstRseq: 1, reason: 'closed', expected: 1 });
     expect(await drained).toBe(false);
@@ -96,7 +100,7 @@ describe('EventStream', () => {
 
   it('waits no longer once no line can come', async () => {
     const { events } = setup();
-    events.record(urgent);
+    record(events, urgent);
     const drained = events.drained(60_000);
     events.giveUp();
     expect(await drained).toBe(false);
@@ -105,10 +109,10 @@ describe('EventStream', () => {
   it('keeps everything over a cut and a crash, and sends what was in flight first', () => {
     const first = setup();
     first.events.onWelcome(0);
-    first.events.record(urgent);
+    record(first.events, urgent);
     first.events.onDown();
     first.line.isUp = false;
-    first.events.record(urgent);
+    record(first.events, urgent);
     first.events.close(false);
     const second = setup(first.clock);
     expect(second.events.nextRseq).toBe(3);
@@ -122,11 +126,11 @@ describe('EventStream', () => {
   it('tells when all is delivered, and when that cannot come', async () => {
     const { events, clock, ack } = setup();
     events.onWelcome(0);
-    events.record(urgent);
+    record(events, urgent);
     const delivered = events.drained(1_000);
     ack(1, 1);
     expect(await delivered).toBe(true);
-    events.record(urgent);
+    record(events, urgent);
     const late = events.drained(1_000);
     clock.advance(1_000);
     expect(await late).toBe(false);
@@ -141,9 +145,9 @@ describe('EventStream', () => {
   ] as const)('stops sending at %s', (reason, expected) => {
     const { events, sent, log, clock } = setup();
     events.onWelcome(0);
-    events.record(urgent);
+    record(events, urgent);
     events.onNack({ type: 'nack', sessionId, epoch: 1, firstRseq: 1, reason, expected: 1 });
-    events.record(urgent);
+    record(events, urgent);
     clock.advance(600_000);
     expect(sent).toHaveLength(1);
     expect(log).toEqual(expected);
@@ -151,46 +155,53 @@ describe('EventStream', () => {
 });
 
 describe('Typing', () => {
-  const setupTyping = () => {
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const setupTyping = (lanes: readonly SavedLane[] = []) => {
+    const saves: SavedLane[][] = [];
     const clock = manualClock();
     const typed: string[] = [];
     const sent: unknown[] = [];
     const recorded: { type: string }[] = [];
-    const typing = new Typing({
+    const typing: Typing = new Typing({
       ...{ sessionId, epoch: 1, capability: 'cap', clock, log: silentLog },
       send: (frame) => sent.push(JSON.parse(frame)),
       record: (draft) => recorded.push(draft),
       onTyped: () => {},
+      save: () => void saves.push(typing.saved()),
+      lanes,
     });
     typing.setControl({ controllerId: 'view-a', controlTerm: 1 });
     const input = (inputSeq: number, data: string, submit = false) =>
       typing.onInput({ viewerId: 'view-a', source: 'viewer', controlTerm: 1, inputSeq, data, submit });
-    const keyboard = {
+    const keyboard: Keyboard = {
       type: async (data: string) => void typed.push(data),
       submit: async (text: string) => {
         typed.push(`<${text}>`);
         return { kind: 'sent' as const };
       },
     };
-    return { clock, typed, sent, recorded, typing, input, keyboard };
+    return { clock, typed, sent, recorded, saves, typing, input, keyboard };
   };
 
-  it('types in the same turn, submits in the way of the CLI, and tells once what was typed', () => {
+  it('types in the same turn, submits in the way of the CLI, and tells once what was typed', async () => {
     const { clock, typed, sent, recorded, typing, input, keyboard } = setupTyping();
     typing.setKeyboard(keyboard);
     input(1, 'a');
     input(2, 'do it', true);
     expect(typed).toEqual(['a', '<do it>']);
     expect(sent).toEqual([]);
+    await settled();
     clock.advance(25);
     expect(sent).toMatchObject([{ type: 'input_ack', inputSeq: 2 }]);
     input(3, 'b');
     typing.onInput({ viewerId: 'view-b', source: 'viewer', controlTerm: 1, inputSeq: 1, data: 'x' });
+    await settled();
     expect(sent.slice(1)).toMatchObject([
       { type: 'input_ack', inputSeq: 3, viewerId: 'view-a' },
       { type: 'input_reset', reason: 'not_controller', viewerId: 'view-b' },
     ]);
     input(4, 'c');
+    await settled();
     typing.end();
     expect(sent.slice(3)).toMatchObject([{ type: 'input_ack', inputSeq: 4 }]);
     typing.setKeyboard(keyboard);
@@ -201,14 +212,61 @@ describe('Typing', () => {
   it('refuses visibly while nothing runs, gives holes up after their time, and tells input that got lost', async () => {
     const { clock, sent, recorded, typing, input, keyboard } = setupTyping();
     input(1, 'a');
+    await settled();
     expect(sent).toMatchObject([{ type: 'input_reset', reason: 'not_running', expected: 1_001 }]);
     typing.setKeyboard({ ...keyboard, type: () => Promise.reject(new Error('input_full')) });
     input(1_002, 'b');
     clock.advance(1_000);
+    await settled();
     expect(sent.at(-1)).toMatchObject({ type: 'input_reset', reason: 'hole' });
     input(2_002, 'c');
-    await new Promise((resolve) => setImmediate(resolve));
+    await settled();
     expect(recorded).toMatchObject([{ type: 'alert_raised', code: 'input_lost' }]);
     typing.end();
+  });
+
+  it('acknowledges nothing that the terminal does not have yet', async () => {
+    const { clock, sent, typing, input, keyboard } = setupTyping();
+    const written = Promise.withResolvers<void>();
+    typing.setKeyboard({ ...keyboard, type: () => written.promise });
+    input(1, 'a');
+    await settled();
+    clock.advance(1_000);
+    expect(sent).toEqual([]);
+    written.resolve();
+    await settled();
+    clock.advance(25);
+    expect(sent).toMatchObject([{ type: 'input_ack', inputSeq: 1 }]);
+  });
+
+  it('goes on after a crash from what the terminal has, and repeats a reset as the same one', async () => {
+    const before = setupTyping();
+    const lanes: [string, number][] = [];
+    before.typing.setKeyboard({
+      ...before.keyboard,
+      type: async (_data, once) => void (once && lanes.push([once.lane, once.number])),
+    });
+    before.input(1, 'a');
+    before.input(2, 'b');
+    before.typing.onInput({ viewerId: 'view-b', source: 'viewer', controlTerm: 1, inputSeq: 4, data: 'x' });
+    await settled();
+    expect(before.saves).toHaveLength(1);
+    // What was typed after the last save is known by the terminal alone.
+    before.input(3, 'c');
+    const after = setupTyping(before.saves.at(-1));
+    after.typing.restore([...lanes, ['prompt', 9]]);
+    after.typing.setKeyboard(after.keyboard);
+    after.input(3, 'c');
+    after.input(4, 'd');
+    after.typing.onInput({ viewerId: 'view-b', source: 'viewer', controlTerm: 1, inputSeq: 4, data: 'x' });
+    await settled();
+    after.clock.advance(25);
+    expect(after.typed).toEqual(['d']);
+    const resets = [...before.sent, ...after.sent].filter(
+      (frame) => (frame as { type: string }).type === 'input_reset',
+    );
+    expect(resets).toHaveLength(2);
+    expect(resets[1]).toEqual(resets[0]);
+    expect(after.sent).toContainEqual(expect.objectContaining({ type: 'input_ack', inputSeq: 4 }));
   });
 });

@@ -107,6 +107,7 @@ describe('LeaseKeeper', () => {
     const lease = new LeaseKeeper({
       clock,
       bootMs,
+      provenAtMs: bootMs(),
       onLost: () => log.push('lost'),
       onHeld: () => log.push('held'),
       onKill: () => log.push('kill'),

@@ -39,8 +39,8 @@ const start = async (policy?: ToolPolicy) => {
   });
 };
 
-/** One hook as the client sends it; undefined when the runner gave no answer, which blocks. */
-const hook = (name: string, over: object = {}): Promise<string | undefined> =>
+/** One hook as the client sends it; undefined when the runner refused, or nobody answered. */
+const hookAs = (id: string, name: string, over: object = {}): Promise<string | undefined> =>
   new Promise((resolve) => {
     const body = Buffer.from(JSON.stringify({ hook_event_name: name, session_id: ID, ...over }));
     const socket = connect(join(folder, 'hook.sock'));
@@ -50,9 +50,10 @@ const hook = (name: string, over: object = {}): Promise<string | undefined> =>
       answer += text;
     });
     socket.on('close', () => resolve(answer === '' ? undefined : JSON.parse(answer).stdout));
-    socket.write(`${body.length}\n`);
+    socket.write(`${body.length} ${id}\n`);
     socket.write(body);
   });
+const hook = (name: string, over: object = {}) => hookAs(crypto.randomUUID(), name, over);
 const tool = (over: object = {}) => ({
   cwd: '/ws',
   tool_name: 'Bash',
@@ -98,7 +99,7 @@ describe('a Claude Code session', () => {
       disableAllHooks: false,
       env: { BASH_ENV: '', CLAUDE_CODE_SHELL_PREFIX: '' },
     });
-    expect(settings.hooks.PreToolUse).toMatchObject([{ matcher: '*', hooks: [{ type: 'command', timeout: 600 }] }]);
+    expect(settings.hooks.PreToolUse).toMatchObject([{ matcher: '*', hooks: [{ type: 'command', timeout: 32_400 }] }]);
     expect(settings.hooks.PreToolUse[0].hooks[0].command).toMatch(/'2' '570000' '\d+'$/);
     expect(settings.hooks.Stop[0].hooks[0].command).toMatch(/'1' '570000' '\d+'$/);
     expect(JSON.parse(readFileSync(join(folder, 'home/.claude.json'), 'utf8'))).toMatchObject({
@@ -289,7 +290,7 @@ describe('a Claude Code session', () => {
     ports.exit({ kind: 'exited', exitCode: 0, signal: null });
     await session.exited;
     ports = fakePorts();
-    const pty = { spawn: () => Promise.reject(new Error('no such program')) };
+    const pty = { ...ports.pty, spawn: () => Promise.reject(new Error('no such program')) };
     const config = { file: '/cli', cliVersion: '1', workspace: '/ws', privateDir: folder, path: '', cliInstanceId: ID };
     const model = { baseUrl: 'http://127.0.0.1:1', dummyKey: 'k' };
     const result = await claudeCodeAdapter.startSession({ ...config, model }, { ...ports, pty });

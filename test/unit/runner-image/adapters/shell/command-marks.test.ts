@@ -2,10 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { commandMarks } from '../../../../../runner-image/src/adapters/shell/command-marks.ts';
 
-const seen = (pieces: readonly string[]) => {
+const seen = (pieces: readonly (string | Buffer)[], fromOffset = 0) => {
   const found: [number, string][] = [];
-  const take = commandMarks((exitCode, command) => found.push([exitCode, command]));
-  for (const piece of pieces) take(piece);
+  const take = commandMarks(({ exitCode, command }) => void found.push([exitCode, command]), fromOffset);
+  let offset = 0;
+  for (const piece of pieces) {
+    const bytes = Buffer.from(piece);
+    take(bytes, offset);
+    offset += bytes.length;
+  }
   return found;
 };
 const mark = (code: string, line: string) => `\x1b]633;V;${code};${line}\x07`;
@@ -24,6 +29,23 @@ describe('commandMarks', () => {
         expect(seen(at.slice(1).map((end, index) => text.slice(at[index], end)))).toEqual(whole);
       }),
     );
+  });
+
+  it('reports what ends behind an offset, which is that of the bytes', () => {
+    const text = Buffer.from(`ü€${mark('0', ' 1 echo ü')}é${mark('1', ' 2 false')}`);
+    const places: number[] = [];
+    commandMarks(({ endOffset }) => void places.push(endOffset))(text, 100);
+    const [first = 0, second = 0] = places.map((place) => place - 100);
+    expect([second, text[first - 1]]).toEqual([text.length, 7]);
+    for (const cut of [0, 3, first, second - 1]) {
+      const pieces = [text.subarray(0, cut), text.subarray(cut)];
+      expect(seen(pieces, 0)).toEqual([
+        [0, 'echo ü'],
+        [1, 'false'],
+      ]);
+      expect(seen(pieces, first)).toEqual([[1, 'false']]);
+      expect(seen(pieces, second)).toEqual([]);
+    }
   });
 
   it('drops what is malformed or endless, and goes on', () => {
