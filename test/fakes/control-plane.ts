@@ -1,44 +1,53 @@
-/** A small control plane for one runner: credentials, batches as ingest takes them, grants, objects; and ways to be unkind. */
+/** A small control plane for one runner: credentials, sessions, batches as ingest takes them, grants, objects; and ways to be unkind. */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
-import { batchDigestInput } from '../../shared/batch.ts';
 import type { EventEnvelope } from '../../shared/events.ts';
-import { RunnerEventSchema } from '../../shared/events.ts';
 import {
   type ControlToRunnerFrame,
   type FrameOf,
   NEXT_CREDENTIAL_HEADER,
   RunnerFrame,
-  type UploadGrant,
   type WatcherList,
 } from '../../shared/frames.ts';
 import type { RunnerCredentials } from '../../shared/http.ts';
 import { FRAME_MAX_BYTES } from '../../shared/limits.ts';
-import { formatRunnerCredential } from '../../shared/runner-credential.ts';
+import { formatRunnerCredential, type RunnerPrincipal } from '../../shared/runner-credential.ts';
 import type { DesiredState, SessionConfig } from '../../shared/session.ts';
+import { FakeSession } from './control-session.ts';
 
-type Output = FrameOf<RunnerFrame, 'terminal_output'>;
 type Batch = FrameOf<RunnerFrame, 'runner_events'>;
 
 export interface FakeControlPlane {
   readonly url: string;
   readonly token: string;
-  /** Committed events, in order. */
+  /** Committed events of the first session, in order. */
   readonly events: EventEnvelope[];
   readonly frames: RunnerFrame[];
   readonly objects: Map<string, Buffer>;
   readonly problems: string[];
   readonly dials: number[];
   readonly desired: { desired: DesiredState; rev: number };
+  /** In the order in which they were added; the first is there from the start unless the runner waits for sessions. */
+  readonly sessions: readonly FakeSession[];
+  /** Assigns one more session, or the next epoch of one. Told again at each hello until its first event is there. */
+  add(config: SessionConfig, epoch?: number): FakeSession;
   post(frame: ControlToRunnerFrame): void;
   ask(desired: DesiredState): void;
   setWatchers(watchers: WatcherList): void;
+  /** Asks the runner itself; told again with every welcome. */
+  askRunner(desired: 'serve' | 'drain'): void;
+  /** From here on its credential is worth nothing; the line ends. */
+  revoke(): void;
+  /** From here on its hello is answered with this error. */
+  refuseProtocol(message: string): void;
   /** Cuts the line without a word. */
   cut(): void;
   /** Answers to batches that are swallowed from now on. */
   swallowAcks(count: number): void;
+  /** Assignments are not posted while this is on, as when each is lost. */
+  loseAssigns(isOn: boolean): void;
   /** Objects are answered with 503 until told otherwise; `refusedPuts` names those that came meanwhile. */
   refusePuts(isOn: boolean): void;
   readonly refusedPuts: readonly string[];
@@ -55,9 +64,12 @@ export interface FakeControlPlaneOptions {
   readonly config: SessionConfig;
   readonly credentials: RunnerCredentials;
   readonly waitMs?: number;
+  /** Whom the token names; for a runner that waits no session is there at first. */
+  readonly kind?: RunnerPrincipal['kind'];
 }
 
-const EPOCH = 1;
+const FIRST_EPOCH = 1;
+const RUNNER_ID = 'rnr_01J0000000000000000000000A';
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const Address = z.object({ port: z.int() });
 
@@ -67,30 +79,33 @@ const readBody = async (request: IncomingMessage): Promise<Buffer> => {
   return Buffer.concat(chunks);
 };
 
+const principalOf = (kind: RunnerPrincipal['kind'], { tenantId, sessionId }: SessionConfig): RunnerPrincipal => {
+  if (kind === 'group') return { kind, tenantId, runnerId: RUNNER_ID };
+  return kind === 'warm' ? { kind, runnerId: RUNNER_ID } : { kind, tenantId, sessionId, epoch: FIRST_EPOCH };
+};
+
 export const startFakeControlPlane = async (options: FakeControlPlaneOptions): Promise<FakeControlPlane> => {
-  const { config, credentials, waitMs = 30_000 } = options;
-  const { sessionId, tenantId } = config;
-  const scope = { tenantId, sessionId, epoch: EPOCH };
-  const token = formatRunnerCredential({ kind: 'session', ...scope }, 'a'.repeat(64));
-  const capability = 'capability-of-the-test';
-  const events: EventEnvelope[] = [];
+  const { config, credentials, waitMs = 30_000, kind = 'session' } = options;
+  const token = formatRunnerCredential(principalOf(kind, config), 'a'.repeat(64));
+  const sessions: FakeSession[] = [];
   const frames: RunnerFrame[] = [];
   const objects = new Map<string, Buffer>();
   const problems: string[] = [];
   const dials: number[] = [];
-  const digests = new Map<number, string>();
   const looks = new Set<() => void>();
-  const granted = new Map<string, { sha256Base64: string; sizeBytes: number }>();
+  const refusedPuts: string[] = [];
   let credentialHash = sha256(token);
   let previous: { hash: string; next: string } | null = null;
-  let desired: { desired: DesiredState; rev: number } = { desired: 'run', rev: 0 };
-  let watchers: WatcherList = { rev: 0, viewers: [], controllerId: null, controlTerm: 0 };
+  let runnerDesired: 'serve' | 'drain' = 'serve';
   let line: WebSocket | null = null;
   let swallow = 0;
   let refusesPuts = false;
-  const refusedPuts: string[] = [];
-  let isOpen = true;
+  let losesAssigns = false;
+  let refusal: string | null = null;
 
+  const lookAgain = (): void => {
+    for (const look of [...looks]) look();
+  };
   const server = createServer((request, response) => {
     handle(request, response).catch((error: unknown) => {
       problems.push(`http: ${String(error)}`);
@@ -101,11 +116,13 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     const body = await readBody(request);
     const path = request.url ?? '';
     if (path === '/api/runner/credentials') {
-      if (request.headers.authorization !== `Bearer ${capability}`) problems.push('credentials without capability');
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(credentials));
+      const asking = sessions.find(({ capability }) => request.headers.authorization === `Bearer ${capability}`);
+      if (!asking) problems.push('credentials without capability');
+      const answer = asking?.options.credentials ?? credentials;
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
       return;
     }
-    const grant = granted.get(path);
+    const grant = sessions.map(({ granted }) => granted.get(path)).find((found) => found !== undefined);
     if (request.method !== 'PUT' || !grant) {
       problems.push(`${request.method} ${path} was not granted`);
       response.writeHead(403).end();
@@ -114,7 +131,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     if (refusesPuts) {
       refusedPuts.push(path);
       response.writeHead(503).end();
-      for (const look of [...looks]) look();
+      lookAgain();
       return;
     }
     const sum = createHash('sha256').update(body).digest('base64');
@@ -136,70 +153,61 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     return true;
   };
   const send = (socket: WebSocket, frame: ControlToRunnerFrame): void => socket.send(JSON.stringify(frame));
+  const post = (frame: ControlToRunnerFrame): void => {
+    if (line) send(line, frame);
+  };
   const address = (): string => `http://127.0.0.1:${Address.parse(server.address()).port}`;
-  const grantsOf = ({ uploads }: Batch): UploadGrant[] =>
-    uploads.map(({ kind, number, sizeBytes, sha256Base64 }) => {
-      const path = `/objects/${kind}/${EPOCH}/${number}`;
-      granted.set(path, { sizeBytes, sha256Base64 });
-      return { kind, number, key: path, url: `${address()}${path}`, headers: { 'if-none-match': '*' }, expiresAtMs: 1 };
-    });
-
-  const takeBatch = (socket: WebSocket, frame: Batch): void => {
-    const { firstRseq, epoch } = frame;
-    const digest = sha256(batchDigestInput(frame));
-    if (digest !== frame.digest) problems.push(`batch ${firstRseq}: digest does not fit`);
-    const known = digests.get(firstRseq);
-    const isNew = events.length === firstRseq - 1;
-    if (!isNew && known !== digest && frame.events.length > 0)
-      problems.push(`batch ${firstRseq}: sent twice with other bytes`);
-    if (firstRseq > events.length + 1) problems.push(`batch ${firstRseq}: a gap after ${events.length}`);
-    if (isNew) {
-      if (frame.events.length > 0) digests.set(firstRseq, digest);
-      for (const event of frame.events) {
-        const parsed = RunnerEventSchema.safeParse(event);
-        if (!parsed.success) problems.push(`${event.type}: ${parsed.error.message}`);
-        if (event.rseq !== events.length + 1) problems.push(`rseq ${event.rseq} after ${events.length}`);
-        events.push(event);
-        if (event.type === 'session_ended') isOpen = false;
-      }
-    }
-    if (swallow > 0) {
-      swallow -= 1;
-      return;
-    }
-    const ackedRseq = events.length;
-    send(socket, { type: 'ack', sessionId, epoch, firstRseq, ackedRseq, headSeq: ackedRseq, grants: grantsOf(frame) });
+  const add = (added: SessionConfig, epoch = FIRST_EPOCH): FakeSession => {
+    const problem = (text: string): void => void problems.push(text);
+    const session = new FakeSession({ config: added, epoch, credentials, post, problem, frames });
+    sessions.push(session);
+    if (!losesAssigns) post(session.assign());
+    return session;
+  };
+  if (kind === 'session') add(config);
+  const first = (): FakeSession => {
+    const [session] = sessions;
+    if (!session) throw new Error('no session was assigned yet');
+    return session;
   };
 
+  const greet = (socket: WebSocket, { dial, sessions: held }: FrameOf<RunnerFrame, 'hello'>): void => {
+    dials.push(dial);
+    if (refusal !== null) {
+      send(socket, { type: 'error', code: 'protocol_unsupported', message: refusal, requestId: 'r' });
+      return;
+    }
+    const isHeld = (session: FakeSession) =>
+      held.some(({ sessionId, epoch }) => sessionId === session.sessionId && epoch === session.epoch);
+    const fresh = sessions.filter((session) => session.isOpen && session.events.length === 0 && !isHeld(session));
+    if (!losesAssigns) for (const session of fresh) send(socket, session.assign());
+    // A runner of one session need not name it.
+    const named = kind === 'session' ? sessions : sessions.filter(isHeld);
+    send(socket, {
+      type: 'welcome',
+      dial,
+      sessions: named.map((session) => session.welcome()),
+      desired: runnerDesired,
+    });
+  };
+  const takeBatch = (socket: WebSocket, frame: Batch): void => {
+    const session = sessions.find(({ sessionId, epoch }) => sessionId === frame.sessionId && epoch === frame.epoch);
+    if (!session) {
+      problems.push(`a batch of ${frame.sessionId}#${frame.epoch}, which nobody assigned`);
+      return;
+    }
+    const answer = session.take(frame, (path) => `${address()}${path}`);
+    if (swallow > 0) swallow -= 1;
+    else send(socket, answer);
+  };
   const onFrame = (socket: WebSocket, text: string): void => {
     if (Buffer.byteLength(text) > FRAME_MAX_BYTES) problems.push(`a frame of ${Buffer.byteLength(text)} bytes`);
     const frame = RunnerFrame.parse(JSON.parse(text));
     frames.push(frame);
-    if (frame.type === 'hello') {
-      dials.push(frame.dial);
-      const session = {
-        sessionId,
-        epoch: EPOCH,
-        ackedRseq: events.length,
-        open: isOpen,
-        desired,
-        decisions: [],
-        watchers,
-      };
-      if (events.length === 0)
-        send(socket, {
-          type: 'assign',
-          sessionId,
-          epoch: EPOCH,
-          config,
-          capability,
-          taskDefinition: 'task:1',
-          checkpoint: null,
-          ranMs: 0,
-        });
-      send(socket, { type: 'welcome', dial: frame.dial, sessions: [{ ...session, grants: [] }], desired: 'serve' });
-    } else if (frame.type === 'runner_events') takeBatch(socket, frame);
-    for (const look of [...looks]) look();
+    if (frame.type === 'hello') greet(socket, frame);
+    else if (frame.type === 'runner_events') takeBatch(socket, frame);
+    else if (frame.type === 'runner_status') send(socket, { type: 'pong', ts: frame.ts, heads: [] });
+    lookAgain();
   };
 
   const sockets = new WebSocketServer({ noServer: true });
@@ -223,41 +231,35 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 
-  const post = (frame: ControlToRunnerFrame): void => {
-    if (line) send(line, frame);
-  };
-  const assembled = (): { text: string; end: number } => {
-    const outputs = frames.filter((frame): frame is Output => frame.type === 'terminal_output');
-    const bytes: Buffer[] = [];
-    let end = outputs[0]?.offset ?? 0;
-    for (const { offset, data } of outputs.toSorted((one, other) => one.offset - other.offset)) {
-      const piece = Buffer.from(data);
-      if (offset > end) break;
-      if (offset + piece.length <= end) continue;
-      bytes.push(piece.subarray(end - offset));
-      end = offset + piece.length;
-    }
-    return { text: Buffer.concat(bytes).toString('utf8'), end };
-  };
   return {
     url: address(),
     token,
-    events,
+    get events() {
+      return sessions[0]?.events ?? [];
+    },
     frames,
     objects,
     problems,
     dials,
     get desired() {
-      return desired;
+      return first().desired;
     },
+    sessions,
+    add,
     post,
-    ask(next) {
-      desired = { desired: next, rev: desired.rev + 1 };
-      post({ type: 'desired', sessionId, epoch: EPOCH, ...desired });
+    ask: (next) => first().ask(next),
+    setWatchers: (next) => first().setWatchers(next),
+    askRunner(next) {
+      runnerDesired = next;
+      post({ type: 'runner_desired', desired: next });
     },
-    setWatchers(next) {
-      watchers = next;
-      post({ type: 'viewers', sessionId, epoch: EPOCH, ...next });
+    revoke() {
+      credentialHash = 'revoked';
+      previous = null;
+      line?.terminate();
+    },
+    refuseProtocol(message) {
+      refusal = message;
     },
     cut: () => line?.terminate(),
     refusePuts(isOn) {
@@ -267,6 +269,9 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     swallowAcks(count) {
       swallow = count;
     },
+    loseAssigns(isOn) {
+      losesAssigns = isOn;
+    },
     until: <T>(what: string, find: () => T | undefined | false): Promise<T> =>
       new Promise((resolve, reject) => {
         const end = (run: () => void): void => {
@@ -275,7 +280,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
           run();
         };
         const timer = setTimeout(() => {
-          const seen = events.map(({ type }) => type).join(' ');
+          const seen = sessions.map(({ events }) => events.map(({ type }) => type).join(' ')).join('\n');
           end(() => reject(new Error(`not seen: ${what}\nevents: ${seen}\nproblems: ${problems.join('\n')}`)));
         }, waitMs);
         const look = (): void => {
@@ -285,15 +290,8 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
         looks.add(look);
         look();
       }),
-    output: () => assembled().text,
-    attach: (viewerId) =>
-      post({
-        ...{ type: 'attach', sessionId, epoch: EPOCH, rev: watchers.rev, viewerId, mode: 'control' },
-        controlTerm: watchers.controlTerm,
-        from: { epoch: EPOCH, offset: assembled().end },
-        cols: config.terminal.cols,
-        rows: config.terminal.rows,
-      }),
+    output: () => first().output(),
+    attach: (viewerId) => first().attach(viewerId),
     async close() {
       for (const socket of sockets.clients) socket.terminate();
       sockets.close();

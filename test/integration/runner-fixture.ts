@@ -11,14 +11,17 @@ import { connectPtyHost } from '../../runner-image/src/pty-host/client.ts';
 import { startPtyServer } from '../../runner-image/src/pty-host/server.ts';
 import { systemClock, systemRandom } from '../../shared/clock.ts';
 import type { RunnerCredentials } from '../../shared/http.ts';
+import type { RunnerPrincipal } from '../../shared/runner-credential.ts';
 import { SessionConfig } from '../../shared/session.ts';
 import { type FakeControlPlane, startFakeControlPlane } from '../fakes/control-plane.ts';
 
 const PTY_HOST = fileURLToPath(new URL('../../runner-image/src/pty-host/main.ts', import.meta.url));
-export const SESSION_ID = 'ses_01J0000000000000000000000A';
+/** `name` is one letter or digit of a ULID. */
+export const sessionIdOf = (name: string): string => `ses_01J0000000000000000000000${name}`;
+export const SESSION_ID = sessionIdOf('A');
 export const AGENT_ID = 'agt_01J0000000000000000000000A';
 
-export interface RunningRunner {
+export interface RunningRunner extends Pick<Prepared, 'configOf'> {
   readonly control: FakeControlPlane;
   readonly root: string;
   readonly host: ChildProcess;
@@ -61,12 +64,16 @@ const pidsWith = (text: string): number[] =>
     .map(Number);
 
 export interface RunnerSetup {
+  /** Whom the runner's token names: one session unless told. */
+  readonly kind?: RunnerPrincipal['kind'];
   readonly config?: Partial<SessionConfig>;
   readonly credentials?: Partial<RunnerCredentials>;
   readonly env?: Record<string, string>;
 }
 
 interface Prepared {
+  /** Of one more session on the same repository. */
+  readonly configOf: (name: string, more?: Partial<SessionConfig>) => SessionConfig;
   readonly control: FakeControlPlane;
   readonly root: string;
   readonly env: Record<string, string>;
@@ -76,18 +83,20 @@ interface Prepared {
 const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
   const root = mkdtempSync(join(tmpdir(), 'runner-test-'));
   const repository = makeRepository(join(root, 'origin'));
-  const config = SessionConfig.parse({
-    sessionId: SESSION_ID,
-    tenantId: 'local',
-    agentId: AGENT_ID,
-    provider: 'shell',
-    buildId: 'local',
-    model: 'default',
-    repository: { url: repository },
-    ...setup.config,
-  });
+  const configOf = (name: string, more: Partial<SessionConfig> = {}): SessionConfig =>
+    SessionConfig.parse({
+      sessionId: sessionIdOf(name),
+      tenantId: 'local',
+      agentId: AGENT_ID,
+      provider: 'shell',
+      buildId: 'local',
+      model: 'default',
+      repository: { url: repository },
+      ...more,
+    });
   const control = await startFakeControlPlane({
-    config,
+    config: configOf('A', setup.config),
+    kind: setup.kind ?? 'session',
     credentials: {
       expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
       model: { kind: 'none' },
@@ -112,7 +121,7 @@ const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
     VILLAGE_DIE_WITH_PARENT: '1',
     ...setup.env,
   };
-  return { control, root, env };
+  return { configOf, control, root, env };
 };
 
 const workspacesOf = (root: string): string[] => {
@@ -125,7 +134,7 @@ const workspacesOf = (root: string): string[] => {
  * `stop` must be called, also when a test fails.
  */
 export const startRunnerInProcess = async (setup: RunnerSetup = {}) => {
-  const { control, root, env } = await prepare(setup);
+  const { control, root, env, configOf } = await prepare(setup);
   const server = await startPtyServer(systemClock, systemRandom);
   const host = await connectPtyHost(server.socketPath);
   const parsed = parseConfig({ ...env, VILLAGE_PTY_SOCKET: server.socketPath }, () => 'runner-in-process');
@@ -141,8 +150,10 @@ export const startRunnerInProcess = async (setup: RunnerSetup = {}) => {
   const exited = runner.run();
   return {
     control,
+    configOf,
     root,
     exited,
+    health: () => runner.health(),
     drain: () => runner.drain(),
     log: () => log,
     workspaces: () => workspacesOf(root),
@@ -161,7 +172,7 @@ export const startRunnerInProcess = async (setup: RunnerSetup = {}) => {
 
 /** `stop` must be called, also when a test fails: it ends everything and removes every folder. */
 export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunner & { stop(): Promise<void> }> => {
-  const { control, root, env } = await prepare(setup);
+  const { control, root, env, configOf } = await prepare(setup);
   const host = spawn(process.execPath, [PTY_HOST], {
     env,
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -174,6 +185,7 @@ export const startRunner = async (setup: RunnerSetup = {}): Promise<RunningRunne
     });
   return {
     control,
+    configOf,
     root,
     host,
     exited,
