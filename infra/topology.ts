@@ -56,7 +56,8 @@ export const TABLES: readonly TableSpec[] = [
     indexes: [{ name: 'by-day', partitionKey: text('dayKey'), sortKey: text('sk'), projection: 'ALL' }],
   }),
   table('releases', {}),
-  table('runners', { ttlAttribute: 'expiresAtSec', durable: false }),
+  /** Its stream is read for rows that go: places given back, claims, revocations. */
+  table('runners', { ttlAttribute: 'expiresAtSec', durable: false, stream: 'NEW_IMAGE' }),
 ];
 
 export type BucketName = 'transcripts' | 'page';
@@ -85,20 +86,23 @@ export type Grant =
   | {
       readonly kind: 'bucket';
       readonly bucket: BucketName;
-      readonly access: 'get' | 'put' | 'getput';
+      readonly access: 'get' | 'put' | 'getput' | 'delete';
       readonly prefix: string;
     }
   | { readonly kind: 'secret'; readonly secret: SecretName }
-  | { readonly kind: 'connections'; readonly api: WebSocketApiName }
-  | { readonly kind: 'tasks'; readonly access: 'run' | 'stop' | 'describe' };
+  /** Posting to connections; closing one is a right of its own. */
+  | { readonly kind: 'connections'; readonly api: WebSocketApiName; readonly access: 'post' | 'close' }
+  | { readonly kind: 'tasks'; readonly access: TaskAccess };
+export type TaskAccess = 'run' | 'stop' | 'describe' | 'list';
 
 const reads = (...names: TableName[]): Grant[] => names.map((name) => ({ kind: 'table', table: name, access: 'read' }));
 const writes = (...names: TableName[]): Grant[] =>
   names.map((name) => ({ kind: 'table', table: name, access: 'readwrite' }));
 const secret = (name: SecretName): Grant => ({ kind: 'secret', secret: name });
-const posts = (...apis: WebSocketApiName[]): Grant[] => apis.map((api) => ({ kind: 'connections', api }));
-const tasks = (...access: ('run' | 'stop' | 'describe')[]): Grant[] =>
-  access.map((a) => ({ kind: 'tasks', access: a }));
+const posts = (...apis: WebSocketApiName[]): Grant[] =>
+  apis.map((api) => ({ kind: 'connections', api, access: 'post' }));
+const closes = (api: WebSocketApiName): Grant => ({ kind: 'connections', api, access: 'close' });
+const tasks = (...access: TaskAccess[]): Grant[] => access.map((a) => ({ kind: 'tasks', access: a }));
 
 export type FunctionName =
   | 'api'
@@ -112,6 +116,10 @@ export type FunctionName =
   | 'runner-frames'
   | 'task-events'
   | 'reap'
+  | 'continue-sessions'
+  | 'reconcile'
+  | 'fill-warm-pool'
+  | 'runner-changes'
   | 'fan-out-events'
   | 'archive-events'
   | 'bootstrap-tenant';
@@ -145,8 +153,18 @@ const CONTROL_GRANTS: readonly Grant[] = [
   secret('signing-key'),
   secret('origin-secret'),
   ...posts('runner'),
+  closes('runner'),
   ...tasks('run'),
   { kind: 'bucket', bucket: 'transcripts', access: 'getput', prefix: 'tenants/' },
+];
+
+/** Whatever raises and places the next epoch of a session, or ends it instead. */
+const CONTINUE_GRANTS: readonly Grant[] = [
+  ...writes('sessions', 'events', 'usage', 'tenants', 'runners', 'connections'),
+  secret('signing-key'),
+  ...posts('runner'),
+  ...tasks('run'),
+  { kind: 'bucket', bucket: 'transcripts', access: 'get', prefix: 'tenants/' },
 ];
 
 export const FUNCTIONS: readonly FunctionSpec[] = [
@@ -178,14 +196,35 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
       ...writes('sessions', 'events', 'connections', 'usage', 'runners', 'tenants'),
       secret('signing-key'),
       ...posts('runner', 'viewer'),
-      { kind: 'bucket', bucket: 'transcripts', access: 'put', prefix: 'tenants/' },
+      { kind: 'bucket', bucket: 'transcripts', access: 'getput', prefix: 'tenants/' },
+      { kind: 'bucket', bucket: 'transcripts', access: 'delete', prefix: 'tenants/*/checkpoints/' },
     ],
     { reservedConcurrency: 400, memoryMb: 1_024 },
   ),
-  fn('task-events', 20_000, writes('sessions', 'events', 'usage', 'tenants')),
-  fn('reap', 60_000, [...writes('sessions', 'events', 'usage', 'tenants'), ...tasks('describe', 'stop')], {
-    reservedConcurrency: 1,
-  }),
+  fn('task-events', 20_000, writes('sessions', 'events', 'usage', 'tenants', 'runners')),
+  fn('reap', 60_000, [...CONTINUE_GRANTS, ...tasks('describe', 'stop')], { reservedConcurrency: 1 }),
+  /** Apart from the fan-out: a RunTask that is throttled must not hold up what people watch. */
+  fn('continue-sessions', 60_000, CONTINUE_GRANTS, { reservedConcurrency: 20 }),
+  fn('reconcile', 60_000, [...reads('sessions'), ...tasks('list', 'describe', 'stop')], { reservedConcurrency: 1 }),
+  fn(
+    'fill-warm-pool',
+    60_000,
+    [
+      ...writes('runners'),
+      ...reads('releases'),
+      secret('signing-key'),
+      ...posts('runner'),
+      ...tasks('run', 'describe', 'stop'),
+    ],
+    { reservedConcurrency: 1 },
+  ),
+  /** Gives freed places away, replaces claimed tasks of the warm pool, ends what a revoked runner ran. */
+  fn(
+    'runner-changes',
+    60_000,
+    [...CONTINUE_GRANTS, ...reads('releases'), closes('runner'), ...tasks('describe', 'stop')],
+    { reservedConcurrency: 20 },
+  ),
   /** Posts to runners too: a viewer found gone is taken off the list, and the runner is told. */
   fn('fan-out-events', 30_000, [...reads('sessions'), ...writes('connections'), ...posts('runner', 'viewer')]),
   /** One run at a time; it reads back each object that it stored. */
@@ -236,6 +275,9 @@ export const HTTP_ROUTES = [
   signedIn('GET', '/api/builds'),
   signedIn('POST', '/api/builds'),
   signedIn('GET', '/api/runners'),
+  signedIn('POST', '/api/runners/registrations'),
+  signedIn('POST', '/api/runners/{id}/drain'),
+  signedIn('DELETE', '/api/runners/{id}'),
   signedIn('POST', '/api/sessions'),
   signedIn('GET', '/api/sessions'),
   signedIn('GET', '/api/sessions/{id}'),
@@ -314,6 +356,8 @@ export interface ScheduleSpec {
 }
 export const SCHEDULES: readonly ScheduleSpec[] = [
   { name: 'reap-every-minute', everyMs: 60_000, function: 'reap' },
+  { name: 'reconcile-every-minute', everyMs: 60_000, function: 'reconcile' },
+  { name: 'fill-warm-pool-every-minute', everyMs: 60_000, function: 'fill-warm-pool' },
   { name: 'archive-every-minute', everyMs: 60_000, function: 'archive-events' },
 ];
 
@@ -323,6 +367,8 @@ export interface StreamTriggerSpec {
   readonly batchSize: number;
   /** Changes that reach the function; the others are filtered out before it, and cost nothing. */
   readonly changes: readonly ('INSERT' | 'MODIFY' | 'REMOVE')[];
+  /** Of those, the ones whose new image has these values; all of them when absent. */
+  readonly newImage?: Readonly<Record<string, string | boolean>>;
   /** A batch that fails is halved until the record that is to blame stands alone; that one is retried, then given to the dead letters. */
   readonly retries: number;
   readonly maxRecordAgeMs: number;
@@ -337,7 +383,17 @@ const follow = (table: TableName, name: FunctionName, over: Partial<StreamTrigge
   ...over,
 });
 /** Rows of the log are written once; a later change is the archive's (their TTL), which is nobody's news. */
-export const STREAM_TRIGGERS: readonly StreamTriggerSpec[] = [follow('events', 'fan-out-events')];
+export const STREAM_TRIGGERS: readonly StreamTriggerSpec[] = [
+  follow('events', 'fan-out-events'),
+  /** Of the many commits only the few that left a session without an epoch. */
+  follow('sessions', 'continue-sessions', {
+    batchSize: 10,
+    changes: ['MODIFY'],
+    newImage: { sk: 'META', isSuspended: true },
+  }),
+  /** Heartbeats are changes, and cost nothing here. */
+  follow('runners', 'runner-changes', { changes: ['REMOVE'] }),
+];
 
 export interface TaskFamilySpec {
   readonly family: string;
@@ -367,6 +423,7 @@ export const TASK_FAMILY: TaskFamilySpec = {
 /**
  * Environment of every function, given by the platform: TABLE_<NAME>, BUCKET_<NAME>, SECRET_<NAME> (upper case, - as _) with physical
  * names; CLUSTER, TASK_CONTAINER, TASK_SUBNETS, TASK_SECURITY_GROUPS; PUBLIC_URL (one origin), ALLOWED_ORIGINS (comma separated), REQUIRE_ORIGIN_SECRET, OPERATOR_TENANT (may register builds);
+ * WARM_POOL_SIZE, RUNNER_IMAGE;
  * MANAGEMENT_ENDPOINT_VIEWER, MANAGEMENT_ENDPOINT_RUNNER; POWERTOOLS_SERVICE_NAME, LOG_LEVEL.
  */
 export const envName = (kind: 'TABLE' | 'BUCKET' | 'SECRET' | 'MANAGEMENT_ENDPOINT', name: string): string =>

@@ -7,6 +7,7 @@ import { reap } from '../sessions/reap.ts';
 export const handler = observed(async (_event: unknown, context: Context) => {
   const counts = await reap({ ...platform(), onError: (_ref, error) => logUnexpected(error, context) });
   countMetric('sessionsReaped', counts.closed);
+  countMetric('sessionsContinued', counts.continued);
   countMetric('reapsFailed', counts.failed);
   if (counts.failed > 0) throw new Error(`${counts.failed} of ${counts.checked} sessions could not be checked`);
   return counts;

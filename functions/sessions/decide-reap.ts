@@ -19,7 +19,11 @@ export const needsTaskStatus = (head: StreamHead, nowMs: number): boolean => hea
 const hint = 'Start the session again.';
 
 /** @param task what ECS says of the epoch's task; only asked for when the lease has passed */
-export const decideReap = (head: StreamHead, task: TaskStatus, nowMs: number): ReapDecision => {
+export const decideReap = (
+  head: Pick<StreamHead, 'leaseUntilMs' | 'assignedAtMs'>,
+  task: TaskStatus,
+  nowMs: number,
+): ReapDecision => {
   if (nowMs < head.leaseUntilMs) return { action: 'wait', nextCheckAtMs: head.leaseUntilMs };
   if (task.kind === 'stopped')
     return {

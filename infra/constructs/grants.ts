@@ -13,9 +13,14 @@ export interface GrantTargets {
   readonly tables: ByName<TableName, TableResource>;
   readonly buckets: ByName<BucketName, Bucket>;
   readonly secrets: ByName<SecretName, CfnSecret>;
-  /** ARN pattern of the posts of each WebSocket API's own stage. */
-  readonly postArns: ByName<WebSocketApiName, string>;
+  /** ARN pattern of the connections of each WebSocket API's own stage, by what is done to them. */
+  readonly connectionArns: ByName<WebSocketApiName, ConnectionArns>;
   readonly runnerTasks: RunnerTasks;
+}
+
+export interface ConnectionArns {
+  readonly post: string;
+  readonly close: string;
 }
 
 export interface Permission {
@@ -43,10 +48,15 @@ const tablePermission = ({ table, access }: GrantOf<'table'>, { tables }: GrantT
 const bucketPermission = ({ bucket, access, prefix }: GrantOf<'bucket'>, { buckets }: GrantTargets): Permission => {
   const { bucketArn } = buckets.get(bucket);
   const objects = `${bucketArn}/${prefix}*`;
-  const actions = { get: ['s3:GetObject'], put: ['s3:PutObject'], getput: ['s3:GetObject', 's3:PutObject'] }[access];
+  const actions = {
+    get: ['s3:GetObject'],
+    put: ['s3:PutObject'],
+    getput: ['s3:GetObject', 's3:PutObject'],
+    delete: ['s3:DeleteObject'],
+  }[access];
   const statements = [allow(actions, [objects])];
   /** Without it S3 answers a missing object with "access denied", and "not there yet" could not be told from a fault. */
-  if (access !== 'put') statements.push(allow(['s3:ListBucket'], [bucketArn]));
+  if (access === 'get' || access === 'getput') statements.push(allow(['s3:ListBucket'], [bucketArn]));
   return { statements, wildcards: [{ resource: objects, reason: `Objects under ${prefix} of this one bucket.` }] };
 };
 
@@ -62,6 +72,14 @@ const taskPermission = ({ access }: GrantOf<'tasks'>, { runnerTasks }: GrantTarg
         }),
       ],
       wildcards: [{ resource: definitionsArn, reason: 'Revisions of the one family, in the one cluster.' }],
+    };
+  /** Takes no task as its resource: the condition alone keeps it in the cluster. */
+  if (access === 'list')
+    return {
+      statements: [allow(['ecs:ListTasks'], ['*'], inCluster)],
+      wildcards: [
+        { resource: '*', reason: 'ListTasks names no resource that Fargate has; the cluster is a condition.' },
+      ],
     };
   return {
     statements: [allow([access === 'stop' ? 'ecs:StopTask' : 'ecs:DescribeTasks'], [tasksArn], inCluster)],
@@ -84,10 +102,11 @@ export const permissionFor = (grant: Grant, targets: GrantTargets): Permission =
         wildcards: [],
       };
     case 'connections': {
-      const posts = targets.postArns.get(grant.api);
+      const connections = targets.connectionArns.get(grant.api)[grant.access];
+      const reason = `Connections get their ids when they open; this stage and ${grant.access} only.`;
       return {
-        statements: [allow(['execute-api:ManageConnections'], [posts])],
-        wildcards: [{ resource: posts, reason: 'Connections get their ids when they open; posts to this stage only.' }],
+        statements: [allow(['execute-api:ManageConnections'], [connections])],
+        wildcards: [{ resource: connections, reason }],
       };
     }
     case 'tasks':
@@ -95,6 +114,13 @@ export const permissionFor = (grant: Grant, targets: GrantTargets): Permission =
   }
 };
 
-/** ARN pattern for posts to connections of one stage; closing or looking at them is not included. */
-export const postArnOf = (stack: Stack, apiId: string, stageName: string): string =>
-  stack.formatArn({ service: 'execute-api', resource: apiId, resourceName: `${stageName}/POST/@connections/*` });
+/** ARN patterns for connections of one stage; looking at them is in none. */
+export const connectionArnsOf = (stack: Stack, apiId: string, stageName: string): ConnectionArns => {
+  const arn = (method: 'POST' | 'DELETE') =>
+    stack.formatArn({
+      service: 'execute-api',
+      resource: apiId,
+      resourceName: `${stageName}/${method}/@connections/*`,
+    });
+  return { post: arn('POST'), close: arn('DELETE') };
+};

@@ -9,6 +9,18 @@ import { deadLetterQueue } from './dead-letters.ts';
 import { pascal } from './logical-id.ts';
 import type { TableResource } from './tables.ts';
 
+/** As Lambda reads it: a record of the stream has its image in DynamoDB's own notation. */
+export const filterPattern = ({ changes, newImage = {} }: Pick<StreamTriggerSpec, 'changes' | 'newImage'>): string => {
+  const attributes = Object.entries(newImage).map(([name, value]) => [
+    name,
+    typeof value === 'boolean' ? { BOOL: [value] } : { S: [value] },
+  ]);
+  return JSON.stringify({
+    eventName: changes,
+    ...(attributes.length === 0 ? {} : { dynamodb: { NewImage: Object.fromEntries(attributes) } }),
+  });
+};
+
 /** Batches of one shard at once; items of one partition, so of one session, stay in order. */
 const PARALLEL_BATCHES = 10;
 
@@ -37,7 +49,7 @@ class StreamTrigger extends Construct {
       bisectBatchOnFunctionError: true,
       maximumRetryAttempts: spec.retries,
       maximumRecordAgeInSeconds: Duration.millis(spec.maxRecordAgeMs).toSeconds(),
-      filterCriteria: { filters: [{ pattern: JSON.stringify({ eventName: spec.changes }) }] },
+      filterCriteria: { filters: [{ pattern: filterPattern(spec) }] },
       destinationConfig: { onFailure: { destination: queue.queueArn } },
     }).node.addDependency(granted);
   }

@@ -77,6 +77,14 @@ async function deliver(context: PollContext, shardId: string, records: Records):
   return false;
 }
 
+/** Lambda's filter: what does not pass is nobody's, and is passed over. */
+const isWanted = ({ changes, newImage = {} }: PollContext, { eventName, dynamodb }: Records[number]): boolean =>
+  (changes?.includes(String(eventName)) ?? true) &&
+  Object.entries(newImage).every(([name, value]) => {
+    const attribute = dynamodb?.NewImage?.[name];
+    return (typeof value === 'boolean' ? attribute?.BOOL : attribute?.S) === value;
+  });
+
 /** One read; returns the next iterator, 'end' at the shard's end, or undefined when the signal came before the batch succeeded. */
 async function readOnce(
   context: PollContext,
@@ -86,7 +94,7 @@ async function readOnce(
   const command = new GetRecordsCommand({ ShardIterator: iterator, Limit: context.batchSize });
   const { Records = [], NextShardIterator } = await context.client.send(command, { abortSignal: context.signal });
   if (Records.length > 0) {
-    const wanted = Records.filter(({ eventName = '' }) => context.changes?.includes(eventName) ?? true);
+    const wanted = Records.filter((record) => isWanted(context, record));
     if (wanted.length > 0 && !(await deliver(context, shardId, wanted))) return undefined;
     await context.advance(shardId, Records.at(-1)?.dynamodb?.SequenceNumber, false);
   }

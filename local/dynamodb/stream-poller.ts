@@ -31,6 +31,8 @@ export interface PollStreamOptions {
   random?: Random;
   /** Kinds of changes that are handed over; every kind unless told. */
   changes?: readonly string[];
+  /** Of those, the ones whose new image has these values. */
+  newImage?: Readonly<Record<string, string | boolean>>;
   /** Without it a failed batch comes again for ever, whole. */
   giveUp?: GiveUp;
   /** Told of every failure that is retried, and of records that were trimmed before they were read. */
@@ -53,8 +55,10 @@ export type StreamProblem =
   | { kind: 'record_given_up'; shardId: string; sequence: string | undefined };
 
 /** What shard readers share: the options with their defaults, and the checkpoint they advance. */
-export interface PollContext extends Required<Omit<PollStreamOptions, 'checkpoint' | 'changes' | 'giveUp'>> {
+export interface PollContext
+  extends Required<Omit<PollStreamOptions, 'checkpoint' | 'changes' | 'newImage' | 'giveUp'>> {
   changes: readonly string[] | undefined;
+  newImage: Readonly<Record<string, string | boolean>> | undefined;
   giveUp: GiveUp | undefined;
   streamArn: string;
   positionOf(shardId: string): string | undefined;
@@ -161,6 +165,7 @@ export async function pollStream(options: PollStreamOptions): Promise<void> {
     random: systemRandom,
     onProblem: () => undefined,
     changes: undefined,
+    newImage: undefined,
     giveUp: undefined,
     ...rest,
   };

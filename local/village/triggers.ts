@@ -40,6 +40,7 @@ export const startStreams = (
       signal: abort.signal,
       checkpoint: fileCheckpoint(join(dir, `${trigger.table}-${trigger.function}.json`)),
       changes: trigger.changes,
+      ...(trigger.newImage === undefined ? {} : { newImage: trigger.newImage }),
       giveUp: {
         retries: trigger.retries,
         maxAgeMs: trigger.maxRecordAgeMs,

@@ -175,6 +175,21 @@ describe('architecture §3, row "DynamoDB and its streams"', () => {
     await poller.stop();
   });
 
+  it('of those, only the ones whose new image has the values that are asked for', async () => {
+    for (const sk of ['1', '2', '3']) await put(sk);
+    await put('1', { isSuspended: false });
+    await put('2', { isSuspended: true });
+    await put('3', { isSuspended: 'true' });
+    const seen: (string | undefined)[] = [];
+    const poller = poll(async (records) => void seen.push(...records.map(keyOf)), 100, {
+      changes: ['MODIFY'],
+      newImage: { pk: 'p', isSuspended: true },
+    });
+    await put('1', { isSuspended: true });
+    await vi.waitFor(() => expect(seen).toEqual(['2', '1']));
+    await poller.stop();
+  });
+
   it('goes on after a restart of the poller and of the database, without loss or repetition of what succeeded', async () => {
     const seen: (string | undefined)[] = [];
     const collect = async (records: readonly _Record[]) => void seen.push(...records.map(keyOf));

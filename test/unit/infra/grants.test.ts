@@ -6,11 +6,15 @@ import type { Database, TableName } from '../../../functions/database.ts';
 import type { HttpRoute } from '../../../functions/middleware/http.ts';
 import { buildStore } from '../../../functions/releases/build-store.ts';
 import { handleRunnerFrame } from '../../../functions/runners/handle-runner-frame.ts';
+import { type Host, hostKey } from '../../../functions/runners/host-store.ts';
 import { issueCredentials } from '../../../functions/runners/issue-credentials.ts';
 import { exchangeCredential } from '../../../functions/runners/runner-credentials.ts';
 import { runnerStore } from '../../../functions/runners/runner-store.ts';
+import { continueSuspended } from '../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../functions/sessions/reap.ts';
-import { type SessionRef, sessionStore } from '../../../functions/sessions/session-store.ts';
+import { reconcile } from '../../../functions/sessions/reconcile.ts';
+import { metaKey, type SessionRef, sessionStore } from '../../../functions/sessions/session-store.ts';
+import { setDesired } from '../../../functions/sessions/set-desired.ts';
 import { TaskStateChange, taskStateChanged } from '../../../functions/sessions/task-stopped.ts';
 import { jwtSigner } from '../../../functions/signing.ts';
 import { archiveFinished } from '../../../functions/streams/archive-finished.ts';
@@ -77,7 +81,8 @@ const asFunction = (name: FunctionName, ports: TestPorts) => {
       return run(...args);
     };
   const posts = (api: 'runner' | 'viewer') => (grant: Grant) => grant.kind === 'connections' && grant.api === api;
-  const bucket = (access: 'get' | 'put') => (grant: Grant) => grant.kind === 'bucket' && grant.access.includes(access);
+  const bucket = (access: 'get' | 'put' | 'delete') => (grant: Grant) =>
+    grant.kind === 'bucket' && grant.access.includes(access);
   const task = (access: string) => (grant: Grant) => grant.kind === 'tasks' && grant.access === access;
   const { clock, random, newId, publicUrl, objects, tasks } = ports;
   const signingKey = may(
@@ -113,11 +118,13 @@ const asFunction = (name: FunctionName, ports: TestPorts) => {
       getBytes: may('get of objects', bucket('get'), objects.getBytes),
       getJson: may('get of objects', bucket('get'), objects.getJson),
       presignGet: may('get of objects', bucket('get'), objects.presignGet),
+      delete: may('delete of objects', bucket('delete'), objects.delete),
     },
     tasks: {
       launch: may('run of tasks', task('run'), tasks.launch),
       status: may('describe of tasks', task('describe'), tasks.status),
       stop: may('stop of tasks', task('stop'), tasks.stop),
+      listRunning: may('list of tasks', (grant) => task('list')(grant) || task('describe')(grant), tasks.listRunning),
     },
   };
   return { guarded, used };
@@ -231,6 +238,48 @@ const talkAsRunner = async ({ ports, ref, my }: World): Promise<void> => {
   await send({ type: 'runner_events', ...batchOf(ref, 1, [usage]) });
 };
 
+const onError = (_ref: SessionRef, error: unknown) => {
+  throw error;
+};
+const suspend = (ports: TestPorts, ref: SessionRef, last: EventDraft) =>
+  ingestBatch(ports, ref, batchOf(ref, 1, [last]));
+/** A session of a group with one runner, whose task of before is given back: the runner gets it next. */
+const suspendedOnGroup = async (ports: TestPorts): Promise<void> => {
+  const ref = await startedSession(ports);
+  await suspend(ports, ref, { type: 'epoch_drained', why: 'w', checkpointKey: null });
+  const meta = await ports.sessions.meta(ref);
+  await ports.db.write({
+    kind: 'update',
+    table: 'sessions',
+    key: metaKey(ref),
+    set: { config: { ...meta?.config, pool: 'lab' } },
+  });
+  const host: Host = {
+    tenantId: TENANT,
+    runnerId: 'lab-1',
+    group: 'lab',
+    name: null,
+    maxSessions: 4,
+    isRevoked: false,
+    desired: 'serve',
+    isDraining: false,
+    capacity: 4,
+    live: 0,
+    connectionId: 'lab',
+    dial: 1,
+    runnerVersion: '1',
+    buildId: 'b1',
+    protocol: 1,
+    clis: { shell: 'system' },
+    isolation: 'own_uid',
+    registeredAtMs: 1,
+    connectedAtMs: 1,
+    lastSeenMs: ports.clock.nowMs(),
+    expiresAtSec: 9e9,
+  };
+  await ports.db.write({ kind: 'put', table: 'runners', item: { ...hostKey(host), ...host } });
+};
+
 const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
   api: callApi,
   'runner-credentials': async ({ ports, ref, my }) => {
@@ -271,22 +320,40 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
   },
   'runner-frames': talkAsRunner,
   'task-events': async ({ ports, ref, my }) => {
-    const { meta } = (await ports.sessions.record(ref)) ?? {};
+    const meta = await setDesired(ports, ref, 'stop', USER);
     const detail = {
-      taskArn: meta?.taskArn,
+      taskArn: meta.taskArn,
       lastStatus: 'STOPPED',
       startedBy: `${TENANT}/${ref.sessionId}/1`,
       version: 1,
     };
     expect(await taskStateChanged(my, TaskStateChange.parse({ detail }))).toBe('closed');
   },
-  reap: async ({ ports, my }) => {
-    ports.clock.advance(START_TIMEOUT_MS + 1);
+  reap: async ({ ports, ref, my }) => {
     ports.tasks.nextStatus = { kind: 'stopped', why: 'gone', exitCode: 1 };
-    const onError = (_ref: SessionRef, error: unknown) => {
-      throw error;
-    };
-    expect(await reap({ ...my, onError })).toMatchObject({ closed: 1, failed: 0 });
+    await setDesired(ports, ref, 'stop', USER);
+    ports.clock.advance(START_TIMEOUT_MS + 1);
+    await suspendedOnGroup(ports);
+    await suspend(ports, await startedSession(ports), { type: 'epoch_drained', why: 'w', checkpointKey: null });
+    expect(await reap({ ...my, onError })).toMatchObject({ closed: 1, continued: 2, failed: 0 });
+    expect(await ports.sessions.head(ref)).toMatchObject({ open: false });
+    expect(await ports.sessions.meta(ref)).toMatchObject({ state: 'completed' });
+  },
+  'continue-sessions': async ({ ports, ref, my }) => {
+    await suspendedOnGroup(ports);
+    await suspend(ports, ref, { type: 'epoch_drained', why: 'w', checkpointKey: null });
+    const asked = await startedSession(ports);
+    await setDesired(ports, asked, 'stop', USER);
+    await suspend(ports, asked, { type: 'epoch_drained', why: 'w', checkpointKey: null });
+    const metas = ports.db.all('sessions').filter(({ sk }) => sk === 'META');
+    ports.tasks.nextLaunch = { kind: 'refused', reason: 'no capacity' };
+    expect(await continueSuspended({ ...my, onError }, metas)).toEqual({ continued: 3, failed: 0 });
+  },
+  reconcile: async ({ ports, ref, my }) => {
+    const startedBy = `${TENANT}/${ref.sessionId}/1`;
+    ports.tasks.running = [{ taskArn: 'another', startedBy }];
+    const failed = (_task: string, error: unknown) => onError(ref, error);
+    expect(await reconcile({ ...my, onError: failed })).toMatchObject({ stopped: 1, failed: 0, complete: true });
   },
   'fan-out-events': async ({ ports, ref, my }) => {
     await handleViewerFrame(ports, VIEWER, attachTo(ref));
@@ -298,9 +365,6 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
   'archive-events': async ({ ports, ref, my }) => {
     await ingestBatch(ports, ref, batchOf(ref, 1, failing));
     ports.clock.advance(ARCHIVE_AFTER_MS + 1);
-    const onError = (_ref: SessionRef, error: unknown) => {
-      throw error;
-    };
     expect(await archiveFinished({ ...my, onError })).toMatchObject({ archived: 1, failed: 0 });
   },
   'bootstrap-tenant': async ({ my }) => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { pascal } from '../../../infra/constructs/logical-id.ts';
+import { filterPattern } from '../../../infra/constructs/stream-triggers.ts';
 import {
   BUCKETS,
   EVENT_RULES,
@@ -154,9 +155,17 @@ describe('every part of the topology is there once, and nothing beyond', () => {
     expect(Properties).toMatchObject({
       MaximumRetryAttempts: spec.retries,
       MaximumRecordAgeInSeconds: spec.maxRecordAgeMs / 1_000,
-      FilterCriteria: { Filters: [{ Pattern: JSON.stringify({ eventName: spec.changes }) }] },
+      FilterCriteria: { Filters: [{ Pattern: filterPattern(spec) }] },
     });
     expect(spec.retries).toBeGreaterThan(0);
+  });
+
+  it('only what the stream of the sessions says of a suspended session costs an invocation', () => {
+    const spec = STREAM_TRIGGERS.find((one) => one.table === 'sessions');
+    expect(JSON.parse(filterPattern(spec ?? { changes: [] }))).toEqual({
+      eventName: ['MODIFY'],
+      dynamodb: { NewImage: { sk: { S: ['META'] }, isSuspended: { BOOL: [true] } } },
+    });
   });
 
   it('stays well below the 500 resources of a stack', () => {
