@@ -1,0 +1,107 @@
+/** What the control plane has stored, out of the plain items of its tables: the simulation and the tests with real faults read it alike. */
+import { z } from 'zod';
+import type { Item } from '../../functions/database.ts';
+import { EpochItem, SessionMeta, type SessionRef, StreamHead } from '../../functions/sessions/session-store.ts';
+import { Segment } from '../../functions/streams/segments.ts';
+import { EventEnvelope, type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
+import { UsageRow } from '../../shared/usage.ts';
+
+/** Every item of four tables, whoever read them. */
+export interface TableItems {
+  readonly sessions: readonly Item[];
+  readonly events: readonly Item[];
+  readonly usage: readonly Item[];
+  readonly tenants: readonly Item[];
+}
+
+const Aside = z.looseObject({ epoch: z.int(), firstRseq: z.int(), digest: z.string(), events: z.string() });
+const AsideEvents = z.array(EventEnvelope);
+export interface AsideBatch {
+  readonly epoch: number;
+  readonly firstRseq: number;
+  readonly events: readonly EventEnvelope[];
+}
+
+const LedgerRow = z.looseObject({ sk: z.string(), ...UsageRow.shape });
+export type LedgerRow = z.infer<typeof LedgerRow>;
+
+export interface StoredSession {
+  readonly ref: SessionRef;
+  readonly meta: SessionMeta;
+  readonly head: StreamHead;
+  /** By number. */
+  readonly epochs: readonly EpochItem[];
+  /** In the order of their keys. */
+  readonly segments: readonly Segment[];
+  /** Events of all segments, in that order. */
+  readonly events: readonly SessionEvent[];
+  readonly annex: readonly AsideBatch[];
+  readonly quarantine: readonly AsideBatch[];
+  readonly ledger: readonly LedgerRow[];
+}
+
+export interface StoredSlots {
+  readonly tenantId: string;
+  /** Sessions that hold a slot. */
+  readonly sessionIds: readonly string[];
+  readonly live: number;
+}
+
+export interface StoredVillage {
+  readonly sessions: readonly StoredSession[];
+  readonly slots: readonly StoredSlots[];
+}
+
+const text = (value: unknown): string => String(value);
+const byKey = (a: Item, b: Item): number => (text(a.sk) < text(b.sk) ? -1 : 1);
+
+const grouped = (items: readonly Item[]): Map<string, Item[]> => {
+  const groups = new Map<string, Item[]>();
+  for (const item of items) groups.set(text(item.pk), [...(groups.get(text(item.pk)) ?? []), item]);
+  for (const group of groups.values()) group.sort(byKey);
+  return groups;
+};
+
+const under = (items: readonly Item[], prefix: string): Item[] =>
+  items.filter((item) => text(item.sk).startsWith(prefix));
+
+const asideOf = (item: Item): AsideBatch => {
+  const { epoch, firstRseq, events } = Aside.parse(item);
+  return { epoch, firstRseq, events: AsideEvents.parse(JSON.parse(events)) };
+};
+
+const eventsOf = (segment: Segment): SessionEvent[] => z.array(SessionEventSchema).parse(JSON.parse(segment.events));
+
+const slotsOf = (items: readonly Item[]): StoredSlots[] =>
+  [...grouped(items)].map(([pk, rows]) => ({
+    tenantId: pk.slice('T#'.length),
+    sessionIds: under(rows, 'SLOT#').map((row) => text(row.sk).slice('SLOT#'.length)),
+    live: Number(rows.find((row) => row.sk === 'SLOTS')?.live ?? 0),
+  }));
+
+/** @throws ZodError where an item does not fit its schema, which is a finding of its own */
+export const storedVillage = (tables: TableItems): StoredVillage => {
+  const events = grouped(tables.events);
+  const usage = grouped(tables.usage);
+  const sessions = [...grouped(tables.sessions)].flatMap(([pk, rows]): StoredSession[] => {
+    const match = /^T#([^#]+)#S#([^#]+)$/.exec(pk);
+    const meta = rows.find((row) => row.sk === 'META');
+    if (match === null || meta === undefined) return [];
+    const log = events.get(pk) ?? [];
+    const segments = under(log, 'SEG#').map((item) => Segment.parse(item));
+    return [
+      {
+        ref: { tenantId: match[1] ?? '', sessionId: match[2] ?? '' },
+        meta: SessionMeta.parse(meta),
+        head: StreamHead.parse(rows.find((row) => row.sk === 'HEAD')),
+        epochs: under(rows, 'EPOCH#').map((item) => EpochItem.parse(item)),
+        segments,
+        events: segments.flatMap(eventsOf),
+        annex: under(log, 'ANNEX#').map(asideOf),
+        quarantine: under(log, 'QUARANTINE#').map(asideOf),
+        ledger: (usage.get(pk) ?? []).map((item) => LedgerRow.parse(item)),
+      },
+    ];
+  });
+  return { sessions, slots: slotsOf(tables.tenants) };
+};

@@ -1,0 +1,200 @@
+/** One simulated region with its machines and people: everything real that this project wrote, and nothing real around it. */
+import type { Item } from '../../functions/database.ts';
+import { continueSuspended } from '../../functions/sessions/continue-suspended.ts';
+import { reap } from '../../functions/sessions/reap.ts';
+import { reconcile } from '../../functions/sessions/reconcile.ts';
+import { type SessionRef, StreamHead } from '../../functions/sessions/session-store.ts';
+import { taskStateChanged } from '../../functions/sessions/task-stopped.ts';
+import { fanOutEvents } from '../../functions/streams/fan-out-events.ts';
+import { isFinal } from '../../shared/session.ts';
+import { checkHeadHistory } from '../invariants/states.ts';
+import { type StoredVillage, storedVillage } from '../invariants/stored.ts';
+import type { Violation } from '../invariants/violation.ts';
+import { Chance } from './chance.ts';
+import { ControlPlane } from './control-plane.ts';
+import { Ecs } from './ecs.ts';
+import { type FaultRates, Faults } from './faults.ts';
+import { Gateway } from './gateway.ts';
+import { SimObjects } from './objects.ts';
+import { People } from './people.ts';
+import type { Plant } from './plant.ts';
+import { Scheduler } from './scheduler.ts';
+import { type HostWorld, SimHost } from './sim-host.ts';
+import { Store } from './store.ts';
+import { Truth } from './truth.ts';
+
+const SCHEDULE_MS = 60_000;
+const DRAIN_EVERY_MS = { from: 60_000, to: 400_000 };
+const STREAM_TRIES_MAX = 5;
+type Consumer = 'fan-out-events' | 'continue-sessions';
+
+interface Shard {
+  images: Item[];
+  isBusy: boolean;
+}
+
+const parseRef = (pk: string): SessionRef => {
+  const [, tenantId = '', , sessionId = ''] = pk.split('#');
+  return { tenantId, sessionId };
+};
+
+export class World {
+  readonly chance: Chance;
+  readonly scheduler: Scheduler;
+  readonly faults: Faults;
+  readonly store: Store;
+  readonly control: ControlPlane;
+  readonly people: People;
+  readonly ecs: Ecs;
+  readonly truth: Truth;
+  readonly #hosts: SimHost[] = [];
+  readonly #lose = new Map<SimHost, () => void>();
+  readonly #heads = new Map<string, StreamHead[]>();
+  readonly #streams = new Map<string, Shard>();
+
+  constructor(seed: number, rates: FaultRates, plant: Plant) {
+    const chance = new Chance(seed);
+    const scheduler = new Scheduler(chance);
+    const faults = new Faults(chance, rates);
+    const base = { scheduler, chance, faults };
+    this.chance = chance;
+    this.scheduler = scheduler;
+    this.faults = faults;
+    this.truth = new Truth((host) => this.#lose.get(host)?.());
+    this.store = new Store({ ...base, onCommit: (table, key, image) => this.#onCommit(table, key, image) });
+    const objects = new SimObjects(scheduler, chance, faults);
+    const control = () => this.control;
+    const gateway = new Gateway({ ...base, control, plant });
+    const hostWorld: HostWorld = { ...base, gateway, objects, control, plant, truth: this.truth };
+    this.ecs = new Ecs({
+      ...base,
+      startHost: (task) => {
+        const host = new SimHost(hostWorld, task.environment.CONTROL_PLANE_TOKEN ?? '', (code) =>
+          this.ecs.exited(task, code),
+        );
+        this.#hosts.push(host);
+        this.#lose.set(host, () => this.ecs.lose(task));
+        return host;
+      },
+      onEvent: (event) => void this.#deliver(() => this.control.invoke((ports) => taskStateChanged(ports, event))),
+    });
+    this.control = new ControlPlane({
+      ...{ ...base, store: this.store, plant },
+      outside: {
+        runnerSender: (reach) => gateway.sender(reach),
+        viewerSender: (reach) => ({
+          post: (connectionId) => reach(() => (this.people.isConnected(connectionId) ? 'sent' : 'gone')),
+        }),
+        tasks: (reach) => this.ecs.launcher(reach),
+        objects: (reach) => objects.store(reach),
+      },
+    });
+    this.people = new People({ ...base, control: this.control });
+    this.#schedule();
+    this.#drainLater();
+  }
+
+  get hosts(): readonly SimHost[] {
+    return this.#hosts.filter(({ isAlive }) => isAlive);
+  }
+
+  get stored(): StoredVillage {
+    const all = (table: 'sessions' | 'events' | 'usage' | 'tenants') => this.store.all(table);
+    return storedVillage({
+      ...{ sessions: all('sessions'), events: all('events'), usage: all('usage'), tenants: all('tenants') },
+    });
+  }
+
+  /** Sessions that are not over, as they stand now. */
+  get live(): readonly SessionRef[] {
+    return [...this.#heads]
+      .filter(([, heads]) => !isFinal(heads.at(-1)?.state ?? 'created'))
+      .map(([pk]) => parseRef(pk));
+  }
+
+  get hasLiveTasks(): boolean {
+    return this.ecs.running.length > 0;
+  }
+
+  /** What was seen while it ran. */
+  get seen(): readonly Violation[] {
+    const ofHeads = [...this.#heads].flatMap(([pk, heads]) => checkHeadHistory({ ref: parseRef(pk) }, heads));
+    return [...this.truth.violations, ...ofHeads];
+  }
+
+  #schedule(): void {
+    this.scheduler.after(SCHEDULE_MS, () => {
+      const onError = () => {};
+      void this.#deliver(() => this.control.invoke((ports) => reap({ ...ports, onError })));
+      void this.#deliver(() => this.control.invoke((ports) => reconcile({ ...ports, onError })));
+      this.#schedule();
+    });
+  }
+
+  #drainLater(): void {
+    this.scheduler.after(this.chance.between(DRAIN_EVERY_MS.from, DRAIN_EVERY_MS.to), () => {
+      if (!this.faults.isOn) return;
+      this.ecs.drainOne();
+      this.#drainLater();
+    });
+  }
+
+  /** At least once: what failed is tried again, and what succeeded may come a second time. */
+  async #deliver(run: () => Promise<{ kind: 'done' | 'failed' | 'died' }>): Promise<void> {
+    const again = this.faults.strikes('lambda_duplicate') ? run() : null;
+    for (let tries = 0; tries < 3; tries += 1) {
+      if ((await run()).kind === 'done') break;
+      await this.scheduler.pause(this.chance.between(1_000, 60_000));
+    }
+    await again;
+  }
+
+  #onCommit(table: string, { pk, sk }: { pk: string; sk: string }, image: Item | null): void {
+    if (table === 'sessions' && sk === 'HEAD' && image !== null)
+      this.#heads.set(pk, [...(this.#heads.get(pk) ?? []), StreamHead.parse(image)]);
+    if (table === 'sessions' && sk.startsWith('EPOCH#') && image?.closedAtMs !== undefined)
+      this.#checkClosed(parseRef(pk), Number(image.epoch));
+    if (table === 'events' && sk.startsWith('SEG#') && image !== null) this.#stream(pk, image, 'fan-out-events');
+    if (table === 'sessions' && sk === 'META' && image?.isSuspended === true)
+      this.#stream(pk, image, 'continue-sessions');
+  }
+
+  /** Nothing of an epoch works on when it is closed: another may begin. */
+  #checkClosed({ sessionId }: SessionRef, epoch: number): void {
+    for (const host of this.hosts) {
+      const assign = host.process?.session?.core.assign;
+      const isMine = assign?.sessionId === sessionId && assign.epoch === epoch;
+      const { cli } = host;
+      if (isMine && cli !== null && !cli.isDead && !cli.isFrozen) this.truth.workedAfterClosing(host);
+    }
+  }
+
+  #stream(pk: string, image: Item, consumer: Consumer): void {
+    const name = `${consumer} ${pk}`;
+    const shard = this.#streams.get(name) ?? { images: [], isBusy: false };
+    this.#streams.set(name, shard);
+    shard.images.push(image);
+    if (!shard.isBusy) void this.#readShard(shard, consumer);
+  }
+
+  /** In order, at least once; what fails again and again goes to the dead letters. */
+  async #readShard(shard: Shard, consumer: Consumer): Promise<void> {
+    shard.isBusy = true;
+    let tries = 0;
+    while (shard.images.length > 0) {
+      await this.scheduler.pause(this.chance.between(50, 800));
+      const images = shard.images.slice(0, this.chance.int(1, 5));
+      const outcome = await this.control.invoke<unknown>((ports) =>
+        consumer === 'fan-out-events'
+          ? fanOutEvents(ports, images)
+          : continueSuspended({ ...ports, onError: () => {} }, images),
+      );
+      tries += 1;
+      const isDone = outcome.kind === 'done' && !this.faults.strikes('lambda_duplicate');
+      if (!isDone && tries < STREAM_TRIES_MAX) continue;
+      shard.images.splice(0, images.length);
+      tries = 0;
+    }
+    shard.isBusy = false;
+  }
+}
