@@ -30,6 +30,8 @@ export type ProviderEvent =
   /** Turns count from 1. */
   | { readonly type: 'TURN_STARTED'; readonly turn: number; readonly prompt: string }
   | { readonly type: 'TURN_FINISHED'; readonly turn: number; readonly tookMs: number; readonly outcome: TurnOutcome }
+  /** The turn failed because a crash of the runner cut the model's answer off: the agent must be asked to go on. */
+  | { readonly type: 'TURN_CUT'; readonly turn: number }
   | ({ readonly type: 'TOOL_REQUESTED' | 'TOOL_STARTED'; readonly summary: string } & ToolNamed)
   | ({ readonly type: 'TOOL_FINISHED'; readonly ok: boolean; readonly tookMs: number } & ToolNamed)
   | ({ readonly type: 'TOOL_DENIED'; readonly rule: string; readonly reason: string } & ToolNamed)

@@ -8,6 +8,10 @@ export const PROMPT_LANE = 'prompt';
 /** CLIs need this long to take a paste in before Enter counts as Enter (measured: facts on driving the CLIs). */
 export const PASTE_SETTLE_MS = 250;
 
+/** Asks an agent to go on after TURN_CUT. */
+export const CONTINUE_PROMPT =
+  'The connection to the model was lost in the middle of your answer. Go on from where you were.';
+
 const PASTE_OPEN = '\x1b[200~';
 const PASTE_CLOSE = '\x1b[201~';
 

@@ -69,8 +69,15 @@ export class Lifetime {
     this.#warned.delete('idle');
   }
 
+  /** A prompt is on its way to the CLI. */
   prompted(): void {
     this.#prompts += 1;
+    this.#progressed();
+  }
+
+  /** The CLI did not take it: it will bring no turn. */
+  promptRefused(): void {
+    this.#prompts -= 1;
     this.#progressed();
   }
 

@@ -31,6 +31,11 @@ export const eventOf = (event: ProviderEvent, context: ProviderContext): EventDr
       return { type: 'turn_started', turn: event.turn, prompt: cut(event.prompt, 2_000) };
     case 'TURN_FINISHED':
       return { type: 'turn_finished', turn: event.turn, tookMs: event.tookMs };
+    case 'TURN_CUT': {
+      const message =
+        'The runner was started again in the middle of an answer of the model; the agent is asked to go on.';
+      return { type: 'alert_raised', code: 'model_answer_cut', message };
+    }
     case 'TOOL_REQUESTED':
     case 'TOOL_STARTED': {
       const type = event.type === 'TOOL_REQUESTED' ? 'tool_requested' : 'tool_started';

@@ -3,6 +3,7 @@ import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../.
 import { RESTARTED_LAST_ACK_MS } from '../../../shared/limits.ts';
 import type { StateReason, TerminalSize } from '../../../shared/session.ts';
 import type { ProviderEvent, SavedProvider } from '../adapters/contract.ts';
+import { CONTINUE_PROMPT } from '../adapters/type-prompt.ts';
 import type { RunnerConfig } from '../config.ts';
 import { Agent } from './agent.ts';
 import { bootSession } from './boot.ts';
@@ -275,13 +276,19 @@ export class SessionRuntime {
 
   /** Hands a prompt to the CLI in its own way. It is kept before anything is awaited: a crash does not lose it. */
   async submit(text: string, source?: 'first'): Promise<PromptResult> {
-    const prompt = { number: this.#nextPrompt, text };
-    this.#nextPrompt += 1;
-    this.#prompts = [...this.#prompts, prompt];
+    const prompt = this.#queue(text);
     const sizeBytes = Buffer.byteLength(text);
     if (source === 'first') this.#isPromptDone = true;
     this.core.commit(source ? [{ type: 'input_received', viewerId: null, sizeBytes, source: 'prompt' }] : []);
     return await this.#send(prompt);
+  }
+
+  #queue(text: string): SavedParts['prompts'][number] {
+    const prompt = { number: this.#nextPrompt, text };
+    this.#nextPrompt += 1;
+    this.#prompts = [...this.#prompts, prompt];
+    this.lifetime.prompted();
+    return prompt;
   }
 
   /** After a crash: what may not have reached the CLI is handed over under its old number. */
@@ -296,13 +303,14 @@ export class SessionRuntime {
 
   async #send(prompt: SavedParts['prompts'][number]): Promise<PromptResult> {
     const provider = this.agent.provider;
+    let isSent = false;
     try {
       if (!provider) return { kind: 'refused', reason: 'the CLI is not running' };
       const result = await provider.sendInput(prompt.text, prompt.number);
-      if (result.kind === 'refused') return result;
-      this.lifetime.prompted();
-      return { kind: 'sent' };
+      isSent = result.kind === 'sent';
+      return result;
     } finally {
+      if (!isSent) this.lifetime.promptRefused();
       this.#prompts = this.#prompts.filter(({ number }) => number !== prompt.number);
       this.core.save();
     }
@@ -327,8 +335,10 @@ export class SessionRuntime {
     this.agent.remember({ provider: saved });
     const drafts = events.flatMap((event) => eventOf(event, { provider, isolation }) ?? []);
     const [ending] = events.flatMap((event) => reactToProvider(this, provider, event) ?? []);
+    const again = events.some(({ type }) => type === 'TURN_CUT') ? this.#queue(CONTINUE_PROMPT) : null;
     this.core.commit(drafts);
     if (ending) void this.end(ending);
+    else if (again) this.#send(again).catch((error: unknown) => this.#options.ports.log.warn('not typed', { error }));
   }
 
   #onProviderExit(exit: { exitCode: number | null; signal: number | null }): void {

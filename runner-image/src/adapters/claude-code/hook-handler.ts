@@ -86,7 +86,7 @@ const reactor =
         return NO_ANSWER;
       }
       case 'StopFailure':
-        turns.finish('failed');
+        turns.fail();
         return NO_ANSWER;
       case 'SessionEnd':
         session.onGoodbye();

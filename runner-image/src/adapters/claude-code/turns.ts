@@ -12,6 +12,11 @@ export interface Turns {
   leftQueue(prompt: string | undefined): void;
   /** The open turn ended, if one is open. `atMs` is when its end was written down: an end from before the turn is not its own. */
   finish(outcome: TurnOutcome, atMs?: number): void;
+  /**
+   * The open turn failed. If it was open when the runner crashed, the crash cut it off: Claude Code gives an answer up whose connection is
+   * lost in the middle (measured with 2.1.330; before the first word it asks again itself).
+   */
+  fail(): void;
   /** Closes the open turn of a CLI that is gone: nobody is idle then. */
   abandon(): void;
   readonly isOpen: boolean;
@@ -30,6 +35,7 @@ export const NO_TURNS: SavedTurns = { started: 0, done: 0, open: null, waiting: 
 
 export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => number, from = NO_TURNS): Turns {
   let { started, done, open, waiting } = from;
+  let cutTurn = open?.turn;
   const start = (prompt: string): void => {
     started += 1;
     open = { turn: started, startedAtMs: nowMs() };
@@ -42,7 +48,25 @@ export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => nu
     done += 1;
     emit({ type: 'TURN_FINISHED', turn, tookMs: Math.max(0, nowMs() - startedAtMs), outcome });
   };
+  const finish: Turns['finish'] = (outcome, atMs) => {
+    if (open === null || (atMs !== undefined && atMs < open.startedAtMs)) return;
+    close(outcome);
+    // An interruption gives the waiting prompts back to the person; those that came after it are already being worked on.
+    if (outcome === 'interrupted') waiting = waiting.filter((one) => atMs !== undefined && one.atMs >= atMs);
+    const [next, ...rest] = waiting;
+    waiting = rest;
+    if (next !== undefined) start(next.prompt);
+    else emit({ type: 'PROVIDER_IDLE', turnsDone: done });
+  };
   return {
+    finish,
+    fail() {
+      const turn = open?.turn;
+      finish('failed');
+      if (turn === undefined || turn !== cutTurn) return;
+      cutTurn = undefined;
+      emit({ type: 'TURN_CUT', turn });
+    },
     submit(prompt) {
       if (open === null) return start(prompt);
       emit({ type: 'PROVIDER_MESSAGE', role: 'user', text: prompt.slice(0, PROMPT_MAX_CHARS) });
@@ -51,16 +75,6 @@ export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => nu
     leftQueue(prompt) {
       const index = waiting.findIndex((one) => one.prompt === prompt);
       waiting = prompt === undefined ? [] : waiting.filter((_, at) => at !== index);
-    },
-    finish(outcome, atMs) {
-      if (open === null || (atMs !== undefined && atMs < open.startedAtMs)) return;
-      close(outcome);
-      // An interruption gives the waiting prompts back to the person; those that came after it are already being worked on.
-      if (outcome === 'interrupted') waiting = waiting.filter((one) => atMs !== undefined && one.atMs >= atMs);
-      const [next, ...rest] = waiting;
-      waiting = rest;
-      if (next !== undefined) start(next.prompt);
-      else emit({ type: 'PROVIDER_IDLE', turnsDone: done });
     },
     abandon: () => close('interrupted'),
     get isOpen() {

@@ -1,5 +1,6 @@
 /** Reads from a Messages API request how far the script has come: the conversation itself is the state, so a retry or a restart skips nothing. */
 import { z } from 'zod';
+import { CONTINUE_PROMPT } from '../../adapters/type-prompt.ts';
 
 const Block = z.looseObject({
   type: z.string(),
@@ -50,7 +51,14 @@ const REMINDER_CLOSE = '</system-reminder>';
 
 /** Text that CLIs put into the user's role although no person wrote it. */
 const INTERRUPTED = '[Request interrupted by user';
-const NOT_A_PROMPT = [INTERRUPTED, '<local-command-', '<command-name>', '<command-message>', '<task-notification>'];
+const NOT_A_PROMPT = [
+  INTERRUPTED,
+  CONTINUE_PROMPT,
+  '<local-command-',
+  '<command-name>',
+  '<command-message>',
+  '<task-notification>',
+];
 
 function withoutReminders(text: string): string {
   let kept = '';
