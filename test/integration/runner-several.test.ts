@@ -52,10 +52,24 @@ const soon = (look: () => void) => vi.waitFor(look, { timeout: 20_000, interval:
 let typed = 0;
 const type = (session: FakeSession, data: string) => {
   typed += 1;
+  const viewerId = `api-${typed}`;
   session.options.post({
-    ...{ type: 'input', sessionId: session.sessionId, epoch: session.epoch, viewerId: `api-${typed}` },
+    ...{ type: 'input', sessionId: session.sessionId, epoch: session.epoch, viewerId },
     ...{ source: 'api', controlTerm: 0, inputSeq: 1, data, submit: false },
   });
+  return viewerId;
+};
+/** As whoever types does it: what is refused because nothing runs yet is typed again. */
+const insist = async ({ control }: Started, session: FakeSession, data: string) => {
+  for (let isTaken = false; !isTaken; ) {
+    const lane = type(session, data);
+    const answer = await control.until(`an answer to ${data}`, () =>
+      control.frames.find(
+        (frame) => (frame.type === 'input_ack' || frame.type === 'input_reset') && frame.viewerId === lane,
+      ),
+    );
+    isTaken = answer.type === 'input_ack';
+  }
 };
 const shows = ({ control }: Started, session: FakeSession, text: string) =>
   control.until(`${session.sessionId} shows ${text}`, () => session.output().includes(text));
@@ -229,14 +243,14 @@ describe('a runner of a group', () => {
     const { control } = started;
     await isUp(started);
     const [a, b] = (await run(started, 'A', 'B')) as [FakeSession, FakeSession];
-    type(a, 'export MARK=alpha\r');
-    type(b, 'export MARK=beta; sleep 0.3; echo while-$((1+1))-gone\r');
+    await insist(started, a, 'export MARK=alpha\r');
+    await insist(started, b, 'export MARK=beta; sleep 0.3; echo while-$((1+1))-gone\r');
     const before = started.runnerPid();
     process.kill(before, 'SIGKILL');
     await control.until('dial', () => new Set(control.dials).size > 1);
     for (const session of [a, b]) session.attach(VIEWER);
-    type(a, 'echo here-$MARK\r');
-    type(b, 'echo here-$MARK\r');
+    await insist(started, a, 'echo here-$MARK\r');
+    await insist(started, b, 'echo here-$MARK\r');
     await shows(started, a, 'here-alpha');
     await shows(started, b, 'here-beta');
     expect(b.output()).toContain('while-2-gone');
