@@ -2,9 +2,11 @@
 import { cpus, totalmem } from 'node:os';
 import { bulk } from './bulk.ts';
 import { echo } from './echo.ts';
+import { fairness } from './fairness.ts';
 import { fanout } from './fanout.ts';
 import { commit, endAll } from './harness.ts';
 import { idle } from './idle.ts';
+import { ingest } from './ingest.ts';
 import { page } from './page.ts';
 import { reconnect } from './reconnect.ts';
 import { stall } from './stall.ts';
@@ -16,8 +18,10 @@ const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object
   start: (n) => start(n ?? 10),
   page: (n) => page(n ?? 10),
   idle: (n) => idle(n ?? 5),
+  fairness: (n) => fairness(n ?? 300),
   fanout: (n) => fanout(n ?? 100),
   stall: () => stall(),
+  ingest: (n) => ingest(n ?? 60),
   reconnect: (n) => reconnect(n ?? 50),
 };
 
