@@ -244,7 +244,7 @@ export const LIVE_INDEX_SHARDS = 8;
 /** Sessions one reaper run looks at per shard. */
 export const REAPER_PAGE_MAX = 100;
 /** A reaper or reconciling run begins nothing further after this long; what is left is due in the next. */
-export const REAPER_RUN_MS = 40_000;
+export const REAPER_RUN_MS = 50_000;
 /** What ends by itself after its epoch was closed (a runner that stores its last word) is left alone this long, then its task is stopped. */
 export const ORPHAN_GRACE_MS = 20_000;
 /** Tasks of one page of ECS, and pages that one reconciling run looks at: twice a full cell. Beyond it the run fails, and an alarm says so. */

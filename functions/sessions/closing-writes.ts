@@ -63,12 +63,12 @@ interface MetaChange {
   readonly conditions: readonly Condition[];
 }
 
-/** Late corrections change the sum without moving `seq`. */
-export const sumUnchanged = (meta: Pick<SessionMeta, 'corrections'>): Condition => ({
-  attr: 'corrections',
+/** Closings and late corrections change the same sum, and the second do not move `seq`. */
+export const sumUnchanged = (meta: Pick<SessionMeta, 'usageRev'>): Condition => ({
+  attr: 'usageRev',
   op: '=',
-  value: meta.corrections,
-  orAbsent: meta.corrections === 0,
+  value: meta.usageRev,
+  orAbsent: meta.usageRev === 0,
 });
 
 /** How a suspended session stands in the live index. */
@@ -93,6 +93,7 @@ export const closingMeta = (
     set: {
       usage: ZERO_USAGE,
       usageBefore: addCounters(meta.usageBefore, usage),
+      usageRev: meta.usageRev + 1,
       ranMs: meta.ranMs + ranMs,
       placement: null,
       queuePosition: null,

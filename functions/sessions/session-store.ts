@@ -81,8 +81,8 @@ export const SessionMeta = z.looseObject({
   queuePosition: z.int().min(1).nullable().default(null),
   /** Sum over closed epochs, corrections included; counters of the running one are added to it. */
   usageBefore: UsageCounters,
-  /** Raised with every correction of `usageBefore`, which does not move `seq`: whoever adds to it is conditional on both. */
-  corrections: count.default(0),
+  /** Raised with every change of `usageBefore`, and what each is conditional on: corrections do not move `seq`. */
+  usageRev: count.default(0),
   /** How long closed epochs had a runner. */
   ranMs: count.default(0),
   /** The checkpoint before the newest: it is kept too, older ones are deleted. */

@@ -37,7 +37,7 @@ const correctionOf = (
         kind: 'update',
         table: 'sessions',
         key: metaKey(ref),
-        set: { usageBefore: movedSum(meta.usageBefore, epoch.usage, usage), corrections: meta.corrections + 1 },
+        set: { usageBefore: movedSum(meta.usageBefore, epoch.usage, usage), usageRev: meta.usageRev + 1 },
         conditions: [sumUnchanged(meta)],
       },
     ],
