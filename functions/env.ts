@@ -1,5 +1,6 @@
 /** Environment of the control plane, parsed once. The platform gives physical names; infra/topology.ts says which there are. */
 import { z } from 'zod';
+import { WARM_POOL_MAX } from '../shared/limits.ts';
 
 const list = z.string().transform((value) => value.split(',').filter((part) => part !== ''));
 const table = z.string().min(3);
@@ -30,6 +31,10 @@ export const ControlPlaneEnv = z.object({
   /** The tenant whose command line may register builds for the platform; nobody's where it is not set. */
   OPERATOR_TENANT: z.string().optional(),
   VILLAGE_VERSION: z.string().default('0.0.0'),
+  /** Idle tasks kept for each build that a start without a named one gets; none by default. */
+  WARM_POOL_SIZE: z.coerce.number().int().min(0).max(WARM_POOL_MAX).default(0),
+  /** Named in the command that runs a customer's runner as a container. */
+  RUNNER_IMAGE: z.string().min(1).default('localhost/agent-village-runner:local'),
   /** Release pipeline: parsed now, used when it is built. */
   VERSION_CHECK_INTERVAL_MS: z.coerce.number().int().min(60_000).default(3_600_000),
   CANARY_ENABLED: z.stringbool().default(false),

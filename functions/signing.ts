@@ -6,7 +6,7 @@ import { jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import type { Clock } from '../shared/clock.ts';
 import { AppError } from '../shared/errors.ts';
-import { Epoch, SessionId, TenantId, UserId, ViewerId } from '../shared/ids.ts';
+import { Epoch, RunnerId, SessionId, TenantId, UserId, ViewerId } from '../shared/ids.ts';
 
 export const UserClaims = z.object({
   kind: z.literal('user'),
@@ -21,6 +21,8 @@ export const CapabilityClaims = z.object({
   tenantId: TenantId,
   sessionId: SessionId,
   epoch: Epoch,
+  /** The customer-hosted or warm runner that the session is assigned to; absent where a task has its session from the start. */
+  runnerId: RunnerId.optional(),
   expSec: z.int(),
 });
 export type CapabilityClaims = z.infer<typeof CapabilityClaims>;

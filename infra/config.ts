@@ -2,6 +2,7 @@
 import type { Node } from 'constructs';
 import { z } from 'zod';
 import { TenantId } from '../shared/ids.ts';
+import { WARM_POOL_MAX } from '../shared/limits.ts';
 
 export const CellConfig = z
   .strictObject({
@@ -19,6 +20,10 @@ export const CellConfig = z
       .optional(),
     /** Tenant whose command line may register builds; without it nobody may. */
     operatorTenant: TenantId.optional(),
+    /** Idle tasks kept for each build that a start without a named one gets. */
+    warmPoolSize: z.coerce.number().int().min(0).max(WARM_POOL_MAX).default(0),
+    /** Image that customers run their own runners from, as the printed command names it. */
+    runnerImage: z.string().min(1).optional(),
   })
   .refine((config) => (config.publicDomain === undefined) === (config.certificateArn === undefined), {
     path: ['certificateArn'],
@@ -34,5 +39,7 @@ export const cellConfigFrom = (node: Node): CellConfig => {
     certificateArn: given('certificateArn'),
     webAclArn: given('webAclArn'),
     operatorTenant: given('operatorTenant'),
+    warmPoolSize: given('warmPoolSize'),
+    runnerImage: given('runnerImage'),
   });
 };

@@ -39,6 +39,8 @@ export const SignedIn = z.strictObject({ tenantId: TenantId, userId: UserId, exp
 export const SignInLink = z.strictObject({ url: z.url() });
 
 export const TicketBody = z.strictObject({});
+/** Of a request that says everything with its path. */
+export const EmptyBody = z.strictObject({});
 export const Ticket = z.strictObject({ ticket: z.string(), expiresAt: z.iso.datetime() });
 
 export const StartSessionBody = z

@@ -6,12 +6,10 @@ import { PROVIDERS } from '../../shared/providers.ts';
 import { type HttpRoute, route } from '../middleware/http.ts';
 import { userOf } from '../middleware/users.ts';
 import { type BuildStore, registerBuild } from '../releases/build-store.ts';
-import type { RunnerStore } from '../runners/runner-store.ts';
 import { createSignInCode, createTicket, type SignInPorts, signIn } from '../tenants/sign-in.ts';
 
 export interface AccountPorts extends SignInPorts {
   readonly builds: BuildStore;
-  readonly runnerStore: RunnerStore;
   readonly publicUrl: string;
   readonly version: string;
   readonly operatorTenant: string | undefined;
@@ -72,9 +70,6 @@ export const accountRoutes = (ports: AccountPorts): Record<string, HttpRoute> =>
           throw new AppError('forbidden', 'Builds are registered on the command line: `npx village builds add`.');
         return { status: 201, body: await registerBuild(ports, body) };
       },
-    }),
-    'GET /api/runners': route({
-      run: async ({ authorizer }) => ({ body: { runners: await ports.runnerStore.list(userOf(authorizer).tenantId) } }),
     }),
   };
 };

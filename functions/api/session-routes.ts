@@ -1,17 +1,15 @@
 /** Routes about sessions: start, read, lead. */
-import { AppError } from '../../shared/errors.ts';
 import {
   DesiredBody,
-  IDEMPOTENCY_HEADER,
   InputBody,
   ListEventsQuery,
   ListSessionsQuery,
   StartSessionBody,
   TranscriptQuery,
 } from '../../shared/http.ts';
-import { IDEMPOTENCY_KEY_MAX_CHARS } from '../../shared/limits.ts';
 import type { DesiredState } from '../../shared/session.ts';
 import { type HttpRoute, route } from '../middleware/http.ts';
+import { idempotencyKeyOf } from '../middleware/idempotency.ts';
 import { countMetric } from '../middleware/observe.ts';
 import { sessionRefOf, userOf } from '../middleware/users.ts';
 import { getRecording, type RecordingPorts } from '../sessions/read-recording.ts';
@@ -32,15 +30,6 @@ export interface SessionRoutePorts extends ReadPorts, RecordingPorts, StartPorts
   readonly sessions: StartPorts['sessions'];
 }
 
-const idempotencyKey = (headers: Readonly<Record<string, string | undefined>>): string | undefined => {
-  const key = headers[IDEMPOTENCY_HEADER];
-  if (key !== undefined && (key === '' || key.length > IDEMPOTENCY_KEY_MAX_CHARS))
-    throw new AppError('invalid_request', `Idempotency-Key must have 1 to ${IDEMPOTENCY_KEY_MAX_CHARS} characters.`, {
-      path: IDEMPOTENCY_HEADER,
-    });
-  return key;
-};
-
 const desiredRoute = (ports: SessionRoutePorts, desired: DesiredState): HttpRoute =>
   route({
     body: DesiredBody,
@@ -55,7 +44,7 @@ export const sessionRoutes = (ports: SessionRoutePorts): Record<string, HttpRout
     body: StartSessionBody,
     run: async ({ body, authorizer, headers }) => {
       const { tenantId, userId } = userOf(authorizer);
-      const meta = await startSession(ports, { tenantId, userId, idempotencyKey: idempotencyKey(headers) }, body);
+      const meta = await startSession(ports, { tenantId, userId, idempotencyKey: idempotencyKeyOf(headers) }, body);
       countMetric('sessionsStarted');
       return { status: 201, body: { sessionId: meta.config.sessionId, session: viewOf(meta) } };
     },

@@ -1,12 +1,12 @@
 /**
- * PostToConnection behind the ConnectionSender port. Two of these posts lie on the way of every keystroke, and the client's middleware
+ * PostToConnection behind the ConnectionSender port, and the closing of a connection. Two of these posts lie on the way of every keystroke, and the client's middleware
  * around one (schema, endpoint rules, retry, user agent) costs four times what signing and sending do: so the request goes through the
  * SDK's own signer and its own HTTP handler, without the stack in between.
  */
 import type { ApiGatewayManagementApiClient } from '@aws-sdk/client-apigatewaymanagementapi';
 import { HttpRequest } from '@smithy/core/protocols';
 import { SignatureV4 } from '@smithy/signature-v4';
-import type { ConnectionSender, PostResult } from '../sessions/ports.ts';
+import type { ConnectionCloser, ConnectionSender, PostResult } from '../sessions/ports.ts';
 
 /** A post is answered within milliseconds; one that hangs for so long is lost. */
 const POST_TIMEOUT_MS = 10_000;
@@ -33,16 +33,16 @@ const targetOf = async ({ config }: ApiGatewayManagementApiClient): Promise<Targ
 /** The Host header says the port where it is not the scheme's own. */
 const hostOf = ({ hostname, port }: Target): string => (port === undefined ? hostname : `${hostname}:${port}`);
 
-const requestOf = (target: Target, connectionId: string, body: Buffer): HttpRequest =>
+const requestOf = (target: Target, method: 'POST' | 'DELETE', connectionId: string, body: Buffer): HttpRequest =>
   new HttpRequest({
-    method: 'POST',
+    method,
     protocol: target.protocol,
     hostname: target.hostname,
     ...(target.port === undefined ? {} : { port: target.port }),
     path: `${target.basePath}/@connections/${encodeURIComponent(connectionId)}`,
     headers: {
       host: hostOf(target),
-      'content-type': 'application/octet-stream',
+      ...(method === 'DELETE' ? {} : { 'content-type': 'application/octet-stream' }),
       'content-length': String(body.length),
     },
     body,
@@ -68,25 +68,49 @@ const resultOf = (status: number, errorType: string): PostResult => {
 /** An idle socket that the other end had closed meanwhile, as a function meets it that thaws. */
 const isStale = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ECONNRESET';
 
-export const managementSender = <F>(client: ApiGatewayManagementApiClient): ConnectionSender<F> => {
+interface Answer {
+  readonly status: number;
+  readonly errorType: string;
+}
+
+/** One signed request; once more on a fresh socket where the first was stale. */
+const requester = (client: ApiGatewayManagementApiClient) => {
   let target: Target | undefined;
-  const send = async (connectionId: string, body: Buffer): Promise<PostResult> => {
+  const send = async (method: 'POST' | 'DELETE', connectionId: string, body: Buffer): Promise<Answer> => {
     target ??= await targetOf(client);
-    const signed = HttpRequest.clone(await target.signer.sign(requestOf(target, connectionId, body)));
+    const signed = HttpRequest.clone(await target.signer.sign(requestOf(target, method, connectionId, body)));
     const { response } = await client.config.requestHandler.handle(signed, { requestTimeout: POST_TIMEOUT_MS });
     await drain(response.body);
-    return resultOf(response.statusCode, response.headers['x-amzn-errortype'] ?? '');
+    return { status: response.statusCode, errorType: response.headers['x-amzn-errortype'] ?? '' };
   };
+  return async (method: 'POST' | 'DELETE', connectionId: string, body: Buffer): Promise<Answer> => {
+    try {
+      return await send(method, connectionId, body);
+    } catch (error) {
+      if (!isStale(error)) throw error;
+      /** A frame may arrive twice then, which its address or number tells. */
+      return send(method, connectionId, body);
+    }
+  };
+};
+
+export const managementSender = <F>(client: ApiGatewayManagementApiClient): ConnectionSender<F> => {
+  const request = requester(client);
   return {
     post: async (connectionId, frame) => {
-      const body = Buffer.from(JSON.stringify(frame));
-      try {
-        return await send(connectionId, body);
-      } catch (error) {
-        if (!isStale(error)) throw error;
-        /** Once more on a fresh socket; a frame may arrive twice, which its address or number tells. */
-        return send(connectionId, body);
-      }
+      const { status, errorType } = await request('POST', connectionId, Buffer.from(JSON.stringify(frame)));
+      return resultOf(status, errorType);
+    },
+  };
+};
+
+export const managementCloser = (client: ApiGatewayManagementApiClient): ConnectionCloser => {
+  const request = requester(client);
+  return {
+    close: async (connectionId) => {
+      const { status, errorType } = await request('DELETE', connectionId, Buffer.alloc(0));
+      if (status !== 410 && (status < 200 || status >= 300))
+        throw new Error(`the closing of a connection was answered with ${status} ${errorType}`);
     },
   };
 };

@@ -14,7 +14,7 @@ import { tenantStore } from '../tenants/tenant-store.ts';
 import { dynamoDbClient, ecsClient, managementClient, s3Client, secretsClient } from './clients.ts';
 import { dynamoDatabase } from './dynamo-database.ts';
 import { ecsTaskLauncher } from './ecs-task-launcher.ts';
-import { managementSender } from './management-sender.ts';
+import { managementCloser, managementSender } from './management-sender.ts';
 import { s3ObjectStore } from './s3-object-store.ts';
 import { secretReader } from './secrets.ts';
 
@@ -51,7 +51,8 @@ const makePlatform = () => {
   const edgeSecret = async (): Promise<string | null> =>
     env.REQUIRE_ORIGIN_SECRET ? ((await readSecret(env.SECRET_ORIGIN_SECRET)) ?? '') : null;
   const db = database(env);
-  const runnerSender = managementSender<ControlToRunnerFrame>(managementClient(env.MANAGEMENT_ENDPOINT_RUNNER));
+  const runnerManagement = managementClient(env.MANAGEMENT_ENDPOINT_RUNNER);
+  const runnerSender = managementSender<ControlToRunnerFrame>(runnerManagement);
   const viewers = managementSender<ControlToViewerFrame>(managementClient(env.MANAGEMENT_ENDPOINT_VIEWER));
   const sessions = sessionStore(db, clock);
   const watchers = watcherStore(db, clock);
@@ -66,6 +67,7 @@ const makePlatform = () => {
     watchers,
     runners,
     runnerSender,
+    runnerCloser: managementCloser(runnerManagement),
     fanOut: viewerFanOut({ watchers, viewers, runners, clock, epochOf: sessions.epochOf }),
     tenants: tenantStore(db, clock),
     builds: buildStore(db),
@@ -83,6 +85,8 @@ const makePlatform = () => {
       securityGroups: env.TASK_SECURITY_GROUPS,
     }),
     publicUrl: env.PUBLIC_URL,
+    warmPoolSize: env.WARM_POOL_SIZE,
+    runnerImage: env.RUNNER_IMAGE,
   };
 };
 

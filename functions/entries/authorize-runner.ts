@@ -12,6 +12,8 @@ export const handler = observed(async (event: APIGatewayRequestAuthorizerEvent) 
   const bearer = /^Bearer (.+)$/.exec(headerOf(event.headers, 'authorization') ?? '')?.[1];
   const next = headerOf(event.headers, NEXT_CREDENTIAL_HEADER);
   if (bearer === undefined || next === undefined || !cameThroughEdge(event.headers, edge)) return deny(event.methodArn);
-  const scope = await exchangeCredential({ db, clock }, bearer, next);
-  return scope === null ? deny(event.methodArn) : allow(scope.sessionId, event.methodArn, { ...scope });
+  const principal = await exchangeCredential({ db, clock }, bearer, next);
+  if (principal === null) return deny(event.methodArn);
+  const name = principal.kind === 'session' ? principal.sessionId : principal.runnerId;
+  return allow(name, event.methodArn, { ...principal });
 });

@@ -2,18 +2,12 @@
 import { platform } from '../aws/platform.ts';
 import { runnerOf } from '../middleware/connections.ts';
 import { connectionEntry } from '../middleware/websocket.ts';
+import { runnerDisconnected } from '../runners/runner-disconnected.ts';
 
 export const handler = connectionEntry({
   connected: async (event) => {
     runnerOf(event);
     return {};
   },
-  disconnected: async (event) => {
-    const { connectionId, tenantId, sessionId } = runnerOf(event);
-    const { runners, runnerStore } = platform();
-    await Promise.all([
-      runners.clear({ tenantId, sessionId }, connectionId),
-      runnerStore.disconnected(tenantId, sessionId, connectionId),
-    ]);
-  },
+  disconnected: (event) => runnerDisconnected(platform(), runnerOf(event)),
 });

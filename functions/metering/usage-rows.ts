@@ -54,7 +54,8 @@ export const usageRowOf = (event: RunnerEvent, seq: number, billing: Billing): P
     epoch: billing.epoch,
     rseq: event.rseq,
     seq,
-    source: 'metered' as const,
+    /** A customer's own machine is its own witness. */
+    source: billing.meta.placement?.kind === 'group' ? ('reported' as const) : ('metered' as const),
     quarantined: false,
     provider: billing.meta.config.provider,
     buildId: billing.meta.config.buildId,

@@ -2,14 +2,23 @@
 import { z } from 'zod';
 import { AppError } from '../../shared/errors.ts';
 import { TenantId, UserId } from '../../shared/ids.ts';
-import { RunnerScope } from '../../shared/runner-credential.ts';
+import { RunnerPrincipal, RunnerScope } from '../../shared/runner-credential.ts';
 import type { RunnerConnection } from '../runners/handle-runner-frame.ts';
 import type { ViewerConnection } from '../streams/handle-viewer-frame.ts';
 import type { SocketEvent } from './websocket.ts';
 
 const Viewer = z.object({ tenantId: TenantId, userId: UserId });
+const [SessionRunner, GroupRunner, WarmRunner] = RunnerPrincipal.options;
 /** Numbers become text in a WebSocket authorizer's context. */
-const Runner = z.object({ ...RunnerScope.shape, epoch: z.coerce.number().pipe(RunnerScope.shape.epoch) });
+const Runner = z.preprocess(
+  /** A connection older than the kinds is a session's own. */
+  (context) => ({ kind: 'session', ...z.looseObject({}).parse(context) }),
+  z.discriminatedUnion('kind', [
+    z.object({ ...SessionRunner.shape, epoch: z.coerce.number().pipe(RunnerScope.shape.epoch) }),
+    z.object(GroupRunner.shape),
+    z.object(WarmRunner.shape),
+  ]),
+);
 
 const parsed = <T>(schema: z.ZodType<T>, event: SocketEvent): T => {
   const result = schema.safeParse(event.requestContext.authorizer ?? {});

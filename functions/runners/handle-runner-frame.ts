@@ -1,23 +1,20 @@
 /** Frames of a runner: hello, batches of events, terminal output on its way to the viewers. Acks are the route's response, never a post. */
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import type {
-  ControlToRunnerFrame,
-  ControlToViewerFrame,
-  FrameOf,
-  RunnerFrame,
-  UploadGrant,
-  UploadWish,
-} from '../../shared/frames.ts';
-import { UPLOAD_GRANT_TTL_MS } from '../../shared/limits.ts';
-import type { RunnerScope } from '../../shared/runner-credential.ts';
+import type { ControlToRunnerFrame, ControlToViewerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
+import type { RunnerPrincipal, RunnerScope } from '../../shared/runner-credential.ts';
 import type { ObjectStore } from '../sessions/ports.ts';
 import type { SessionRef } from '../sessions/session-store.ts';
-import type { Signer } from '../signing.ts';
-import { chunkObjectKey, diffObjectKey } from '../streams/chunks.ts';
+import type { CapabilityClaims, Signer } from '../signing.ts';
 import { ingestBatch } from '../streams/ingest-batch.ts';
 import type { FanOut } from '../streams/viewer-fan-out.ts';
-import { greet, type HelloPorts } from './hello.ts';
+import { assignRefused } from './assign-refused.ts';
+import { revokedError } from './connect-host.ts';
+import { groupStatus } from './greet-group.ts';
+import { warmStatus } from './greet-warm.ts';
+import { greet } from './hello.ts';
+import { deleteObsolete, grantsFor } from './upload-grants.ts';
+import type { HelloPorts } from './welcome.ts';
 
 export interface RunnerPorts extends HelloPorts {
   readonly objects: ObjectStore;
@@ -26,59 +23,57 @@ export interface RunnerPorts extends HelloPorts {
   readonly clock: Clock;
 }
 
-export interface RunnerConnection extends RunnerScope {
+/** Without a kind it is a session's own runner. */
+export type RunnerConnection = (RunnerPrincipal | (RunnerScope & { readonly kind?: undefined })) & {
   readonly connectionId: string;
-}
+};
 
 /** A revision that no list has: it is read. */
 const NEWEST = Number.MAX_SAFE_INTEGER;
 
-/** The capability must belong to this connection's session, and the frame to the capability. */
+/** Whose the session must be, for this connection to speak of it. */
+const isOf = (who: RunnerConnection, claims: CapabilityClaims): boolean => {
+  switch (who.kind) {
+    case 'group':
+      return claims.runnerId === who.runnerId && claims.tenantId === who.tenantId;
+    case 'warm':
+      return claims.runnerId === who.runnerId;
+    default:
+      return claims.runnerId === undefined && claims.tenantId === who.tenantId && claims.sessionId === who.sessionId;
+  }
+};
+
+/**
+ * The capability must belong to this connection, and the frame to the capability: verified without a read. That a runner was revoked
+ * is known by a read; live frames rest on one of a moment ago.
+ * @param isStored what the frame says is written down
+ */
 const scopeOf = async (
   ports: RunnerPorts,
   who: RunnerConnection,
   frame: { capability: string; sessionId: string; epoch: number },
+  isStored = false,
 ): Promise<SessionRef> => {
-  const capability = await ports.signer.verify('capability', frame.capability);
-  const fits =
-    capability.tenantId === who.tenantId &&
-    capability.sessionId === who.sessionId &&
-    frame.sessionId === who.sessionId &&
-    frame.epoch === capability.epoch;
-  if (!fits) throw new AppError('forbidden', 'This capability belongs to another session.');
-  return { tenantId: who.tenantId, sessionId: who.sessionId };
+  const claims = await ports.signer.verify('capability', frame.capability);
+  const { tenantId, sessionId, epoch } = claims;
+  if (!isOf(who, claims) || frame.sessionId !== sessionId || frame.epoch !== epoch)
+    throw new AppError('forbidden', 'This capability belongs to another session.');
+  if (who.kind === 'group' && (await ports.runnerStore.isRevoked(who, isStored))) throw revokedError();
+  return { tenantId, sessionId };
 };
-
-const grantsFor = (
-  ports: RunnerPorts,
-  ref: SessionRef,
-  epoch: number,
-  wishes: readonly UploadWish[],
-): Promise<UploadGrant[]> =>
-  Promise.all(
-    wishes.map(async ({ kind, number, sizeBytes, sha256Base64 }) => {
-      const key = kind === 'transcript' ? chunkObjectKey(ref, epoch, number) : diffObjectKey(ref, epoch, number);
-      const { url, headers } = await ports.objects.presignPut({
-        key,
-        sizeBytes,
-        sha256Base64,
-        ttlMs: UPLOAD_GRANT_TTL_MS,
-      });
-      return { kind, number, key, url, headers, expiresAtMs: ports.clock.nowMs() + UPLOAD_GRANT_TTL_MS };
-    }),
-  );
 
 const events = async (
   ports: RunnerPorts,
   who: RunnerConnection,
   frame: FrameOf<RunnerFrame, 'runner_events'>,
 ): Promise<ControlToRunnerFrame> => {
-  const ref = await scopeOf(ports, who, frame);
+  const ref = await scopeOf(ports, who, frame, true);
   const result = await ingestBatch(ports, ref, frame);
   if (result === null) throw new AppError('not_found', 'There is no such session.');
   const { sessionId, epoch, firstRseq } = frame;
   if (result.kind === 'nack')
     return { type: 'nack', sessionId, epoch, firstRseq, reason: result.reason, expected: result.expected };
+  await deleteObsolete(ports.objects, result.obsoleteKeys);
   return {
     type: 'ack',
     sessionId,
@@ -135,11 +130,12 @@ export const handleRunnerFrame = async (
     case 'input_reset':
       await ports.fanOut.toOne(await scopeOf(ports, who, frame), frame.viewerId, forViewer(frame), 0);
       return null;
-    /** No runner that serves more than its one session is admitted yet. */
     case 'runner_status':
+      if (who.kind === 'group') await groupStatus(ports, who, frame);
+      if (who.kind === 'warm') await warmStatus(ports, who);
       return { type: 'pong', ts: frame.ts, heads: [] };
-    /** Only runners that hold several sessions refuse one; until then the reaper ends an epoch that nobody took. */
     case 'assign_refused':
+      await assignRefused(ports, who, await scopeOf(ports, who, frame, true), frame);
       return null;
     case 'ping':
       return { type: 'pong', ts: frame.ts, heads: [] };

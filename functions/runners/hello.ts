@@ -1,110 +1,60 @@
-/** A runner says hello: the pointer moves to its connection, it learns what was committed and asked, and gets its session. */
-import type { Clock } from '../../shared/clock.ts';
-import type { ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { LEASE_MS } from '../../shared/limits.ts';
-import type { Database } from '../database.ts';
-import type { RunnerSender } from '../sessions/ports.ts';
-import {
-  headKey,
-  type SessionRecord,
-  type SessionRef,
-  type SessionStore,
-  type StreamHead,
-} from '../sessions/session-store.ts';
-import type { Signer } from '../signing.ts';
-import type { RunnerLine } from '../streams/runner-line.ts';
-import { type WatcherStore, watcherListOf } from '../streams/watchers.ts';
+/** A runner says hello: the pointer moves to its connection, it learns what was committed and asked, and gets its sessions. */
+import { AppError } from '../../shared/errors.ts';
+import { PROTOCOL_MIN, PROTOCOL_VERSION } from '../../shared/frames.ts';
+import type { RunnerScope } from '../../shared/runner-credential.ts';
+import type { SessionRef } from '../sessions/session-store.ts';
+import { greetGroup } from './greet-group.ts';
+import { greetWarm } from './greet-warm.ts';
 import type { RunnerConnection } from './handle-runner-frame.ts';
-import type { RunnerStore } from './runner-store.ts';
+import { markAssigned, postAssign } from './post-assign.ts';
+import { type HelloFrame, type HelloPorts, isCurrent, type Welcome, welcomed } from './welcome.ts';
 
-export interface HelloPorts {
-  readonly db: Database;
-  readonly sessions: SessionStore;
-  readonly watchers: WatcherStore;
-  readonly runners: RunnerLine;
-  readonly runnerStore: RunnerStore;
-  readonly runnerSender: RunnerSender;
-  readonly signer: Signer;
-  readonly clock: Clock;
-}
-
-const CAPABILITY_TTL_SEC = 26 * 60 * 60;
-
-/**
- * Billable time starts with the first hello of an epoch, on the server's clock. The lease lasts until its first batch is due: a
- * runner that came just in time is not reaped for having been late.
- */
-const markAssigned = async (ports: HelloPorts, ref: SessionRef, head: StreamHead): Promise<void> => {
-  const nowMs = ports.clock.nowMs();
-  await ports.db.write({
-    kind: 'update',
-    table: 'sessions',
-    key: headKey(ref),
-    set: { assignedAtMs: nowMs, leaseUntilMs: Math.max(head.leaseUntilMs, nowMs + LEASE_MS) },
-    conditions: [
-      { attr: 'epoch', op: '=', value: head.epoch },
-      { attr: 'open', op: '=', value: true },
-      { attr: 'assignedAtMs', op: '=', value: null },
-    ],
-  });
+/** @throws AppError `protocol_unsupported`, for which a runner ends: dialling again would change nothing */
+export const checkProtocol = (protocol: number): void => {
+  if (protocol >= PROTOCOL_MIN && protocol <= PROTOCOL_VERSION) return;
+  const spoken = PROTOCOL_MIN === PROTOCOL_VERSION ? `${PROTOCOL_MIN}` : `${PROTOCOL_MIN} to ${PROTOCOL_VERSION}`;
+  const what =
+    protocol < PROTOCOL_MIN
+      ? 'The runner is too old: install the version that the village runs'
+      : 'The runner is newer than the village: install the version that the village runs, or update the village';
+  throw new AppError(
+    'protocol_unsupported',
+    `This runner speaks protocol ${protocol}, the village ${spoken}. ${what} (GET /api/health names it), then start the runner again.`,
+  );
 };
 
-/** Repeated at each hello until the first batch of the epoch shows that it was taken. */
-const assign = async (ports: HelloPorts, who: RunnerConnection, { meta }: SessionRecord): Promise<void> => {
-  const expSec = Math.floor(ports.clock.nowMs() / 1_000) + CAPABILITY_TTL_SEC;
-  const { tenantId, sessionId, epoch } = who;
-  await ports.runnerSender.post(who.connectionId, {
-    type: 'assign',
-    sessionId,
-    epoch,
-    config: meta.config,
-    capability: await ports.signer.sign({ kind: 'capability', tenantId, sessionId, epoch, expSec }),
-    taskDefinition: meta.taskDefinition,
-    checkpoint: null,
-    ranMs: 0,
-  });
-};
-
-export const greet = async (
+const greetSession = async (
   ports: HelloPorts,
-  who: RunnerConnection,
-  frame: FrameOf<RunnerFrame, 'hello'>,
-): Promise<ControlToRunnerFrame> => {
+  who: RunnerScope & { readonly connectionId: string },
+  frame: HelloFrame,
+): Promise<Welcome> => {
   const ref: SessionRef = { tenantId: who.tenantId, sessionId: who.sessionId };
-  const { epoch } = who;
+  const { epoch, connectionId } = who;
+  const { dial, runnerId, runnerVersion, buildId } = frame;
   const record = await ports.sessions.record(ref);
-  const current = record !== null && record.head.epoch === epoch && record.head.open;
+  const current = isCurrent(record, epoch);
   /** A lower dial that arrives late changes nothing; its socket is about to close. */
-  if (current) await ports.runners.set(ref, { connectionId: who.connectionId, epoch, dial: frame.dial });
-  if (record === null) return { type: 'welcome', dial: frame.dial, sessions: [], desired: 'serve' };
+  if (current) await ports.runners.set(ref, { connectionId, epoch, dial });
+  if (record === null) return { type: 'welcome', dial, sessions: [], desired: 'serve' };
   if (current) {
     await Promise.all([
       markAssigned(ports, ref, record.head),
-      ports.runnerStore.connected({
-        ...who,
-        runnerId: frame.runnerId,
-        runnerVersion: frame.runnerVersion,
-        buildId: frame.buildId,
-      }),
+      ports.runnerStore.connected({ ...who, runnerId, runnerVersion, buildId }),
     ]);
-    if (record.head.ackedRseq === 0) await assign(ports, who, record);
+    /** Repeated at each hello until the first batch of the epoch shows that it was taken. */
+    if (record.head.ackedRseq === 0) await postAssign(ports, { connectionId, dial }, ref, record.meta);
   }
-  const { head } = record;
-  return {
-    type: 'welcome',
-    dial: frame.dial,
-    sessions: [
-      {
-        sessionId: ref.sessionId,
-        epoch,
-        ackedRseq: head.epoch === epoch ? head.ackedRseq : 0,
-        open: current,
-        desired: { desired: head.desired, rev: head.desiredRev },
-        decisions: [],
-        watchers: watcherListOf(await ports.watchers.read(ref)),
-        grants: [],
-      },
-    ],
-    desired: 'serve',
-  };
+  return { type: 'welcome', dial, sessions: [await welcomed(ports, ref, epoch, record)], desired: 'serve' };
+};
+
+export const greet = async (ports: HelloPorts, who: RunnerConnection, frame: HelloFrame): Promise<Welcome> => {
+  checkProtocol(frame.protocol);
+  switch (who.kind) {
+    case 'group':
+      return greetGroup(ports, who, frame);
+    case 'warm':
+      return greetWarm(ports, who, frame);
+    default:
+      return greetSession(ports, who, frame);
+  }
 };

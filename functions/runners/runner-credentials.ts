@@ -1,12 +1,17 @@
 /**
- * The runner's rotating credential. The one-use token of RunTask is derived, so that a repeated launch has identical parameters and
+ * A runner's rotating credential. One-use tokens are derived, so that a repeated launch or registration has identical parameters and
  * nothing secret is stored; each dial replaces the credential by the hash the runner sent for its next one.
  */
 import { createHmac } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { RUNNER_TOKEN_TTL_MS, SESSION_SIDE_ROWS_TTL_MS } from '../../shared/limits.ts';
-import { formatRunnerCredential, parseRunnerCredential, type RunnerScope } from '../../shared/runner-credential.ts';
+import {
+  formatRunnerCredential,
+  parseRunnerCredential,
+  type RunnerPrincipal,
+  type RunnerScope,
+} from '../../shared/runner-credential.ts';
 import type { Database, Key, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 
@@ -16,59 +21,92 @@ const Credential = z.looseObject({
   expiresAtMs: z.int().nullable(),
 });
 
-const keyOf = ({ tenantId, sessionId, epoch }: RunnerScope): Key => ({
-  pk: `T#${tenantId}#S#${sessionId}`,
-  sk: `CREDENTIAL#${String(epoch).padStart(6, '0')}`,
-});
+export const credentialKey = (principal: RunnerPrincipal): Key => {
+  switch (principal.kind) {
+    case 'session':
+      return {
+        pk: `T#${principal.tenantId}#S#${principal.sessionId}`,
+        sk: `CREDENTIAL#${String(principal.epoch).padStart(6, '0')}`,
+      };
+    case 'group':
+      return { pk: `T#${principal.tenantId}#H#${principal.runnerId}`, sk: 'CREDENTIAL' };
+    case 'warm':
+      return { pk: `WARM#${principal.runnerId}`, sk: 'CREDENTIAL' };
+  }
+};
+
+const derived = (signingKey: Uint8Array, text: string): string =>
+  createHmac('sha256', signingKey).update(`start-token ${text}`).digest('hex');
 
 export const deriveStartToken = (signingKey: Uint8Array, scope: RunnerScope): string =>
   formatRunnerCredential(
     { kind: 'session', ...scope },
-    createHmac('sha256', signingKey)
-      .update(`start-token ${scope.tenantId} ${scope.sessionId} ${scope.epoch}`)
-      .digest('hex'),
+    derived(signingKey, `${scope.tenantId} ${scope.sessionId} ${scope.epoch}`),
   );
 
-/** Part of the transaction that raises the epoch. */
-export const credentialPut = (scope: RunnerScope, startToken: string, nowMs: number): Write => ({
+export const deriveRunnerToken = (
+  signingKey: Uint8Array,
+  principal: Exclude<RunnerPrincipal, { kind: 'session' }>,
+): string => {
+  const tenantId = principal.kind === 'group' ? principal.tenantId : '';
+  return formatRunnerCredential(
+    principal,
+    derived(signingKey, `${principal.kind} of ${tenantId}: ${principal.runnerId}`),
+  );
+};
+
+const expiresAtSec = (nowMs: number): number => Math.ceil((nowMs + SESSION_SIDE_ROWS_TTL_MS) / 1_000);
+
+/** @param ttlMs how long the token may be used for its one exchange */
+export const runnerCredentialPut = (
+  principal: RunnerPrincipal,
+  token: string,
+  nowMs: number,
+  ttlMs: number,
+): Write => ({
   kind: 'put',
   table: 'runners',
   item: {
-    ...keyOf(scope),
-    hash: sha256Hex(startToken),
+    ...credentialKey(principal),
+    hash: sha256Hex(token),
     previousHash: null,
-    expiresAtMs: nowMs + RUNNER_TOKEN_TTL_MS,
-    expiresAtSec: Math.ceil((nowMs + SESSION_SIDE_ROWS_TTL_MS) / 1_000),
+    expiresAtMs: nowMs + ttlMs,
+    expiresAtSec: expiresAtSec(nowMs),
   },
   conditions: [{ attr: 'pk', is: 'absent' }],
 });
 
+/** Part of the transaction that raises the epoch. */
+export const credentialPut = (scope: RunnerScope, startToken: string, nowMs: number): Write =>
+  runnerCredentialPut({ kind: 'session', ...scope }, startToken, nowMs, RUNNER_TOKEN_TTL_MS);
+
 /**
  * Exchanges what was presented for what comes next. A retry of a lost answer (previous credential, same next hash) is granted again;
- * anything else that was used before is a replay and refused.
+ * anything else that was used before is a replay and refused, as is everything of a runner whose credential was deleted (revoked).
  */
 export const exchangeCredential = async (
   { db, clock }: { db: Database; clock: Clock },
   presented: string,
   nextHash: string,
-): Promise<RunnerScope | null> => {
-  const parsed = parseRunnerCredential(presented);
-  if (parsed?.principal.kind !== 'session' || !/^[0-9a-f]{64}$/.test(nextHash)) return null;
-  const { kind: _, ...scope } = parsed.principal;
+): Promise<RunnerPrincipal | null> => {
+  const principal = parseRunnerCredential(presented)?.principal;
+  if (principal === undefined || !/^[0-9a-f]{64}$/.test(nextHash)) return null;
+  const key = credentialKey(principal);
   const hash = sha256Hex(presented);
   if (nextHash === hash) return null;
-  const item = await db.get('runners', keyOf(scope));
+  const item = await db.get('runners', key);
   if (item === null) return null;
   const stored = Credential.parse(item);
-  if (stored.previousHash === hash && stored.hash === nextHash) return scope;
-  if (stored.hash !== hash || (stored.expiresAtMs !== null && stored.expiresAtMs <= clock.nowMs())) return null;
+  if (stored.previousHash === hash && stored.hash === nextHash) return principal;
+  const nowMs = clock.nowMs();
+  if (stored.hash !== hash || (stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs)) return null;
   const rotated = await db.write({
     kind: 'update',
     table: 'runners',
-    key: keyOf(scope),
-    /** Only the start token expires; a live runner's credential lives as long as its epoch. */
-    set: { hash: nextHash, previousHash: hash, expiresAtMs: null },
+    key,
+    /** Only the one-use token expires; what follows it lives as long as its epoch or its runner, which dials every two hours. */
+    set: { hash: nextHash, previousHash: hash, expiresAtMs: null, expiresAtSec: expiresAtSec(nowMs) },
     conditions: [{ attr: 'hash', op: '=', value: hash }],
   });
-  return rotated.ok ? scope : null;
+  return rotated.ok ? principal : null;
 };

@@ -46,6 +46,10 @@ export type PostResult = 'sent' | 'gone' | 'slow' | 'too_large';
 export interface ConnectionSender<F> {
   post(connectionId: string, frame: F): Promise<PostResult>;
 }
+export interface ConnectionCloser {
+  /** Closing what is closed is a success. */
+  close(connectionId: string): Promise<void>;
+}
 export type RunnerSender = ConnectionSender<ControlToRunnerFrame>;
 export type ViewerSender = ConnectionSender<ControlToViewerFrame>;
 

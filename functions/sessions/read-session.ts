@@ -5,6 +5,7 @@ import { type EventPage, SessionDiff, type SessionList, type Transcript } from '
 import { UPLOAD_GRANT_TTL_MS } from '../../shared/limits.ts';
 import { isFinal, type SessionState, type SessionView } from '../../shared/session.ts';
 import type { Database } from '../database.ts';
+import { withPositions } from '../runners/group-queue.ts';
 import { listChunks } from '../streams/chunks.ts';
 import { readHistory } from '../streams/read-history.ts';
 import { readEvents } from '../streams/segments.ts';
@@ -23,8 +24,10 @@ const found = async (ports: ReadPorts, ref: SessionRef): Promise<SessionRecord> 
   return record;
 };
 
-export const getSession = async (ports: ReadPorts, ref: SessionRef): Promise<SessionView> =>
-  viewOf((await found(ports, ref)).meta);
+export const getSession = async (ports: ReadPorts, ref: SessionRef): Promise<SessionView> => {
+  const { meta } = await found(ports, ref);
+  return (await withPositions(ports.db, ref.tenantId, [viewOf(meta)]))[0] ?? viewOf(meta);
+};
 
 export const listSessions = async (
   ports: ReadPorts,
@@ -36,7 +39,7 @@ export const listSessions = async (
     ...(query.cursor === undefined ? {} : { cursor: query.cursor }),
   });
   const sessions = page.sessions.map(viewOf).filter((view) => query.state === undefined || view.state === query.state);
-  return { sessions, cursor: page.cursor };
+  return { sessions: await withPositions(ports.db, tenantId, sessions), cursor: page.cursor };
 };
 
 export const getEvents = async (

@@ -1,16 +1,22 @@
 /** Gives back what ran an epoch, in the transaction that closes it: its condition on the open head makes that happen once. */
 import type { Placement } from '../../shared/session.ts';
 import type { Write } from '../database.ts';
+import { queueLeft } from '../runners/group-queue.ts';
+import { placeGivenBack } from '../runners/host-store.ts';
+import { warmReleased } from '../runners/warm-store.ts';
 import type { SessionRef } from './session-store.ts';
 
-export const releasePlacement = (_ref: SessionRef, _epoch: number, placement: Placement | null): Write[] => {
+export const releasePlacement = (ref: SessionRef, _epoch: number, placement: Placement | null): Write[] => {
   switch (placement?.kind) {
-    /** A task serves one epoch and ends with it. */
+    /** Without a runner it may have waited for one. */
     case undefined:
+      return [queueLeft(ref)];
+    /** A task serves one epoch and ends with it. */
     case 'task':
       return [];
     case 'warm':
+      return [warmReleased(placement.runnerId)];
     case 'group':
-      throw new Error(`a ${placement.kind} runner cannot be given back`);
+      return placeGivenBack({ tenantId: ref.tenantId, runnerId: placement.runnerId }, ref.sessionId);
   }
 };

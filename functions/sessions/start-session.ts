@@ -11,17 +11,17 @@ import {
   START_TIMEOUT_MS,
 } from '../../shared/limits.ts';
 import { PROVIDERS } from '../../shared/providers.ts';
-import type { Build } from '../../shared/releases.ts';
 import { type SessionConfig, splitRepositoryCredentials } from '../../shared/session.ts';
 import { ZERO_USAGE } from '../../shared/usage.ts';
 import type { Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
-import { type BuildStore, chooseBuild } from '../releases/build-store.ts';
+import type { BuildStore } from '../releases/build-store.ts';
 import { credentialPut, deriveStartToken } from '../runners/runner-credentials.ts';
 import { numberEvents } from '../streams/append-events.ts';
 import { inputsObjectKey } from '../streams/chunks.ts';
 import { segmentPut } from '../streams/segments.ts';
 import { idempotencyPut, type TenantStore } from '../tenants/tenant-store.ts';
+import { type Chosen, choosePool } from './choose-pool.ts';
 import { liveShardOf } from './live-index.ts';
 import { type PlacePorts, placeEpoch } from './place-epoch.ts';
 import type { ObjectStore } from './ports.ts';
@@ -69,7 +69,7 @@ const configOf = (
   ports: StartPorts,
   tenantId: string,
   sessionId: string,
-  build: Build,
+  build: Chosen,
   body: StartSessionBody,
 ): SessionConfig => ({
   sessionId,
@@ -93,7 +93,7 @@ const titleOf = (body: StartSessionBody): string =>
 
 const metaOf = (
   config: SessionConfig,
-  build: Build,
+  build: Chosen,
   title: string,
   userId: string,
   nowMs: number,
@@ -126,7 +126,7 @@ const metaOf = (
     refusals: 0,
     isSuspended: false,
     isParked: false,
-    corrections: 0,
+    usageRev: 0,
     ranMs: 0,
     previousCheckpointKey: null,
     queuePosition: null,
@@ -190,7 +190,7 @@ const repeated = async (
 ): Promise<SessionRef | null> => {
   const known = await ports.tenants.idempotent(starter.tenantId, key);
   if (known === null) return null;
-  if (known.bodyDigest !== bodyDigest)
+  if (known.bodyDigest !== bodyDigest || known.sessionId === undefined)
     throw new AppError(
       'idempotency_mismatch',
       'This idempotency key was used with another body: send a new key with the changed request.',
@@ -213,7 +213,7 @@ const withoutSecrets = (body: StartSessionBody) => {
 };
 
 /**
- * @throws AppError `provider_unavailable`, `build_unavailable`, `limit_reached`, `idempotency_mismatch`
+ * @throws AppError `no_such_pool`, `provider_unavailable`, `build_unavailable`, `limit_reached`, `idempotency_mismatch`
  */
 export const startSession = async (
   ports: StartPorts,
@@ -229,7 +229,7 @@ export const startSession = async (
     if (known !== null) return resumeStart(ports, known);
   }
   await checkModel(ports, starter.tenantId, body);
-  const build = await chooseBuild(ports.builds, body.provider, body.buildId);
+  const build = await choosePool(ports, starter.tenantId, body);
   const sessionId = `ses_${ports.newId()}`;
   const ref: SessionRef = { tenantId: starter.tenantId, sessionId };
   const nowMs = ports.clock.nowMs();

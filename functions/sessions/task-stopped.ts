@@ -1,5 +1,6 @@
 /** ECS says that a task stopped. It counts only for the (session, epoch, task) it names; repeated and late facts change nothing. */
 import { z } from 'zod';
+import { warmTaskStopped } from '../runners/warm-store.ts';
 import type { AppendPorts } from '../streams/append-events.ts';
 import { closeEpoch } from './close-epoch.ts';
 import { causeOfStop } from './decide-closing.ts';
@@ -24,8 +25,9 @@ export const taskStateChanged = async (
   ports: AppendPorts,
   { detail }: TaskStateChange,
 ): Promise<'closed' | 'ignored'> => {
-  const owner = parseTaskOwner(detail.startedBy);
-  if (detail.lastStatus !== 'STOPPED' || owner === null) return 'ignored';
+  if (detail.lastStatus !== 'STOPPED') return 'ignored';
+  const owner = parseTaskOwner(detail.startedBy) ?? (await warmTaskStopped(ports.db, detail.startedBy));
+  if (owner === null) return 'ignored';
   const { epoch, ...ref } = owner;
   const record = await ports.sessions.record(ref);
   if (record === null || record.head.epoch !== epoch) return 'ignored';

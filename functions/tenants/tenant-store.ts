@@ -17,7 +17,13 @@ export type TenantProfile = z.infer<typeof TenantProfile>;
 const OneTime = z.looseObject({ userId: z.string(), client: z.enum(['browser', 'cli']), expiresAtMs: z.int() });
 export type OneTime = z.infer<typeof OneTime>;
 
-const Idempotent = z.looseObject({ bodyDigest: z.string(), sessionId: z.string(), expiresAtSec: z.int() });
+/** What the first call made: a session, or a runner. */
+const Idempotent = z.looseObject({
+  bodyDigest: z.string(),
+  sessionId: z.string().optional(),
+  runnerId: z.string().optional(),
+  expiresAtSec: z.int(),
+});
 
 export type OneTimeKind = 'SIGNIN' | 'TICKET';
 
@@ -27,7 +33,7 @@ export interface TenantStore {
   putOneTime(kind: OneTimeKind, tenantId: string, secret: string, value: OneTime): Promise<void>;
   /** Consumes it: of any number of parallel calls exactly one gets the value. */
   takeOneTime(kind: OneTimeKind, tenantId: string, secret: string): Promise<OneTime | null>;
-  idempotent(tenantId: string, key: string): Promise<{ bodyDigest: string; sessionId: string } | null>;
+  idempotent(tenantId: string, key: string): Promise<z.infer<typeof Idempotent> | null>;
 }
 
 /** DynamoDB removes expired items only some time later: one that still stands counts as gone. Seconds, as its TTL wants them. */
@@ -37,7 +43,7 @@ const expiredBySec = (nowMs: number): number => Math.floor(nowMs / 1_000);
 export const idempotencyPut = (
   tenantId: string,
   key: string,
-  named: { readonly bodyDigest: string; readonly sessionId: string },
+  named: { readonly bodyDigest: string } & ({ readonly sessionId: string } | { readonly runnerId: string }),
   nowMs: number,
 ): Write => ({
   kind: 'put',

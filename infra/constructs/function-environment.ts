@@ -24,6 +24,8 @@ export interface EnvironmentParts {
   readonly publicUrl: string;
   readonly version: string;
   readonly operatorTenant: string | undefined;
+  readonly warmPoolSize: number;
+  readonly runnerImage: string | undefined;
 }
 
 const named = <Name extends string, Value>(
@@ -46,6 +48,8 @@ export const functionEnvironment = (parts: EnvironmentParts): Readonly<Record<st
   ALLOWED_ORIGINS: parts.publicUrl,
   REQUIRE_ORIGIN_SECRET: 'true',
   ...(parts.operatorTenant === undefined ? {} : { OPERATOR_TENANT: parts.operatorTenant }),
+  WARM_POOL_SIZE: String(parts.warmPoolSize),
+  ...(parts.runnerImage === undefined ? {} : { RUNNER_IMAGE: parts.runnerImage }),
   VILLAGE_VERSION: parts.version,
   LOG_LEVEL: 'INFO',
   NODE_OPTIONS: '--enable-source-maps',

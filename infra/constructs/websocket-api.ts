@@ -15,7 +15,7 @@ import type { FunctionName, WebSocketApiSpec, WebSocketRoute } from '../topology
 import { accessLog, type GatewayLogAccess, WEBSOCKET_LOG_FORMAT } from './api-access-log.ts';
 import { ByName } from './by-name.ts';
 import { invocationUri } from './control-functions.ts';
-import { postArnOf } from './grants.ts';
+import { type ConnectionArns, connectionArnsOf } from './grants.ts';
 import { pascal } from './logical-id.ts';
 
 /** The edge rewrites a WebSocket's path to this stage's root. */
@@ -27,7 +27,7 @@ export class WebSocketApi extends Construct {
   readonly apiId: string;
   readonly domainName: string;
   readonly managementEndpoint: string;
-  readonly postArn: string;
+  readonly connectionArns: ConnectionArns;
   readonly #spec: WebSocketApiSpec;
   readonly #integrations = new ByName<FunctionName, CfnIntegration>('WebSocket integration');
 
@@ -43,7 +43,7 @@ export class WebSocketApi extends Construct {
     this.apiId = api.ref;
     this.domainName = `${this.apiId}.execute-api.${stack.region}.${stack.urlSuffix}`;
     this.managementEndpoint = `https://${this.domainName}/${WEBSOCKET_STAGE}`;
-    this.postArn = postArnOf(stack, this.apiId, WEBSOCKET_STAGE);
+    this.connectionArns = connectionArnsOf(stack, this.apiId, WEBSOCKET_STAGE);
     const stage = new CfnStage(this, 'Stage', {
       apiId: this.apiId,
       stageName: WEBSOCKET_STAGE,

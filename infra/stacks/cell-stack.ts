@@ -67,6 +67,8 @@ export class CellStack extends Stack {
     };
     const environment = functionEnvironment({
       operatorTenant: config.operatorTenant,
+      warmPoolSize: config.warmPoolSize,
+      runnerImage: config.runnerImage,
       tables,
       buckets: buckets.all,
       secrets,
@@ -76,8 +78,8 @@ export class CellStack extends Stack {
       publicUrl: edge.publicUrl,
       managementEndpoints: bySocket('management endpoint', (api) => api.managementEndpoint),
     });
-    const postArns = bySocket('WebSocket API', (api) => api.postArn);
-    const targets = { tables, buckets: buckets.all, secrets, postArns, runnerTasks };
+    const connectionArns = bySocket('WebSocket API', (api) => api.connectionArns);
+    const targets = { tables, buckets: buckets.all, secrets, connectionArns, runnerTasks };
     const functions = new ControlFunctions(this, 'Functions', FUNCTIONS, environment, targets).all;
 
     http.addRoutes(HTTP_ROUTES, functions);

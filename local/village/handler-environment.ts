@@ -64,6 +64,7 @@ export const handlerEnvironment = (
   credentials: Credentials,
   at: Endpoints,
   version: string,
+  warmPoolSize = 0,
 ): Record<string, string> => ({
   ...sdkEnvironment(credentials, at),
   ...Object.fromEntries(TABLES.map(({ name }) => [envName('TABLE', name), tableName(name)])),
@@ -80,5 +81,6 @@ export const handlerEnvironment = (
   ALLOWED_ORIGINS: originsOf(at.publicUrl).join(','),
   REQUIRE_ORIGIN_SECRET: 'false',
   OPERATOR_TENANT: LOCAL_TENANT,
+  WARM_POOL_SIZE: String(warmPoolSize),
   VILLAGE_VERSION: version,
 });

@@ -1,6 +1,7 @@
 /** The options of `npm start`, read once; a wrong one is a single line that says what to write. */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { WARM_POOL_MAX } from '../../shared/limits.ts';
 import { type ChaosSettings, parseChaos } from '../chaos.ts';
 import { VillageError } from './village-error.ts';
 
@@ -14,6 +15,8 @@ export interface VillageOptions {
   readonly dataDir: string;
   readonly dynamodbEndpoint: string | undefined;
   readonly chaos: ChaosSettings | undefined;
+  /** Idle tasks kept for each build that a start without a named one gets. */
+  readonly warmPoolSize: number;
   readonly openBrowser: boolean;
 }
 
@@ -22,6 +25,7 @@ export const USAGE = `npm start -- [options]
   --data-dir <folder>        everything the village keeps (${DEFAULT_DATA_DIR})
   --dynamodb-endpoint <url>  another DynamoDB than the embedded one
   --chaos <spec>             seeded faults, such as seed=7,reorder=0.2,duplicate=0.1
+  --warm <n>                 idle runners kept ready for each build (0)
   --no-open                  do not open a browser
   --help                     this text`;
 
@@ -30,6 +34,7 @@ const OPTIONS = {
   'data-dir': { type: 'string' },
   'dynamodb-endpoint': { type: 'string' },
   chaos: { type: 'string' },
+  warm: { type: 'string' },
   open: { type: 'boolean', default: true },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
@@ -39,6 +44,13 @@ const parsePort = (text: string): number => {
   if (!/^\d+$/.test(text) || port > PORT_MAX)
     throw new VillageError(`--port ${text}: write a port from 1 to ${PORT_MAX}, or 0 for a free one.`);
   return port;
+};
+
+const parseWarm = (text: string): number => {
+  const size = Number(text);
+  if (!/^\d+$/.test(text) || size > WARM_POOL_MAX)
+    throw new VillageError(`--warm ${text}: write a number from 0 to ${WARM_POOL_MAX}.`);
+  return size;
 };
 
 const parseEndpoint = (text: string): string => {
@@ -72,6 +84,7 @@ export const parseOptions = (argv: readonly string[], cwd: string): VillageOptio
     dynamodbEndpoint:
       values['dynamodb-endpoint'] === undefined ? undefined : parseEndpoint(values['dynamodb-endpoint']),
     chaos: values.chaos === undefined ? undefined : parseFaults(values.chaos),
+    warmPoolSize: values.warm === undefined ? 0 : parseWarm(values.warm),
     openBrowser: values.open,
   };
 };

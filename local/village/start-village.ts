@@ -115,7 +115,7 @@ const openGateway = async (parts: Parts, backend: Backend, routes: ReturnType<ty
     publicUrl: gateway.url,
     management: gateway.managementEndpoints,
   };
-  Object.assign(env, handlerEnvironment(credentials, endpoints, villageVersion()));
+  Object.assign(env, handlerEnvironment(credentials, endpoints, villageVersion(), options.warmPoolSize));
   backend.objects.setAllowedOrigins(originsOf(gateway.url));
   return gateway;
 };

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { buildStore } from '../../functions/releases/build-store.ts';
 import { runnerStore } from '../../functions/runners/runner-store.ts';
 import type {
+  ConnectionCloser,
   ConnectionSender,
   LaunchRequest,
   LaunchResult,
@@ -68,6 +69,11 @@ export class FakeSender<F> implements ConnectionSender<F> {
     if (answer === 'sent') this.posted.push({ connectionId, frame });
     return answer;
   };
+}
+
+export class FakeCloser implements ConnectionCloser {
+  readonly closed: string[] = [];
+  close = async (connectionId: string): Promise<void> => void this.closed.push(connectionId);
 }
 
 export class FakeTasks implements TaskLauncher, TaskLister {
@@ -161,6 +167,9 @@ export const controlPlanePorts = () => {
     tasks: new FakeTasks(),
     newId: () => String(++ids).padStart(26, '0'),
     publicUrl: 'https://village.test',
+    warmPoolSize: 0,
+    runnerImage: 'runner:test',
+    runnerCloser: new FakeCloser(),
   };
 };
 export type TestPorts = ReturnType<typeof controlPlanePorts>;

@@ -1,11 +1,13 @@
 /** The WebSocket API between runners and the control plane: one invocation per frame, no order, lines that end without a word. */
 import { handleRunnerFrame, type RunnerConnection } from '../../functions/runners/handle-runner-frame.ts';
 import { exchangeCredential } from '../../functions/runners/runner-credentials.ts';
+import { runnerDisconnected } from '../../functions/runners/runner-disconnected.ts';
 import type { ConnectionSender } from '../../functions/sessions/ports.ts';
 import type { OpenSocket, SocketEvents } from '../../runner-image/src/transport/socket.ts';
 import { AppError } from '../../shared/errors.ts';
 import { type ControlToRunnerFrame, RunnerFrame } from '../../shared/frames.ts';
 import { FRAME_MAX_BYTES } from '../../shared/limits.ts';
+import type { RunnerPrincipal } from '../../shared/runner-credential.ts';
 import type { Chance } from './chance.ts';
 import type { ControlPlane, Reach } from './control-plane.ts';
 import type { Faults } from './faults.ts';
@@ -129,7 +131,7 @@ export class Gateway {
     for (const line of this.#lines.values()) if (line.owner === owner) this.#close(line, 'process ended');
   }
 
-  #open(owner: LineOwner, events: SocketEvents, scope: Omit<RunnerConnection, 'connectionId'>): Line {
+  #open(owner: LineOwner, events: SocketEvents, scope: RunnerPrincipal): Line {
     this.#made += 1;
     const connectionId = `c${this.#made}`;
     const none = () => ({ up: 0, down: 0 });
@@ -209,13 +211,7 @@ export class Gateway {
       this.#lines.delete(line.connectionId);
       // Best effort: it does not always come.
       if (chance.is(0.15)) return;
-      void control().invoke(async ({ runners, runnerStore }) => {
-        const { tenantId, sessionId, connectionId } = who;
-        await Promise.all([
-          runners.clear({ tenantId, sessionId }, connectionId),
-          runnerStore.disconnected(tenantId, sessionId, connectionId),
-        ]);
-      });
+      void control().invoke((ports) => runnerDisconnected(ports, who));
     });
   }
 

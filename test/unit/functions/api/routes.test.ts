@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { accountRoutes } from '../../../../functions/api/account-routes.ts';
+import { runnerRoutes } from '../../../../functions/api/runner-routes.ts';
 import { sessionRoutes } from '../../../../functions/api/session-routes.ts';
 import { HTTP_ROUTES } from '../../../../infra/topology.ts';
 import { controlPlanePorts } from '../../../fakes/control-plane-ports.ts';
@@ -8,6 +9,7 @@ test('the api function answers exactly the routes that the topology leads to it'
   const ports = controlPlanePorts();
   const answered = [
     ...Object.keys(accountRoutes({ ...ports, operatorTenant: undefined, version: '0' })),
+    ...Object.keys(runnerRoutes(ports)),
     ...Object.keys(sessionRoutes(ports)),
   ];
   const led = HTTP_ROUTES.filter((route) => route.function === 'api').map(({ method, path }) => `${method} ${path}`);

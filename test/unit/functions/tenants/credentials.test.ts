@@ -106,16 +106,16 @@ describe("a runner's credential", () => {
 
   test('is exchanged at the first dial, rotates at the next, and a replay is refused', async () => {
     const { ports, ref, token, second, third } = await setUp();
-    expect(await exchangeCredential(ports, token, sha256Hex(second))).toEqual({ ...ref, epoch: 1 });
+    expect(await exchangeCredential(ports, token, sha256Hex(second))).toEqual({ kind: 'session', ...ref, epoch: 1 });
     expect(await exchangeCredential(ports, token, sha256Hex(third))).toBeNull();
-    expect(await exchangeCredential(ports, second, sha256Hex(third))).toEqual({ ...ref, epoch: 1 });
+    expect(await exchangeCredential(ports, second, sha256Hex(third))).toEqual({ kind: 'session', ...ref, epoch: 1 });
     expect(await exchangeCredential(ports, second, sha256Hex(token))).toBeNull();
   });
 
   test('a lost answer can be asked for again', async () => {
     const { ports, ref, token, second } = await setUp();
     await exchangeCredential(ports, token, sha256Hex(second));
-    expect(await exchangeCredential(ports, token, sha256Hex(second))).toEqual({ ...ref, epoch: 1 });
+    expect(await exchangeCredential(ports, token, sha256Hex(second))).toEqual({ kind: 'session', ...ref, epoch: 1 });
   });
 
   test('the start token expires, what follows it does not', async () => {
