@@ -1,5 +1,4 @@
 /** What the screen shows right now: answers the program's terminal queries and gives watchers a snapshot to start from. */
-import serializePackage from '@xterm/addon-serialize';
 import unicodePackage from '@xterm/addon-unicode11';
 import headless from '@xterm/headless';
 import { SCROLLBACK_LINES } from '../../../shared/limits.ts';
@@ -36,8 +35,6 @@ export interface ScreenModel {
 export const screenModel = (options: ScreenModelOptions): ScreenModel => {
   const { cols, rows, scrollbackLines = SCROLLBACK_LINES, onAnswer } = options;
   const terminal = new headless.Terminal({ cols, rows, scrollback: scrollbackLines, allowProposedApi: true });
-  const addon = new serializePackage.SerializeAddon();
-  terminal.loadAddon(addon);
   terminal.loadAddon(new unicodePackage.Unicode11Addon());
   terminal.unicode.activeVersion = '11';
   const gate = groundGate();
@@ -67,7 +64,7 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
     snapshot() {
       if (!gate.isAtGround) return { kind: 'not_at_ground' };
       const lines = Math.min(scrollbackLines, terminal.buffer.normal.baseY);
-      const serialize = (kept: number): string => serializeTerminal(terminal, addon, kept, title);
+      const serialize = (kept: number): string => serializeTerminal(terminal, kept, title);
       const data = fitSnapshot(serialize, lines, () => plainScreen(terminal), options.snapshotMaxBytes);
       return { kind: 'snapshot', data, cols: terminal.cols, rows: terminal.rows };
     },

@@ -1,48 +1,28 @@
 /**
- * A terminal's state as a text that rebuilds it. addon-serialize gives content, colours and the plain modes; this adds
- * what it leaves out: tab stops, scroll region, saved cursor, character sets, cursor shape and visibility, mouse
- * encoding, pending wrap. Not covered: hyperlinks, the character that REP would repeat, colour table changes,
- * synchronized output, a saved cursor or a change of screens at pending wrap.
+ * A terminal's state as a text that rebuilds it: rows, tab stops, scroll region, saved cursor, character sets, modes, and what the
+ * next character may join. Proven at every cut of recorded streams. Not covered: a wrap pending on an empty cell (after a change of
+ * screens; a blank stands there then), a wide character half beyond the edge (which a change of size leaves; it is shown as nothing),
+ * what joins a character that found no place or lost it to a change of size, that the first row kept was wrapped, the stack of
+ * titles, changes of the colour table, an underline that a restored cursor brings back without its style.
  */
-import type { SerializeAddon } from '@xterm/addon-serialize';
-import type { IBuffer, IBufferLine, Terminal } from '@xterm/headless';
-import { type Attributes, type BufferInternals, readInternals, type TerminalInternals } from './terminal-internals.ts';
+import type { IBuffer, Terminal } from '@xterm/headless';
+import { designationOf } from './snapshot-charsets.ts';
+import { linkSequence, sgr } from './snapshot-looks.ts';
+import { paintRows } from './snapshot-rows.ts';
+import {
+  type BufferInternals,
+  charsAt,
+  looksAt,
+  type Row,
+  readInternals,
+  readRows,
+  type TerminalInternals,
+  widthAt,
+} from './terminal-internals.ts';
 
 const CSI = '\x1b[';
 const TAB_EVERY = 8;
 const moveTo = (y: number, x: number): string => `${CSI}${y + 1};${x + 1}H`;
-
-/** Value of get…ColorMode() for the sixteen named colours. */
-const NAMED_COLORS = 0x1000000;
-const BRIGHT = 8;
-
-const color = (base: 38 | 48, isRgb: boolean, isPalette: boolean, mode: number, value: number): string[] => {
-  if (isRgb) return [`${base};2;${(value >> 16) & 255};${(value >> 8) & 255};${value & 255}`];
-  if (!isPalette) return [];
-  if (mode !== NAMED_COLORS) return [`${base};5;${value}`];
-  return [String(base - BRIGHT + (value < BRIGHT ? value : value - BRIGHT + 60))];
-};
-const foreground = (of: Attributes): string[] =>
-  color(38, Boolean(of.isFgRGB()), Boolean(of.isFgPalette()), of.getFgColorMode(), of.getFgColor());
-const background = (of: Attributes): string[] =>
-  color(48, Boolean(of.isBgRGB()), Boolean(of.isBgPalette()), of.getBgColorMode(), of.getBgColor());
-
-/** SGR that sets exactly these attributes. */
-const sgr = (attributes: Attributes): string => {
-  const flags: [() => number | boolean, string][] = [
-    [() => attributes.isBold(), '1'],
-    [() => attributes.isDim(), '2'],
-    [() => attributes.isItalic(), '3'],
-    [() => attributes.isUnderline(), '4'],
-    [() => attributes.isBlink(), '5'],
-    [() => attributes.isInverse(), '7'],
-    [() => attributes.isInvisible(), '8'],
-    [() => attributes.isStrikethrough(), '9'],
-    [() => attributes.isOverline(), '53'],
-  ];
-  const codes = flags.flatMap(([isSet, code]) => (isSet() ? [code] : []));
-  return `${CSI}${['0', ...codes, ...foreground(attributes), ...background(attributes)].join(';')}m`;
-};
 
 const tabStops = (tabs: Readonly<Record<string, boolean>>, cols: number): string => {
   const isSet = (column: number) => tabs[column] === true;
@@ -54,24 +34,46 @@ const tabStops = (tabs: Readonly<Record<string, boolean>>, cols: number): string
 const scrollRegion = ({ scrollTop, scrollBottom }: BufferInternals, rows: number): string =>
   scrollTop === 0 && scrollBottom === rows - 1 ? '' : `${CSI}${scrollTop + 1};${scrollBottom + 1}r`;
 
-/** Which set was designated, told by a character that only it maps; others than these are rare and shown as ASCII. */
-const designation = (charset: Readonly<Record<string, string>> | undefined): string => {
-  if (charset === undefined) return 'B';
-  if (charset['`'] === '◆') return '0';
-  return charset['#'] === '£' && charset['@'] === undefined ? 'A' : 'B';
+/** Where the character begins that ends before column `x` of row `y`, and the row it stands in. */
+const characterBefore = (buffer: IBuffer, y: number, x: number): { row: Row | undefined; column: number } => {
+  const [row] = readRows(buffer, buffer.baseY + y, buffer.baseY + y + 1);
+  const isHalf = x > 1 && row !== undefined && widthAt(row, x - 1) === 0 && widthAt(row, x - 2) === 2;
+  return { row, column: isHalf ? x - 2 : x - 1 };
+};
+/** Puts the cursor after the last column by writing that column's character again; `undo` takes back what was not there. */
+const toRightEdge = (terminal: Terminal, buffer: IBuffer, y: number, shownY = y): { put: string; undo: string } => {
+  const { row, column } = characterBefore(buffer, y, terminal.cols);
+  if (row === undefined) return { put: moveTo(shownY, terminal.cols - 1), undo: '' };
+  const looks = looksAt(row, column);
+  const chars = charsAt(row, column);
+  const [open, close] =
+    looks.urlId === 0 ? ['', ''] : [readInternals(terminal).linkOf(looks.urlId), undefined].map(linkSequence);
+  const begin = `${moveTo(shownY, column)}${sgr(looks)}`;
+  return { put: `${begin}${open}${chars === '' ? ' ' : chars}${close}`, undo: chars === '' ? `${begin}${CSI}X` : '' };
 };
 
-const savedCursor = ({ savedX, savedY, ybase, savedCurAttrData, savedCharset }: BufferInternals): string => {
+const savedCursor = (terminal: Terminal, buffer: IBuffer, of: BufferInternals): string => {
+  const { savedX, savedY, ybase, savedLooks, savedCharset } = of;
   const y = Math.max(0, savedY - ybase);
-  return `${sgr(savedCurAttrData)}${moveTo(y, savedX)}\x1b(${designation(savedCharset)}\x1b7\x1b(B`;
+  const isAtEdge = savedX >= terminal.cols && y < terminal.rows;
+  const { put, undo } = isAtEdge ? toRightEdge(terminal, buffer, y) : { put: moveTo(y, savedX), undo: '' };
+  const designated = designationOf(savedCharset);
+  const saved = designated === 'B' ? '\x1b7' : `\x1b(${designated}\x1b7\x1b(B`;
+  return `${put}${sgr({ ...savedLooks, ext: 0, urlId: 0 })}${saved}${undo}${CSI}m`;
 };
 
-const charsets = ({ charsets: sets, charset, charsetLevel }: TerminalInternals): string => {
+/**
+ * The sets and the one in use. A restored cursor brings back its set without its designation: then its sequence is the
+ * only one that does the same, and the cursor is placed after it.
+ */
+const charsets = ({ charsets: sets, charset, charsetLevel, active }: TerminalInternals): string => {
+  const inUse = designationOf(charset);
+  const isRestored = inUse !== designationOf(sets[charsetLevel]) && inUse === designationOf(active.savedCharset);
   const designated = ['(', ')', '*', '+'].map((intermediate, level) => {
-    const name = designation(level === charsetLevel ? charset : sets[level]);
+    const name = designationOf(level === charsetLevel && !isRestored ? charset : sets[level]);
     return name === 'B' ? '' : `\x1b${intermediate}${name}`;
   });
-  return designated.join('') + (['', '\x0e', '\x1bn', '\x1bo'][charsetLevel] ?? '');
+  return `${designated.join('')}${['', '\x0e', '\x1bn', '\x1bo'][charsetLevel] ?? ''}${isRestored ? '\x1b8' : ''}`;
 };
 
 const MOUSE = { none: '', x10: '9', vt200: '1000', drag: '1002', any: '1003' } as const;
@@ -91,74 +93,31 @@ const modes = (terminal: Terminal, state: TerminalInternals): string => {
     set(MOUSE[is.mouseTrackingMode] !== '', `?${MOUSE[is.mouseTrackingMode]}h`),
     set(state.mouseEncoding === 'SGR', '?1006h'),
     set(state.mouseEncoding === 'SGR_PIXELS', '?1016h'),
-    set(state.isCursorHidden, '?25l'),
+    // A reset does not show a cursor that was hidden before it.
+    state.isCursorHidden ? `${CSI}?25l` : `${CSI}?25h`,
     style === undefined ? '' : `${CSI}${style - (state.isCursorBlinking ? 1 : 0)} q`,
     set(is.insertMode, '4h'),
+    set(is.synchronizedOutputMode, '?2026h'),
   ].join('');
 };
 
-/** Puts the cursor where it is; after the last column it is put by writing that column's character again. */
+/**
+ * Puts the cursor where it is, as the last thing of all. After a character it is put by writing that character again: only
+ * so a wrap stays pending, and what comes next joins it or repeats it.
+ */
 const cursor = (terminal: Terminal, state: TerminalInternals): string => {
   const { x, y, scrollTop } = state.active;
-  const row = terminal.modes.originMode ? y - scrollTop : y;
-  if (x < terminal.cols) return moveTo(row, x) + sgr(state.cursorAttributes);
-  const line = terminal.buffer.active.getLine(state.active.ybase + y);
-  const last = line?.getCell(terminal.cols - 1);
-  const column = last?.getWidth() === 0 ? terminal.cols - 2 : terminal.cols - 1;
-  const cell = line?.getCell(column);
-  const rewritten = cell === undefined ? '' : sgr(cell) + (cell.getChars() || ' ');
-  return moveTo(row, column) + rewritten + sgr(state.cursorAttributes);
+  const { originMode, insertMode } = terminal.modes;
+  const row = originMode ? y - scrollTop : y;
+  const { urlId } = state.cursorLooks;
+  const looks = `${sgr(state.cursorLooks)}${urlId === 0 ? '' : linkSequence(state.linkOf(urlId))}`;
+  const last = characterBefore(terminal.buffer.active, y, x);
+  const chars = x === 0 || last.row === undefined ? '' : charsAt(last.row, last.column);
+  if (state.isAfterPrint && chars !== '')
+    return `${moveTo(row, last.column)}${looks}${insertMode ? `${CSI}${x - last.column}P` : ''}${chars}`;
+  if (x < terminal.cols) return moveTo(row, x) + looks;
+  return toRightEdge(terminal, terminal.buffer.active, y, row).put + looks;
 };
-
-/** One screen row from scratch, in place; coloured blanks at its end are left to coloredBlanks. */
-const paintRow = (line: IBufferLine, row: number, cols: number): string => {
-  let painted = `${CSI}m${moveTo(row, 0)}${CSI}${cols}X`;
-  for (let column = 0; column < cols; column += 1) {
-    const cell = line.getCell(column);
-    if (cell === undefined || cell.getWidth() === 0) continue;
-    const isBlank = cell.getChars() === '';
-    if (isBlank && cell.isBgDefault()) continue;
-    painted += `${moveTo(row, column)}${sgr(cell)}${isBlank ? `${CSI}X` : cell.getChars()}`;
-  }
-  return painted;
-};
-
-/** addon-serialize leaves a stray dash where a line is marked as wrapped although the one before it is not full. */
-const repairedWraps = (terminal: Terminal, buffer: IBuffer): string => {
-  let painted = '';
-  for (let row = 0; row + 1 < terminal.rows; row += 1) {
-    const [line, next] = [buffer.getLine(buffer.baseY + row), buffer.getLine(buffer.baseY + row + 1)];
-    if (line === undefined || next === undefined || !next.isWrapped) continue;
-    if (line.getCell(terminal.cols - 1)?.getChars() !== '' && next.getCell(0)?.getChars() !== '') continue;
-    painted += paintRow(line, row, terminal.cols) + paintRow(next, row + 1, terminal.cols);
-  }
-  return painted;
-};
-
-/** Coloured blanks at the ends of lines: addon-serialize stops at the last written character of the screen. */
-const coloredBlanks = (terminal: Terminal, buffer: IBuffer): string => {
-  let painted = '';
-  for (let row = 0; row < terminal.rows; row += 1) {
-    const line = buffer.getLine(buffer.baseY + row);
-    for (let end = terminal.cols; line !== undefined && end > 0; ) {
-      const last = line.getCell(end - 1);
-      if (last === undefined || last.getChars() !== '' || last.getWidth() === 0 || last.isBgDefault()) break;
-      const isSame = (column: number): boolean => {
-        const cell = line.getCell(column);
-        const isBlank = cell?.getChars() === '' && cell.getWidth() !== 0;
-        return isBlank && cell.getBgColor() === last.getBgColor() && cell.getBgColorMode() === last.getBgColorMode();
-      };
-      let start = end - 1;
-      while (start > 0 && isSame(start - 1)) start -= 1;
-      painted += `${sgr(last)}${moveTo(row, start)}${CSI}${end - start}X`;
-      end = start;
-    }
-  }
-  return painted;
-};
-
-const repairs = (terminal: Terminal, buffer: IBuffer): string =>
-  repairedWraps(terminal, buffer) + coloredBlanks(terminal, buffer);
 
 /** Whether no scroll region is set. */
 export const isWholeScreenScrolling = (terminal: Terminal): boolean => {
@@ -167,32 +126,29 @@ export const isWholeScreenScrolling = (terminal: Terminal): boolean => {
 };
 
 /** The text that makes a terminal of the same size show and continue the same; only valid while the parser is at ground. */
-export const serializeTerminal = (
-  terminal: Terminal,
-  addon: SerializeAddon,
-  scrollback: number,
-  title: string,
-): string => {
+export const serializeTerminal = (terminal: Terminal, scrollback: number, title: string): string => {
   const state = readInternals(terminal);
-  const isAlternate = terminal.buffer.active.type === 'alternate';
-  const normal = addon.serialize({ scrollback, excludeModes: true, excludeAltBuffer: true });
-  const alternate = isAlternate ? addon.serialize({ scrollback, excludeModes: true }).slice(normal.length) : '';
-  const { active } = state;
+  const { normal, active, alternate } = terminal.buffer;
+  const rows = (buffer: IBuffer, kept: number): string => {
+    const first = Math.max(0, buffer.baseY - kept);
+    const all = readRows(buffer, first, buffer.baseY + terminal.rows);
+    return paintRows(all, terminal.cols, first < buffer.baseY, state.linkOf);
+  };
+  const isAlternate = active.type === 'alternate';
   return [
     '\x1bc',
-    normal,
-    // addon-serialize enters the alternate screen with 1049, which would save the cursor anew: 47 does not.
+    rows(normal, scrollback),
+    // 1049 would save the cursor anew: 47 does not.
     isAlternate
-      ? `${repairs(terminal, terminal.buffer.normal)}${scrollRegion(state.normal, terminal.rows)}${savedCursor(state.normal)}${CSI}m${alternate.replace(`${CSI}?1049h`, `${CSI}?47h`)}`
+      ? `${scrollRegion(state.normal, terminal.rows)}${savedCursor(terminal, normal, state.normal)}${CSI}?47h${CSI}H${rows(alternate, 0)}`
       : '',
-    repairs(terminal, terminal.buffer.active),
-    tabStops(active.tabs, terminal.cols),
-    scrollRegion(active, terminal.rows),
-    savedCursor(active),
-    title === '' ? '' : `\x1b]2;${title}\x07`,
-    terminal.modes.originMode ? `${CSI}?6h` : '',
-    cursor(terminal, state),
+    tabStops(state.active.tabs, terminal.cols),
+    scrollRegion(state.active, terminal.rows),
+    savedCursor(terminal, active, state.active),
+    `\x1b]2;${title}\x07`,
     charsets(state),
+    terminal.modes.originMode ? `${CSI}?6h` : '',
     modes(terminal, state),
+    cursor(terminal, state),
   ].join('');
 };
