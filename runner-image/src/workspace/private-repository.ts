@@ -20,6 +20,8 @@ export interface PrivateRepositoryOptions {
   readonly git?: RunGit;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Compares byte by byte, line ends and encodings included, and knows where a shallow history ends. */
+  readonly isExact?: boolean;
 }
 
 export interface PrivateRepository {
@@ -33,7 +35,7 @@ export interface PrivateRepository {
   readonly run: (
     index: string,
     args: readonly string[],
-    more?: Pick<GitCall, 'stdin' | 'maxOutputBytes'>,
+    more?: Pick<GitCall, 'stdin' | 'maxOutputBytes' | 'timeoutMs'>,
   ) => Promise<GitResult>;
 }
 
@@ -44,6 +46,8 @@ const OBJECT_ID = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
  * every `.gitattributes`.
  */
 const ATTRIBUTES = '* !filter !diff !merge\n';
+/** Files are their blobs, byte for byte. */
+export const EXACT_ATTRIBUTES = '* -text !eol !crlf -ident !working-tree-encoding !filter !diff !merge\n';
 
 /** The path protections guard checkouts; nothing is ever checked out here, and an odd name must not stop the diff. */
 const configuration = (objectIdChars: number): string =>
@@ -67,6 +71,13 @@ const agentObjects = async (workspace: string): Promise<string | null> => {
     // The agent removed or closed its repository: there is nothing to read.
     return null;
   }
+};
+
+/** Where the clone's history ends, if it was cut; whatever else the agent wrote there is not passed on. */
+const shallowOf = async (agentGit: string): Promise<string> => {
+  const text = (await readInside(agentGit, 'shallow', GIT_SMALL_FILE_MAX_BYTES))?.toString('latin1') ?? '';
+  const lines = text.split('\n').filter((line) => OBJECT_ID.test(line));
+  return lines.map((line) => `${line}\n`).join('');
 };
 
 /** Another call may be reading: a file that is right already is left alone. */
@@ -100,18 +111,19 @@ export const openPrivateRepository = async (options: PrivateRepositoryOptions): 
     config: configuration(options.baseCommit.length),
     HEAD: `${options.baseCommit}\n`,
     'objects/info/alternates': `${JSON.stringify(objects)}\n`,
-    'info/attributes': ATTRIBUTES,
+    'info/attributes': options.isExact ? EXACT_ATTRIBUTES : ATTRIBUTES,
+    ...(options.isExact ? { shallow: await shallowOf(agentGit) } : {}),
     'info/exclude': (await readInside(agentGit, 'info/exclude', GIT_SMALL_FILE_MAX_BYTES)) ?? '',
   });
   const run: PrivateRepository['run'] = (index, args, more = {}) =>
     (options.git ?? runGit)({
+      timeoutMs: options.timeoutMs ?? GIT_COMMAND_TIMEOUT_MS,
       ...more,
       args,
       cwd: workspace,
       home: join(folder, 'home'),
       protocols: [],
       inherited: options.inherited,
-      timeoutMs: options.timeoutMs ?? GIT_COMMAND_TIMEOUT_MS,
       variables: { GIT_DIR: folder, GIT_WORK_TREE: workspace, GIT_INDEX_FILE: index },
       ...(options.signal ? { signal: options.signal } : {}),
     });
