@@ -1,5 +1,6 @@
 /** Ports of the control plane in memory, on one clock that the test moves. */
 import { createHash } from 'node:crypto';
+import type { Database } from '../../functions/database.ts';
 import { buildStore } from '../../functions/releases/build-store.ts';
 import { runnerStore } from '../../functions/runners/runner-store.ts';
 import type {
@@ -137,10 +138,10 @@ const memoryObjects = (): MemoryObjects => {
 export const TENANT = 'acme';
 export const USER = 'ada';
 
-export const controlPlanePorts = () => {
+/** The same on another engine. */
+export const controlPlanePortsOn = <D extends Database>(db: D) => {
   const clock = new TestClock();
   const random = seededRandom();
-  const db = new MemoryDatabase();
   const signingKey = async () => new TextEncoder().encode('k'.repeat(64));
   const runnerSender = new FakeSender<ControlToRunnerFrame>();
   const viewers = new FakeSender<ControlToViewerFrame>();
@@ -172,6 +173,7 @@ export const controlPlanePorts = () => {
     runnerCloser: new FakeCloser(),
   };
 };
+export const controlPlanePorts = () => controlPlanePortsOn(new MemoryDatabase());
 export type TestPorts = ReturnType<typeof controlPlanePorts>;
 
 export const addBuild = (ports: TestPorts, buildId = 'build-1') =>
