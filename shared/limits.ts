@@ -387,10 +387,11 @@ export const SNAPSHOT_MAX_BYTES = SNAPSHOT_MAX_PARTS * (FRAME_MAX_BYTES - 2 * FR
 export const TRANSCRIPT_WAITING_MAX_BYTES = 64 * MIB;
 /** Without a grant for this long an upload is asked for again. */
 export const UPLOAD_GRANT_WAIT_MS = 15_000;
-/** Times an upload is asked for; then it is given up, and a transcript chunk's gap declared. */
+/** Times an upload is asked for; then it is given up, as a newer one follows. A transcript chunk is asked for as long as the session lives. */
 export const UPLOAD_TRIES_MAX = 6;
-/** Before an upload that failed is asked for again, times the tries so far. */
+/** Before an upload that failed is asked for again: a span that begins with this, doubles with each failure, and is bounded. */
 export const UPLOAD_RETRY_MS = 1_000;
+export const UPLOAD_RETRY_MAX_MS = 60_000;
 /** One PUT of an object; a longer one counts as failed. */
 export const UPLOAD_PUT_TIMEOUT_MS = 60_000;
 

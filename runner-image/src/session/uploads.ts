@@ -1,10 +1,11 @@
 /** Stores objects through presigned PUTs: wishes ride on batches, grants come with acks, and a lost one is asked for again. */
 import { createHash } from 'node:crypto';
-import type { Clock } from '../../../shared/clock.ts';
+import { type Clock, type Random, systemRandom } from '../../../shared/clock.ts';
 import type { UploadGrant, UploadWish } from '../../../shared/frames.ts';
 import {
   UPLOAD_GRANT_WAIT_MS,
   UPLOAD_PUT_TIMEOUT_MS,
+  UPLOAD_RETRY_MAX_MS,
   UPLOAD_RETRY_MS,
   UPLOAD_TRIES_MAX,
 } from '../../../shared/limits.ts';
@@ -30,7 +31,14 @@ export interface UploadsOptions {
   readonly put: PutObject;
   /** Hands a wish to the outbox. */
   readonly wish: (wish: UploadWish, isUrgent: boolean) => void;
+  /** Spreads what failed together; a runner's own unless told. */
+  readonly random?: Pick<Random, 'next'>;
 }
+
+/** Nothing takes the place of these: they are tried for as long as the session lives, however long line or store are away. */
+const KEPT: ReadonlySet<UploadKind> = new Set(['transcript']);
+/** The store will never take these bytes under this name; other refusals pass, or end with a new grant. */
+const isFinalRefusal = (status: number): boolean => [400, 404, 405, 411, 413].includes(status);
 
 interface Waiting {
   readonly wish: UploadWish;
@@ -38,6 +46,9 @@ interface Waiting {
   readonly sha256: string;
   readonly settle: (stored: Stored) => void;
   tries: number;
+  /** PUTs in a row that brought nothing. */
+  failures: number;
+  isSending: boolean;
   /** The same bytes may have arrived before: then a 412 is our own success. */
   wasSent: boolean;
   cancel: () => void;
@@ -66,6 +77,8 @@ export class Uploads {
       sha256: digest.toString('hex'),
       settle: done.resolve,
       tries: 0,
+      failures: 0,
+      isSending: false,
       wasSent: false,
       cancel: () => {},
     };
@@ -74,11 +87,11 @@ export class Uploads {
     return done.promise;
   }
 
-  /** Grants of an ack or a welcome; those nobody waits for are ignored. */
+  /** Grants of an ack or a welcome; those nobody waits for are ignored, as is a second one for what is on its way. */
   onGrants(grants: readonly UploadGrant[]): void {
     for (const grant of grants) {
       const waiting = this.#waiting.get(nameOf(grant));
-      if (!waiting) continue;
+      if (!waiting || waiting.isSending) continue;
       waiting.cancel();
       void this.#send(waiting, grant);
     }
@@ -91,7 +104,8 @@ export class Uploads {
   }
 
   #ask(waiting: Waiting, isUrgent: boolean): void {
-    if (waiting.tries >= UPLOAD_TRIES_MAX) {
+    const isKept = KEPT.has(waiting.wish.kind);
+    if (!isKept && waiting.tries >= UPLOAD_TRIES_MAX) {
       this.#end(waiting, { kind: 'failed', why: `not stored after ${UPLOAD_TRIES_MAX} tries` });
       return;
     }
@@ -102,21 +116,37 @@ export class Uploads {
   }
 
   async #send(waiting: Waiting, grant: UploadGrant): Promise<void> {
+    const { sha256, wish, wasSent } = waiting;
+    // A crash of the line hides whether it arrived: from here on it may have.
+    waiting.isSending = true;
+    waiting.wasSent = true;
     const answer = await this.#options.put(grant.url, grant.headers, waiting.body);
-    if (!this.#waiting.has(nameOf(waiting.wish))) return;
-    const { sha256, wish } = waiting;
-    if (answer.kind === 'answer' && (answer.status === 200 || (answer.status === 412 && waiting.wasSent))) {
+    waiting.isSending = false;
+    if (!this.#waiting.has(nameOf(wish))) return;
+    const status = answer.kind === 'answer' ? answer.status : null;
+    if (status === 200 || (status === 412 && wasSent)) {
       this.#end(waiting, { kind: 'stored', key: grant.key, sha256, sizeBytes: wish.sizeBytes });
       return;
     }
-    if (answer.kind === 'answer' && answer.status === 412) {
+    if (status === 412) {
       this.#end(waiting, { kind: 'failed', why: 'another object has this name' });
       return;
     }
-    waiting.wasSent = true;
+    if (status !== null && isFinalRefusal(status)) {
+      this.#end(waiting, { kind: 'failed', why: `refused with status ${status}` });
+      return;
+    }
+    waiting.failures += 1;
     const why = answer.kind === 'answer' ? `status ${answer.status}` : answer.why;
     this.#options.log.warn('an upload failed and is tried again', { kind: wish.kind, number: wish.number, why });
-    waiting.cancel = this.#options.clock.after(UPLOAD_RETRY_MS * waiting.tries, () => this.#ask(waiting, true));
+    waiting.cancel = this.#options.clock.after(this.#pauseMs(waiting.failures), () => this.#ask(waiting, true));
+  }
+
+  /** Full jitter over a span that doubles, and never nothing: what failed together must not come back together. */
+  #pauseMs(failures: number): number {
+    const spanMs = Math.min(UPLOAD_RETRY_MAX_MS, UPLOAD_RETRY_MS * 2 ** Math.min(failures, 16));
+    const { next } = this.#options.random ?? systemRandom;
+    return Math.ceil(UPLOAD_RETRY_MS / 2 + spanMs * next());
   }
 
   #end(waiting: Waiting, stored: Stored): void {

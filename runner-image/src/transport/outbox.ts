@@ -134,7 +134,9 @@ export class Outbox {
 
   /** The wish rides on the next batch; an urgent one does not wait for events. */
   wish(wish: UploadWish, nowMs: number, isUrgentWish: boolean): void {
-    this.#wishes.push(wish);
+    // Asked for again while the line was down it still waits here, or flies.
+    const isKnown = this.#wishes.some(({ kind, number }) => kind === wish.kind && number === wish.number);
+    if (!isKnown) this.#wishes.push(wish);
     this.#pendingSinceMs ??= nowMs;
     if (isUrgentWish) this.#isDue = true;
   }

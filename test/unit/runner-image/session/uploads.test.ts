@@ -7,7 +7,7 @@ import { manualClock } from '../manual-clock.ts';
 
 type Answer = { kind: 'answer'; status: number } | { kind: 'failed'; why: string };
 
-const setup = (answers: Answer[]) => {
+const setup = (answers: (Answer | Promise<Answer>)[], random = 0.5) => {
   const clock = manualClock();
   const wishes: UploadWish[] = [];
   const puts: string[] = [];
@@ -19,9 +19,10 @@ const setup = (answers: Answer[]) => {
       return answers.shift() ?? { kind: 'failed', why: 'unexpected' };
     },
     wish: (wish) => wishes.push(wish),
+    random: { next: () => random },
   });
-  const grant = (number: number): UploadGrant => ({
-    kind: 'diff',
+  const grant = (number: number, kind: UploadGrant['kind'] = 'diff'): UploadGrant => ({
+    kind,
     number,
     key: `k${number}`,
     url: `u${number}`,
@@ -72,6 +73,72 @@ describe('Uploads', () => {
     expect(again.wishes).toHaveLength(2);
     again.uploads.onGrants([again.grant(1)]);
     expect(await stored).toMatchObject({ kind: 'stored', key: 'k1' });
+  });
+
+  it('asks for a transcript chunk as long as the session lives, and renews a grant that has expired', async () => {
+    const { uploads, wishes, clock, puts, grant } = setup([
+      { kind: 'answer', status: 403 },
+      { kind: 'answer', status: 503 },
+      { kind: 'failed', why: 'TimeoutError' },
+      ok,
+    ]);
+    const stored = uploads.store('transcript', 1, body, false);
+    // A line that is down for a quarter of an hour.
+    clock.advance(15 * 60_000);
+    expect(wishes.length).toBeGreaterThan(30);
+    for (let turn = 0; turn < 4; turn += 1) {
+      uploads.onGrants([grant(1, 'transcript')]);
+      await settle();
+      clock.advance(10_000);
+    }
+    expect(puts).toHaveLength(4);
+    expect(await stored).toMatchObject({ kind: 'stored', key: 'k1' });
+    expect(clock.timers).toBe(0);
+  });
+
+  it('comes back after a pause that grows, with jitter, and is bounded', async () => {
+    const pauseAfter = async (failures: number, random: number): Promise<number> => {
+      const { uploads, wishes, clock, grant } = setup(
+        Array.from({ length: failures }, (): Answer => ({ kind: 'answer', status: 500 })),
+        random,
+      );
+      void uploads.store('transcript', 1, body, false);
+      for (let turn = 1; turn < failures; turn += 1) {
+        uploads.onGrants([grant(1, 'transcript')]);
+        await settle();
+        clock.advance(61_000);
+      }
+      uploads.onGrants([grant(1, 'transcript')]);
+      await settle();
+      const asked = wishes.length;
+      let waitedMs = 0;
+      for (; wishes.length === asked; waitedMs += 100) clock.advance(100);
+      return waitedMs;
+    };
+    expect(await pauseAfter(1, 0)).toBe(500);
+    expect(await pauseAfter(1, 0.9)).toBe(2_300);
+    expect(await pauseAfter(3, 0.9)).toBe(7_700);
+    expect(await pauseAfter(20, 1)).toBe(60_500);
+  });
+
+  it('sends the same bytes once at a time, however often they are granted', async () => {
+    const first = Promise.withResolvers<Answer>();
+    const { uploads, puts, grant } = setup([first.promise, { kind: 'answer', status: 412 }]);
+    const stored = uploads.store('diff', 1, body, true);
+    uploads.onGrants([grant(1)]);
+    uploads.onGrants([grant(1), grant(1)]);
+    await settle();
+    expect(puts).toHaveLength(1);
+    first.resolve(ok);
+    expect(await stored).toMatchObject({ kind: 'stored' });
+  });
+
+  it('does not ask again for what the store will never take', async () => {
+    const { uploads, clock, grant } = setup([{ kind: 'answer', status: 400 }]);
+    const stored = uploads.store('transcript', 1, body, true);
+    uploads.onGrants([grant(1, 'transcript')]);
+    expect(await stored).toEqual({ kind: 'failed', why: 'refused with status 400' });
+    expect(clock.timers).toBe(0);
   });
 
   it('settles what waits when it is closed, and takes nothing more', async () => {
