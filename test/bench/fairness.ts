@@ -19,7 +19,8 @@ const KEYS = 'abcdefghijklmnopqrstuvwxyz';
 
 /** Lines that scroll away, and a screen that is drawn again and again: the second one cannot be skipped by the screen model. */
 const FLOODS = {
-  lines: (index: number) => `${String(index).padStart(10, '0')} ${'the quick brown fox jumps over the lazy dog '.repeat(2)}\n`,
+  lines: (index: number) =>
+    `${String(index).padStart(10, '0')} ${'the quick brown fox jumps over the lazy dog '.repeat(2)}\n`,
   drawing: (index: number) =>
     `\x1b[${1 + (index % 30)};${1 + (index % 100)}H\x1b[${30 + (index % 8)}m${'drawn'.repeat(4)}${index}\x1b[0m`,
 } as const;

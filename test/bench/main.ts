@@ -1,6 +1,7 @@
 /** `npm run bench -- <name> [n]`: prints JSON with command, commit, n, p50, p99 and the baseline of the same run. */
 import { cpus, totalmem } from 'node:os';
 import { bulk } from './bulk.ts';
+import { cost } from './cost.ts';
 import { echo } from './echo.ts';
 import { fairness } from './fairness.ts';
 import { fanout } from './fanout.ts';
@@ -21,6 +22,7 @@ const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object
   fairness: (n) => fairness(n ?? 300),
   fanout: (n) => fanout(n ?? 100),
   stall: () => stall(),
+  cost: (n) => cost(n ?? 60),
   ingest: (n) => ingest(n ?? 60),
   reconnect: (n) => reconnect(n ?? 50),
 };

@@ -1,0 +1,88 @@
+/** Counts what DynamoDB would bill for each call, from the sizes of the items as they stand before and after it. */
+import type { Check, Database, Item, Key, TableName, Write } from '../../functions/database.ts';
+import { TABLES } from '../../infra/topology.ts';
+import { MemoryDatabase } from '../fakes/memory-database.ts';
+
+export interface DatabaseUnits {
+  reads: number;
+  writes: number;
+  /** Part of `writes`: entries of indexes. */
+  indexWrites: number;
+  calls: number;
+}
+
+const sizeBytes = (item: Item | null): number => (item === null ? 0 : Buffer.byteLength(JSON.stringify(item)));
+const writeUnits = (bytes: number): number => Math.max(1, Math.ceil(bytes / 1_024));
+const readUnits = (bytes: number): number => Math.max(1, Math.ceil(bytes / 4_096));
+
+/** The entry of an item in an index, or nothing where it has none of its keys. */
+const entryOf = (
+  item: Item | null,
+  index: { readonly keys: readonly string[]; readonly projection: unknown },
+): Item | null => {
+  if (item === null || index.keys.some((key) => item[key] === undefined)) return null;
+  if (index.projection === 'ALL') return item;
+  const names = ['pk', 'sk', ...index.keys, ...(Array.isArray(index.projection) ? index.projection : [])];
+  return Object.fromEntries(names.map((name) => [name, item[name]]));
+};
+
+/** A changed entry is one write; where its key moved it is a delete and a put. */
+const indexUnits = (table: TableName, before: Item | null, after: Item | null): number => {
+  const { indexes } = TABLES.find(({ name }) => name === table) ?? { indexes: [] };
+  return indexes.reduce((sum, { partitionKey, sortKey, projection }) => {
+    const keys = [partitionKey.name, ...(sortKey === undefined ? [] : [sortKey.name])];
+    const [old, fresh] = [entryOf(before, { keys, projection }), entryOf(after, { keys, projection })];
+    if (JSON.stringify(old) === JSON.stringify(fresh)) return sum;
+    if (old === null || fresh === null) return sum + writeUnits(sizeBytes(old ?? fresh));
+    const moved = keys.some((key) => old[key] !== fresh[key]);
+    return sum + (moved ? writeUnits(sizeBytes(old)) : 0) + writeUnits(sizeBytes(fresh));
+  }, 0);
+};
+
+export const meteredDatabase = () => {
+  const db = new MemoryDatabase();
+  const units: DatabaseUnits = { reads: 0, writes: 0, indexWrites: 0, calls: 0 };
+  const keyOf = (write: Write | Check): Key =>
+    write.kind === 'put' ? { pk: write.item.pk, sk: write.item.sk } : write.key;
+  const look = (writes: readonly (Write | Check)[]) =>
+    Promise.all(writes.map((write) => db.get(write.table, keyOf(write))));
+  const count = async (writes: readonly (Write | Check)[], before: readonly (Item | null)[], factor: 1 | 2) => {
+    const after = await look(writes);
+    writes.forEach(({ table }, at) => {
+      const [old = null, fresh = null] = [before[at], after[at]];
+      const index = indexUnits(table, old, fresh);
+      units.writes += factor * writeUnits(Math.max(sizeBytes(old), sizeBytes(fresh))) + index;
+      units.indexWrites += index;
+    });
+  };
+  const metered: Database = {
+    get: async (table, key) => {
+      const item = await db.get(table, key);
+      units.calls += 1;
+      units.reads += readUnits(sizeBytes(item));
+      return item;
+    },
+    query: async (query) => {
+      const page = await db.query(query);
+      units.calls += 1;
+      const bytes = page.items.reduce((sum, item) => sum + sizeBytes(item), 0);
+      units.reads += readUnits(bytes) * (query.index === undefined ? 1 : 0.5);
+      return page;
+    },
+    write: async (write) => {
+      const before = await look([write]);
+      const result = await db.write(write);
+      units.calls += 1;
+      await count([write], before, 1);
+      return result;
+    },
+    transact: async (writes) => {
+      const before = await look(writes);
+      const result = await db.transact(writes);
+      units.calls += 1;
+      await count(writes, before, 2);
+      return result;
+    },
+  };
+  return { db: metered, units, items: db };
+};
