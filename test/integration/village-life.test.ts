@@ -32,6 +32,16 @@ const inState = (village: TestVillage, sessionId: string, isWanted: (state: Sess
     },
     60_000,
   );
+/** Running again, in this epoch. */
+const inEpoch = (village: TestVillage, sessionId: string, epoch: number) =>
+  until(
+    `${sessionId} to run in epoch ${epoch}`,
+    async () => {
+      const seen = await view(village, sessionId);
+      return seen.epoch === epoch && seen.state === 'running' ? seen : undefined;
+    },
+    60_000,
+  );
 const running = (village: TestVillage, sessionId: string) =>
   inState(village, sessionId, (state) => state === 'running');
 const eventsOf = async (village: TestVillage, sessionId: string) =>
@@ -52,7 +62,7 @@ const kinds = (village: TestVillage): string[] =>
   );
 
 describe('a village with a session', () => {
-  it('killed without a word: nothing outlives it, and the next one finds its data and closes what was cut off', async () => {
+  it('killed without a word: nothing outlives it, and the next one goes on with what was cut off', async () => {
     const village = make();
     const first = await village.start();
     const sessionId = await startShell(village);
@@ -69,15 +79,21 @@ describe('a village with a session', () => {
     expect(await first.exited).toBe('SIGKILL');
     await allGone(village);
 
+    // The next one knows every task of it as dead: what they ran goes on in its next epoch, from the state that was stored.
     await village.start();
-    const after = await inState(village, sessionId, isFinal);
-    expect(after).toMatchObject({ state: 'failed', reason: { code: expect.any(String), message: expect.any(String) } });
+    const after = await inEpoch(village, sessionId, 2);
+    expect(after).toMatchObject({ state: 'running', parked: false, endedAt: null });
     const events = await eventsOf(village, sessionId);
     expect(events.slice(0, before.length)).toEqual(before);
     expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
-    expect(events.at(-1)?.type).toBe('session_ended');
-    expect(existsSync(join(village.dataDir, 'runner', 'workspaces', sessionId))).toBe(false);
-    expect(taskFolders(village)).toEqual([]);
+    const [lost, resumed] = ['runner_lost', 'session_resumed'].map((type) =>
+      events.find((event) => event.type === type),
+    );
+    expect(lost).toMatchObject({ epoch: 1, why: expect.stringContaining('restarted') });
+    expect(resumed).toMatchObject({ epoch: 2, fromEpoch: 1 });
+    expect(village.processes().find(({ command }) => command === 'sleep 1000')).toBeUndefined();
+    await village.api('POST', `/api/sessions/${sessionId}/stop`);
+    expect(await inState(village, sessionId, isFinal)).toMatchObject({ state: 'completed' });
     const next = await startShell(village);
     await running(village, next);
   });
