@@ -54,10 +54,12 @@ const typesOf = (schema: z.ZodType): ReadonlySet<string> => {
 /**
  * Entry of a `$default` route with a route response.
  * @param handle gets the parsed frame; what it returns goes back on the same socket
+ * @param before sees what came before its schema does, and may refuse it by an AppError
  */
 export const frameEntry = <F>(
   schema: z.ZodType<F>,
   handle: (frame: F, event: SocketEvent) => Promise<object | null>,
+  before: (value: unknown) => void = () => {},
 ) => {
   const types = typesOf(schema);
   return observed(async (event: SocketEvent, context: Context): Promise<APIGatewayProxyResultV2> => {
@@ -65,6 +67,7 @@ export const frameEntry = <F>(
     try {
       const value = parseJson(event.body);
       sessionId = Typed.safeParse(value).data?.sessionId;
+      before(value);
       const reply = await handle(parseFrame(schema, types, value), event);
       return reply === null ? { statusCode: 200 } : { statusCode: 200, body: JSON.stringify(reply) };
     } catch (error) {

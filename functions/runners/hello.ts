@@ -1,4 +1,5 @@
 /** A runner says hello: the pointer moves to its connection, it learns what was committed and asked, and gets its sessions. */
+import { z } from 'zod';
 import { AppError } from '../../shared/errors.ts';
 import { PROTOCOL_MIN, PROTOCOL_VERSION } from '../../shared/frames.ts';
 import type { RunnerScope } from '../../shared/runner-credential.ts';
@@ -10,7 +11,7 @@ import { markAssigned, postAssign } from './post-assign.ts';
 import { type HelloFrame, type HelloPorts, isCurrent, type Welcome, welcomed } from './welcome.ts';
 
 /** @throws AppError `protocol_unsupported`, for which a runner ends: dialling again would change nothing */
-export const checkProtocol = (protocol: number): void => {
+const checkProtocol = (protocol: number): void => {
   if (protocol >= PROTOCOL_MIN && protocol <= PROTOCOL_VERSION) return;
   const spoken = PROTOCOL_MIN === PROTOCOL_VERSION ? `${PROTOCOL_MIN}` : `${PROTOCOL_MIN} to ${PROTOCOL_VERSION}`;
   const what =
@@ -21,6 +22,13 @@ export const checkProtocol = (protocol: number): void => {
     'protocol_unsupported',
     `This runner speaks protocol ${protocol}, the village ${spoken}. ${what} (GET /api/health names it), then start the runner again.`,
   );
+};
+
+const AnyHello = z.looseObject({ type: z.literal('hello'), protocol: z.int() });
+/** Before the schema: the hello of another protocol may have other fields, and its runner must learn the reason all the same. */
+export const checkHello = (value: unknown): void => {
+  const hello = AnyHello.safeParse(value);
+  if (hello.success) checkProtocol(hello.data.protocol);
 };
 
 const greetSession = async (

@@ -1,35 +1,32 @@
 /** Each function's use-cases on ports that refuse what its grants do not name; what is granted on tables is also needed. */
 import { describe, expect, test } from 'vitest';
 import { accountRoutes } from '../../../functions/api/account-routes.ts';
+import { runnerRoutes } from '../../../functions/api/runner-routes.ts';
 import { sessionRoutes } from '../../../functions/api/session-routes.ts';
-import type { Database, TableName } from '../../../functions/database.ts';
+import type { Key } from '../../../functions/database.ts';
 import type { HttpRoute } from '../../../functions/middleware/http.ts';
-import { buildStore } from '../../../functions/releases/build-store.ts';
+import { fillWarmPool } from '../../../functions/runners/fill-warm-pool.ts';
 import { handleRunnerFrame } from '../../../functions/runners/handle-runner-frame.ts';
-import { type Host, hostKey } from '../../../functions/runners/host-store.ts';
+import { assignmentKey, type Host, hostKey } from '../../../functions/runners/host-store.ts';
 import { issueCredentials } from '../../../functions/runners/issue-credentials.ts';
+import { runnersChanged } from '../../../functions/runners/runner-changes.ts';
 import { exchangeCredential } from '../../../functions/runners/runner-credentials.ts';
-import { runnerStore } from '../../../functions/runners/runner-store.ts';
+import { runnerDisconnected } from '../../../functions/runners/runner-disconnected.ts';
 import { continueSuspended } from '../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../functions/sessions/reap.ts';
 import { reconcile } from '../../../functions/sessions/reconcile.ts';
-import { metaKey, type SessionRef, sessionStore } from '../../../functions/sessions/session-store.ts';
+import { metaKey, type SessionRef } from '../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../functions/sessions/set-desired.ts';
 import { TaskStateChange, taskStateChanged } from '../../../functions/sessions/task-stopped.ts';
-import { jwtSigner } from '../../../functions/signing.ts';
 import { archiveFinished } from '../../../functions/streams/archive-finished.ts';
 import { fanOutEvents } from '../../../functions/streams/fan-out-events.ts';
 import { handleViewerFrame, viewerDisconnected } from '../../../functions/streams/handle-viewer-frame.ts';
 import { ingestBatch } from '../../../functions/streams/ingest-batch.ts';
-import { runnerLine } from '../../../functions/streams/runner-line.ts';
-import { viewerFanOut } from '../../../functions/streams/viewer-fan-out.ts';
-import { watcherStore } from '../../../functions/streams/watchers.ts';
 import { bootstrapTenant, createTicket, redeemTicket } from '../../../functions/tenants/sign-in.ts';
-import { tenantStore } from '../../../functions/tenants/tenant-store.ts';
-import { FUNCTIONS, type FunctionName, type Grant } from '../../../infra/topology.ts';
+import { FUNCTIONS, type FunctionName } from '../../../infra/topology.ts';
 import type { EventDraft } from '../../../shared/events.ts';
 import { RunnerFrame, ViewerFrame } from '../../../shared/frames.ts';
-import { ARCHIVE_AFTER_MS, START_TIMEOUT_MS } from '../../../shared/limits.ts';
+import { ARCHIVE_AFTER_MS, RUNNER_LOST_MS, START_TIMEOUT_MS, WARM_END_GRACE_MS } from '../../../shared/limits.ts';
 import {
   batchOf,
   controlPlanePorts,
@@ -39,96 +36,8 @@ import {
   type TestPorts,
   USER,
 } from '../../fakes/control-plane-ports.ts';
-
-const grantsOf = (name: FunctionName): readonly Grant[] => FUNCTIONS.find((spec) => spec.name === name)?.grants ?? [];
-
-/** The same world as `ports`, as function `name` may touch it; `used` collects `table access`. */
-const asFunction = (name: FunctionName, ports: TestPorts) => {
-  const grants = grantsOf(name);
-  const used = new Set<string>();
-  const must = (what: string, holds: (grant: Grant) => boolean) => {
-    if (!grants.some(holds)) throw new Error(`${name} has no grant for ${what}`);
-  };
-  const touch = (table: TableName, access: 'read' | 'write') => {
-    must(
-      `${access} of ${table}`,
-      (grant) => grant.kind === 'table' && grant.table === table && grant.access.includes(access),
-    );
-    used.add(`${table} ${access}`);
-  };
-  const db: Database = {
-    get: async (table, key) => {
-      touch(table, 'read');
-      return ports.db.get(table, key);
-    },
-    query: async (query) => {
-      touch(query.table, 'read');
-      return ports.db.query(query);
-    },
-    write: async (write) => {
-      touch(write.table, 'write');
-      return ports.db.write(write);
-    },
-    transact: async (writes) => {
-      for (const { table } of writes) touch(table, 'write');
-      return ports.db.transact(writes);
-    },
-  };
-  const may =
-    <A extends unknown[], R>(what: string, holds: (grant: Grant) => boolean, run: (...args: A) => Promise<R>) =>
-    async (...args: A): Promise<R> => {
-      must(what, holds);
-      return run(...args);
-    };
-  const posts = (api: 'runner' | 'viewer') => (grant: Grant) => grant.kind === 'connections' && grant.api === api;
-  const bucket = (access: 'get' | 'put' | 'delete') => (grant: Grant) =>
-    grant.kind === 'bucket' && grant.access.includes(access);
-  const task = (access: string) => (grant: Grant) => grant.kind === 'tasks' && grant.access === access;
-  const { clock, random, newId, publicUrl, objects, tasks } = ports;
-  const signingKey = may(
-    'the signing key',
-    (grant) => grant.kind === 'secret' && grant.secret === 'signing-key',
-    ports.signingKey,
-  );
-  const runnerSender = { post: may('posts to runners', posts('runner'), ports.runnerSender.post) };
-  const viewers = { post: may('posts to viewers', posts('viewer'), ports.viewers.post) };
-  const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
-  const runners = runnerLine({ db, sender: runnerSender, clock });
-  const guarded = {
-    clock,
-    random,
-    newId,
-    publicUrl,
-    db,
-    sessions,
-    watchers,
-    runners,
-    runnerSender,
-    fanOut: viewerFanOut({ watchers, viewers, runners, clock, epochOf: sessions.epochOf }),
-    tenants: tenantStore(db, clock),
-    builds: buildStore(db),
-    runnerStore: runnerStore(db, clock),
-    signer: jwtSigner({ key: signingKey, clock }),
-    signingKey,
-    objects: {
-      putJson: may('put of objects', bucket('put'), objects.putJson),
-      presignPut: may('put of objects', bucket('put'), objects.presignPut),
-      putOnce: may('put of objects', bucket('put'), objects.putOnce),
-      getBytes: may('get of objects', bucket('get'), objects.getBytes),
-      getJson: may('get of objects', bucket('get'), objects.getJson),
-      presignGet: may('get of objects', bucket('get'), objects.presignGet),
-      delete: may('delete of objects', bucket('delete'), objects.delete),
-    },
-    tasks: {
-      launch: may('run of tasks', task('run'), tasks.launch),
-      status: may('describe of tasks', task('describe'), tasks.status),
-      stop: may('stop of tasks', task('stop'), tasks.stop),
-      listRunning: may('list of tasks', (grant) => task('list')(grant) || task('describe')(grant), tasks.listRunning),
-    },
-  };
-  return { guarded, used };
-};
+import { ownRunner, toState, warmRunners } from '../../fakes/own-runners.ts';
+import { asFunction, grantsOf } from './as-function.ts';
 
 const runnerOf = (ref: SessionRef) => ({ ...ref, epoch: 1, connectionId: 'runner' });
 const VIEWER = { connectionId: 'page', tenantId: TENANT, userId: USER };
@@ -165,13 +74,14 @@ interface World {
 const callApi = async ({ ports, ref, my }: World): Promise<void> => {
   const routes: Record<string, HttpRoute> = {
     ...accountRoutes({ ...my, operatorTenant: TENANT, version: '0' }),
+    ...runnerRoutes(my),
     ...sessionRoutes(my),
   };
-  const call = (name: string, body: unknown = {}, query: unknown = {}) => {
+  const call = (name: string, body: unknown = {}, query: unknown = {}, id: string = ref.sessionId) => {
     const found = routes[name];
     if (found === undefined) throw new Error(`no route ${name}`);
     const authorizer = { kind: 'user', tenantId: TENANT, userId: USER, expSec: 9e9, client: 'cli' };
-    return found.run({ body, query, params: { id: ref.sessionId }, headers: {}, authorizer, requestId: 'r' });
+    return found.run({ body, query, params: { id }, headers: {}, authorizer, requestId: 'r' });
   };
   const { signInCode } = await bootstrapTenant(ports, { tenantId: TENANT, modelVendors: [] }, USER);
   await call('POST /api/signin', { code: signInCode });
@@ -198,6 +108,11 @@ const callApi = async ({ ports, ref, my }: World): Promise<void> => {
   );
   await call('POST /api/sessions/{id}/input', { data: 'x', submit: true });
   for (const verb of ['pause', 'resume', 'stop']) await call(`POST /api/sessions/{id}/${verb}`);
+  await call('POST /api/runners/registrations', { group: 'lab', maxSessions: 1 });
+  const { runnerId } = await ownRunner(ports);
+  await call('POST /api/sessions', shellBody({ pool: 'lab' }));
+  await call('POST /api/runners/{id}/drain', {}, {}, runnerId);
+  await call('DELETE /api/runners/{id}', {}, {}, runnerId);
 };
 
 const talkAsRunner = async ({ ports, ref, my }: World): Promise<void> => {
@@ -314,9 +229,11 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
     await handleViewerFrame(my, VIEWER, { type: 'ping', ts: 1, attached: attachedTo });
     await send({ type: 'detach' });
   },
-  'runner-connection': async ({ ref, my }) => {
-    await my.runners.clear(ref, 'runner');
-    await my.runnerStore.disconnected(ref.tenantId, ref.sessionId, 'runner');
+  'runner-connection': async ({ ports, ref, my }) => {
+    await runnerDisconnected(my, runnerOf(ref));
+    await runnerDisconnected(my, (await ownRunner(ports)).who);
+    const [warm] = await warmRunners({ ...ports, warmPoolSize: 1 });
+    await runnerDisconnected(my, warm?.who ?? runnerOf(ref));
   },
   'runner-frames': talkAsRunner,
   'task-events': async ({ ports, ref, my }) => {
@@ -328,6 +245,9 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
       version: 1,
     };
     expect(await taskStateChanged(my, TaskStateChange.parse({ detail }))).toBe('closed');
+    await warmRunners({ ...ports, warmPoolSize: 1 });
+    const idle = { ...detail, startedBy: ports.tasks.launched.at(-1)?.startedBy };
+    expect(await taskStateChanged(my, TaskStateChange.parse({ detail: idle }))).toBe('ignored');
   },
   reap: async ({ ports, ref, my }) => {
     ports.tasks.nextStatus = { kind: 'stopped', why: 'gone', exitCode: 1 };
@@ -354,6 +274,32 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
     ports.tasks.running = [{ taskArn: 'another', startedBy }];
     const failed = (_task: string, error: unknown) => onError(ref, error);
     expect(await reconcile({ ...my, onError: failed })).toMatchObject({ stopped: 1, failed: 0, complete: true });
+  },
+  'fill-warm-pool': async ({ ports, ref, my }) => {
+    const [idle] = await warmRunners({ ...ports, warmPoolSize: 2 });
+    ports.clock.advance(RUNNER_LOST_MS);
+    await idle?.status(0);
+    const failed = (_runner: string, error: unknown) => onError(ref, error);
+    expect(await fillWarmPool({ ...my, warmPoolSize: 3, onError: failed })).toMatchObject({ launched: 1, drained: 1 });
+    ports.clock.advance(WARM_END_GRACE_MS);
+    expect(await fillWarmPool({ ...my, warmPoolSize: 1, onError: failed })).toMatchObject({ stopped: 1 });
+  },
+  'runner-changes': async ({ ports, ref, my }) => {
+    const runner = await ownRunner(ports, { maxSessions: 1 });
+    for (let count = 0; count < 2; count += 1) await startedSession(ports, { pool: 'lab' });
+    const [first] = runner.assigned;
+    if (first === undefined) throw new Error('nothing was assigned');
+    await runner.batch(first, 1, toState('completed'));
+    const failed = (_what: string, error: unknown) => onError(ref, error);
+    const changed = (key: Key) => runnersChanged({ ...my, warmPoolSize: 1, onError: failed }, [key]);
+    await changed(assignmentKey({ tenantId: TENANT, runnerId: runner.runnerId }, first.sessionId));
+    expect(runner.assigned).toHaveLength(2);
+    await changed({ pk: 'IDLE#0#b', sk: 'IDLE#x' });
+    await setDesired(ports, { tenantId: TENANT, sessionId: runner.assigned[1]?.sessionId ?? '' }, 'stop', USER);
+    const host = hostKey({ tenantId: TENANT, runnerId: runner.runnerId });
+    await ports.db.write({ kind: 'update', table: 'runners', key: host, set: { isRevoked: true } });
+    await changed({ pk: `T#${TENANT}#H#${runner.runnerId}`, sk: 'CREDENTIAL' });
+    expect(ports.runnerCloser.closed).toEqual([runner.who.connectionId]);
   },
   'fan-out-events': async ({ ports, ref, my }) => {
     await handleViewerFrame(ports, VIEWER, attachTo(ref));

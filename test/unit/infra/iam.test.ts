@@ -67,7 +67,7 @@ const allowedBy = (grant: Grant): string[] => {
   if (grant.kind === 'secret') return [`secretsmanager:GetSecretValue <Secrets${pascal(grant.secret)}>`];
   if (grant.kind === 'connections')
     return [
-      `execute-api:ManageConnections ${ARN('execute-api')}<${pascal(grant.api)}SocketApi>/live/POST/@connections/*`,
+      `execute-api:ManageConnections ${ARN('execute-api')}<${pascal(grant.api)}SocketApi>/live/${{ post: 'POST', close: 'DELETE' }[grant.access]}/@connections/*`,
     ];
   const tasks = `${ARN('ecs')}task/<RunnerCluster>/*`;
   return {
@@ -121,7 +121,7 @@ const WILDCARDS: readonly { readonly pattern: RegExp; readonly reason: string }[
   },
   { pattern: /^ecs:ListTasks \*$/, reason: 'takes no resource that Fargate has; its condition names the cluster' },
   {
-    pattern: /^execute-api:ManageConnections .*SocketApi>\/live\/POST\/@connections\/\*$/,
+    pattern: /^execute-api:ManageConnections .*SocketApi>\/live\/(POST|DELETE)\/@connections\/\*$/,
     reason: 'ids of connections',
   },
   { pattern: /^ecs:RunTask .*:task-definition\/village-runner:\*$/, reason: 'revisions of one family' },
