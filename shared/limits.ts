@@ -320,6 +320,8 @@ export const WORKSPACE_LEASE_MS = 5 * 60_000;
 // pty-host.
 /** Output kept per process until acknowledged; beyond it the PTY is not read and the program blocks. */
 export const PTY_UNACKED_MAX_BYTES = 1 * MIB;
+/** Output of a process on its way to the runner; the rest waits here, so that another one's echo never stands behind a flood. */
+export const PTY_SEND_WINDOW_BYTES = 128 * KIB;
 /** Bytes of output that leave in one frame at most. */
 export const PTY_OUTPUT_PIECE_MAX_BYTES = 64 * KIB;
 /** Output that follows other output within this time is gathered for as long. */
@@ -363,8 +365,13 @@ export const REDACTOR_HOLD_MS = 50;
 export const REDACTOR_SHOWN_PREFIX_MAX_CHARS = 4;
 /** Spool files: a segment that is full is followed by the next; over the total the oldest is dropped and declared. */
 export const SPOOL_SEGMENT_BYTES = 16 * MIB;
-/** Resize marks and checkpoints are rewritten without the outdated ones beyond this. */
+/** When output came is marked in the spool this often, and so many marks are kept: of older bytes the time is in the stored chunks. */
+export const SPOOL_TIME_EVERY_MS = 250;
+export const SPOOL_TIMES_MAX = 2_000;
+/** Resize marks, time marks and checkpoints are rewritten without the outdated ones beyond this. */
 export const SPOOL_MARKS_MAX_BYTES = 256 * KIB;
+/** What the screen model reads at once; then everything else has its turn. */
+export const SCREEN_SLICE_CHARS = 16 * KIB;
 /** Bytes the screen model may lag behind the spool; beyond it the PTY waits (not acknowledged). */
 export const SCREEN_BACKLOG_MAX_BYTES = 4 * MIB;
 /** Live output kept for watchers; beyond it the backlog is dropped and a snapshot is due. */

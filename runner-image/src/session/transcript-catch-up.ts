@@ -32,8 +32,12 @@ export const openCatchUp = async ({ spool, epoch, from, clock }: CatchUpOptions)
   const model = screenModel(first);
   let size: Size = first;
   let offset = spool.baseOffset;
+  // Before the first mark that is kept nobody knows: those bytes came at the latest then.
+  const timeAt = (at: number): number =>
+    (spool.times.findLast((mark) => mark.offset <= at) ?? spool.times[0])?.atMs ?? clock.nowMs();
   const follow = async (end: number, onPiece: (piece: OutputPiece) => void): Promise<void> => {
-    for (const task of walkSpool(spool, offset, end, size)) {
+    const cuts = spool.times.map((mark) => mark.offset);
+    for (const task of walkSpool(spool, offset, end, size, cuts)) {
       if (task.kind === 'resize') {
         await model.resize(task.size.cols, task.size.rows);
         size = task.size;
@@ -41,7 +45,7 @@ export const openCatchUp = async ({ spool, epoch, from, clock }: CatchUpOptions)
       }
       await model.write(task.text);
       const { sizeRev, cols, rows } = size;
-      const piece = { epoch, offset, endOffset: task.endOffset, text: task.text, atMs: clock.nowMs() };
+      const piece = { epoch, offset, endOffset: task.endOffset, text: task.text, atMs: timeAt(offset) };
       offset = task.endOffset;
       onPiece({ ...piece, sizeRev, cols, rows });
     }

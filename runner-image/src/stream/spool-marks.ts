@@ -1,19 +1,23 @@
-/** What the spool must know besides bytes: sizes, and the pairs of raw and redacted offset from which one can go on. */
+/** What the spool must know besides bytes: sizes, when they came, and the pairs of raw and redacted offset to go on from. */
 import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Checkpoint, ResizeMark } from './spool.ts';
+import { SPOOL_TIMES_MAX } from '../../../shared/limits.ts';
+import type { Checkpoint, ResizeMark, TimeMark } from './spool.ts';
 
 const offset = z.int().min(0);
 const Line = z.union([
   z.strictObject({ offset, sizeRev: z.int().min(0), cols: z.int().min(1), rows: z.int().min(1) }),
   z.strictObject({ offset, rawOffset: offset }),
+  z.strictObject({ offset, atMs: z.int().min(0) }),
 ]);
 
 export interface Marks {
   readonly checkpoint: Checkpoint;
   readonly resizes: readonly ResizeMark[];
+  readonly times: readonly TimeMark[];
   addResize(mark: ResizeMark, baseOffset: number): void;
+  addTime(mark: TimeMark, baseOffset: number): void;
   setCheckpoint(checkpoint: Checkpoint, baseOffset: number): void;
   close(): void;
 }
@@ -32,18 +36,22 @@ export const readMarks = (folder: string, epoch: number, maxBytes: number): Mark
   const path = join(folder, `${epoch}.marks`);
   let checkpoint: Checkpoint = { offset: 0, rawOffset: 0 };
   let resizes: ResizeMark[] = [];
+  let times: TimeMark[] = [];
   const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
   for (const line of lines.flatMap((text) => (text === '' ? [] : parseLine(text)))) {
     if ('rawOffset' in line) checkpoint = line;
+    else if ('atMs' in line) times.push(line);
     else resizes.push(line);
   }
   // A size that was set after the checkpoint is kept: the PTY has it, and its bytes are written again from there.
   resizes = resizes.map((mark) => ({ ...mark, offset: Math.min(mark.offset, checkpoint.offset) }));
+  // Bytes after the checkpoint come again, at their own time.
+  times = times.filter((mark) => mark.offset < checkpoint.offset).slice(-SPOOL_TIMES_MAX);
 
   let file = -1;
   let sizeBytes = 0;
   const rewrite = (): void => {
-    const text = [...resizes, checkpoint].map((line) => `${JSON.stringify(line)}\n`).join('');
+    const text = [...resizes, ...times, checkpoint].map((line) => `${JSON.stringify(line)}\n`).join('');
     writeFileSync(`${path}.new`, text, { mode: 0o600 });
     renameSync(`${path}.new`, path);
     if (file !== -1) closeSync(file);
@@ -52,13 +60,14 @@ export const readMarks = (folder: string, epoch: number, maxBytes: number): Mark
   };
   rewrite();
 
-  const write = (line: ResizeMark | Checkpoint, baseOffset: number): void => {
+  const write = (line: ResizeMark | TimeMark | Checkpoint, baseOffset: number): void => {
     const text = `${JSON.stringify(line)}\n`;
     writeSync(file, text);
     sizeBytes += text.length;
     if (sizeBytes <= maxBytes) return;
     const current = resizes.findLastIndex((mark) => mark.offset <= baseOffset);
     resizes = resizes.slice(Math.max(0, current));
+    times = times.filter((mark) => mark.offset >= baseOffset).slice(-SPOOL_TIMES_MAX);
     rewrite();
   };
   return {
@@ -67,6 +76,13 @@ export const readMarks = (folder: string, epoch: number, maxBytes: number): Mark
     },
     get resizes() {
       return resizes;
+    },
+    get times() {
+      return times;
+    },
+    addTime(mark, baseOffset) {
+      times.push(mark);
+      write(mark, baseOffset);
     },
     addResize(mark, baseOffset) {
       resizes.push(mark);

@@ -22,6 +22,12 @@ export interface ResizeMark {
   readonly rows: number;
 }
 
+/** When the bytes from here on came; the latest of them until the next mark. */
+export interface TimeMark {
+  readonly offset: number;
+  readonly atMs: number;
+}
+
 /** What stands below the offset is decided: a fresh pipeline can read the raw stream on from `rawOffset`. */
 export interface Checkpoint {
   readonly offset: number;
@@ -44,9 +50,12 @@ export interface Spool {
   /** Where a restarted runner goes on. */
   readonly checkpoint: Checkpoint;
   readonly resizes: readonly ResizeMark[];
+  /** Of the newest bytes: a recording of what was not stored yet keeps its pauses over a crash. */
+  readonly times: readonly TimeMark[];
   /** Writes before it returns; throws when the disk refuses. */
   append(bytes: Uint8Array): void;
   mark(resize: ResizeMark): void;
+  stamp(time: TimeMark): void;
   check(checkpoint: Checkpoint): void;
   /** Bytes from `offset` on, at most `maxBytes`, possibly cutting a character; `dropped` below baseOffset, empty at the head. */
   read(offset: number, maxBytes: number): { kind: 'bytes'; bytes: Buffer } | { kind: 'dropped'; baseOffset: number };
@@ -139,7 +148,11 @@ export const openSpool = (options: SpoolOptions): Spool => {
       for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
       tail.sizeBytes += bytes.length;
     },
+    get times() {
+      return marks.times;
+    },
     mark: (resize) => marks.addResize(resize, base()),
+    stamp: (time) => marks.addTime(time, base()),
     check: (checkpoint) => marks.setCheckpoint(checkpoint, base()),
     read(offset, wantedBytes) {
       if (offset < base()) return { kind: 'dropped', baseOffset: base() };

@@ -3,7 +3,7 @@
  * acknowledged to pty-host only once their redacted form is on disk, so a crash anywhere loses and doubles nothing.
  */
 import type { Clock } from '../../../shared/clock.ts';
-import { REDACTOR_HOLD_MS } from '../../../shared/limits.ts';
+import { REDACTOR_HOLD_MS, SPOOL_TIME_EVERY_MS } from '../../../shared/limits.ts';
 import type { Redacted } from './redactor.ts';
 import { screenModel } from './screen-model.ts';
 import type { Spool } from './spool.ts';
@@ -90,6 +90,7 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
   let nextRaw = resumeRawOffset;
   let acked = resumeRawOffset;
   let cancelFlush = (): void => {};
+  let stampedMs = Number.NEGATIVE_INFINITY;
 
   const acknowledge = (): void => {
     const due = spool.checkpoint.rawOffset;
@@ -105,11 +106,16 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
     if (redactions > 0) options.onRedactions?.(redactions, spool.headOffset);
     if (text !== '') {
       const offset = spool.headOffset;
+      const atMs = clock.nowMs();
+      if (Math.abs(atMs - stampedMs) >= SPOOL_TIME_EVERY_MS) {
+        stampedMs = atMs;
+        spool.stamp({ offset, atMs });
+      }
       spool.append(Buffer.from(text));
       const endOffset = spool.headOffset;
       screen.write(text, endOffset);
       const { sizeRev, cols, rows } = size;
-      const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs: clock.nowMs() };
+      const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs };
       for (const subscriber of subscribers) subscriber(piece);
     }
     const { reread } = pipeline;
