@@ -60,10 +60,10 @@ export class StreamTerminal {
   }
 
   #perform(actions: readonly TerminalAction[]): void {
-    for (const action of actions) {
-      if (action.kind === 'reattach') this.#ports.reattach(action.from);
-      else this.#ports.sink.apply([action]);
-    }
+    // Together: a reset is drawn in one go with what follows it.
+    const drawings = actions.filter((action) => action.kind !== 'reattach');
+    if (drawings.length > 0) this.#ports.sink.apply(drawings);
+    for (const action of actions) if (action.kind === 'reattach') this.#ports.reattach(action.from);
     if (this.#ports.sink.pendingChars() > VIEWER_WRITE_QUEUE_MAX_CHARS) {
       // Too slow to draw it all: the screen as it is now serves a person better than a growing queue.
       this.#ports.sink.clear();

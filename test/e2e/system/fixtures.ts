@@ -1,6 +1,7 @@
 /** A real village for a whole spec file, its Claude Code started through the tests' recorder, and a page that is signed in by the printed link. */
 import { join } from 'node:path';
-import { test as base, expect, type Page } from '@playwright/test';
+import { type Browser, type BrowserContext, test as base, expect, type Page } from '@playwright/test';
+import { type LineProxy, lineProxy } from '../../fakes/line-proxy.ts';
 import { type PtyRecorder, ptyRecorder } from '../../fakes/pty-recorder.ts';
 import { CLAUDE_VERSION, realClaude, type TestVillage, testVillage } from '../../fakes/village.ts';
 
@@ -28,6 +29,9 @@ const recordClaude = async (village: TestVillage): Promise<PtyRecorder | undefin
 interface Fixtures {
   /** Signed in; any error the browser reports fails the test. */
   readonly person: Page;
+  /** A line of its own for each test, and pages behind it: what browsers say of a cut fails nothing. */
+  readonly line: LineProxy;
+  readonly behindLine: (device?: Parameters<Browser['newContext']>[0]) => Promise<Page>;
 }
 interface WorkerFixtures {
   /** Options of `npm start`. */
@@ -74,6 +78,22 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
     await use(page);
     await page.close();
     expect(complaints).toEqual([]);
+  },
+  line: async ({ browserName: _ }, use) => {
+    const line = await lineProxy();
+    await use(line);
+    await line.close();
+  },
+  behindLine: async ({ browser, line, signedIn }, use) => {
+    const storageState = await signedIn.storageState();
+    const opened: BrowserContext[] = [];
+    await use(async (device = { viewport: { width: 1280, height: 800 } }) => {
+      const proxy = { server: line.url, bypass: '<-loopback>' };
+      const context = await browser.newContext({ locale: 'en-GB', ...device, storageState, proxy });
+      opened.push(context);
+      return context.newPage();
+    });
+    for (const context of opened) await context.close();
   },
 });
 export { expect };

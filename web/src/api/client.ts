@@ -36,7 +36,12 @@ interface Call {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** After this long without an answer it counts as unreachable. */
+  readonly deadlineMs?: number;
 }
+
+/** A request on a connection that died silently would wait for minutes, and a browser opens only six: each one is given up. */
+const DEADLINE_MS = 10_000;
 
 /** Throws ApiError; resolves with what `schema` made of the answer. */
 export const call = async <T>(path: string, schema: z.ZodType<T>, options: Call = {}): Promise<T> => {
@@ -53,7 +58,11 @@ export const call = async <T>(path: string, schema: z.ZodType<T>, options: Call 
   );
 };
 
-const send = async (path: string, { method = 'GET', body, headers = {}, signal }: Call): Promise<Response> => {
+const send = async (
+  path: string,
+  { method = 'GET', body, headers = {}, signal, deadlineMs = DEADLINE_MS }: Call,
+): Promise<Response> => {
+  const deadline = AbortSignal.timeout(deadlineMs);
   try {
     return await fetch(path, {
       method,
@@ -64,7 +73,7 @@ const send = async (path: string, { method = 'GET', body, headers = {}, signal }
         ...headers,
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal === undefined ? {} : { signal }),
+      signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
     });
   } catch (cause) {
     if (signal?.aborted === true) throw cause;

@@ -21,6 +21,9 @@ import { call, isSignedOut } from './client.ts';
 const LIST_POLL_MS = 2_000;
 const SESSION_POLL_MS = 2_000;
 const DIFF_POLL_MS = 5_000;
+/** A start asks the repository first, and is answered by a gateway that waits at most this long. */
+const START_DEADLINE_MS = 30_000;
+const TICKET_DEADLINE_MS = 4_000;
 
 const path = (sessionId: string, rest = '') => `/api/sessions/${encodeURIComponent(sessionId)}${rest}`;
 
@@ -69,7 +72,12 @@ export const fetchTranscript = (sessionId: string, from: StreamAddress, signal?:
   );
 
 export const startSession = (body: StartSessionBody, idempotencyKey: string) =>
-  call('/api/sessions', SessionStarted, { method: 'POST', body, headers: { [IDEMPOTENCY_HEADER]: idempotencyKey } });
+  call('/api/sessions', SessionStarted, {
+    method: 'POST',
+    body,
+    headers: { [IDEMPOTENCY_HEADER]: idempotencyKey },
+    deadlineMs: START_DEADLINE_MS,
+  });
 export const askSession = (sessionId: string, desired: 'stop' | 'pause' | 'resume', idempotencyKey: string) =>
   call(path(sessionId, `/${desired}`), Accepted, {
     method: 'POST',
@@ -80,7 +88,11 @@ export const askSession = (sessionId: string, desired: 'stop' | 'pause' | 'resum
 /** For the socket: a ticket, or why there is none. Never throws. */
 export const requestTicket = async () => {
   try {
-    const { ticket } = await call('/api/tickets', Ticket, { method: 'POST', body: {} });
+    const { ticket } = await call('/api/tickets', Ticket, {
+      method: 'POST',
+      body: {},
+      deadlineMs: TICKET_DEADLINE_MS,
+    });
     return { kind: 'ticket', ticket } as const;
   } catch (error) {
     // Expected while the village restarts: the socket waits and tries again, visibly.
