@@ -20,7 +20,7 @@ export interface EcsOptions {
 }
 
 /** ECS says both "not like this" and "not now" as exceptions of the caller: these words mean the second, which passes. */
-const PASSES = /capacity|limit|concurrent|throttl|try again|later|unavailable/i;
+const PASSES = /capacity|limit|concurrent|throttl|rate exceeded|try again|later|unavailable/i;
 const refused = (reason: string, isPermanent: boolean): LaunchResult => ({ kind: 'refused', reason, isPermanent });
 
 export const ecsTaskLauncher = ({

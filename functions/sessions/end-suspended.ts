@@ -6,12 +6,12 @@ import { overWrites } from './closing-writes.ts';
 import { decideContinue } from './decide-continue.ts';
 import { LIVE_INDEX_ATTRS, type SessionRecord, type SessionRef } from './session-store.ts';
 
-export interface SuspendedEnd {
+interface SuspendedEnd {
   readonly state: 'completed' | 'failed';
   readonly reason: StateReason;
 }
 
-export const planSuspendedEnd = (
+const planSuspendedEnd = (
   ref: SessionRef,
   { head, meta }: SessionRecord,
   { state, reason }: SuspendedEnd,

@@ -55,7 +55,12 @@ const launch = async (ports: PlacePorts, ref: SessionRef, meta: SessionMeta): Pr
     table: 'sessions',
     key: metaKey(ref),
     set: { taskArn, placement: { kind: 'task', taskArn } },
-    conditions: [{ attr: 'epoch', op: '=', value: epoch }],
+    conditions: [
+      { attr: 'epoch', op: '=', value: epoch },
+      /** Closed meanwhile: nothing runs it any more. */
+      { attr: 'isSuspended', op: '=', value: false, orAbsent: true },
+      { attr: 'endedAt', op: '=', value: null },
+    ],
   });
   return 'placed';
 };

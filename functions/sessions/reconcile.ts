@@ -27,7 +27,7 @@ export const decideTask = (task: RunningTask, owner: RunnerScope, record: Sessio
 };
 
 /** Whoever stores its last word gets a moment to leave by itself. */
-export const isOrphanOf = (epoch: EpochItem | null, nowMs: number): boolean =>
+const isOrphanOf = (epoch: EpochItem | null, nowMs: number): boolean =>
   epoch?.closedAtMs === undefined || nowMs >= epoch.closedAtMs + ORPHAN_GRACE_MS;
 
 /** @returns whether it was stopped */

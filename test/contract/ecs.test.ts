@@ -27,6 +27,7 @@ import {
   type Task,
 } from '@aws-sdk/client-ecs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ecsTaskLauncher } from '../../functions/aws/ecs-task-launcher.ts';
 import { EcsError } from '../../local/ecs/ecs-error.ts';
 import { processLauncher } from '../../local/ecs/process-launcher.ts';
 import { type EcsOptions, type RunningEcs, startEcs } from '../../local/ecs/server.ts';
@@ -133,6 +134,28 @@ const isAlive = (pid: number): boolean => {
     return false;
   }
 };
+
+describe('the control plane', () => {
+  it('finds what runs, with its owner, and nothing that was told to stop', async () => {
+    await register();
+    const { tasks: [kept] = [] } = await run({ startedBy: 'acme/ses/1' });
+    const { tasks: [stopped] = [] } = await run({ startedBy: 'acme/ses/2' });
+    await client.send(new StopTaskCommand({ cluster: 'village', task: stopped?.taskArn }));
+    const lister = ecsTaskLauncher({
+      client,
+      cluster: 'village',
+      container: 'runner',
+      subnets: [],
+      securityGroups: [],
+    });
+    expect(await lister.listRunning(null)).toEqual({
+      tasks: [{ taskArn: kept?.taskArn, startedBy: 'acme/ses/1' }],
+      cursor: null,
+    });
+    await reaches(stopped?.taskArn, 'STOPPED');
+    expect(await lister.status(stopped?.taskArn ?? '')).toMatchObject({ kind: 'stopped', stopCode: 'UserInitiated' });
+  });
+});
 
 describe('task definitions', () => {
   it('have revisions, are found by family, revision and ARN, and survive a restart', async () => {

@@ -176,7 +176,10 @@ export const controlPlanePortsOn = <D extends Database>(db: D) => {
 export const controlPlanePorts = () => controlPlanePortsOn(new MemoryDatabase());
 export type TestPorts = ReturnType<typeof controlPlanePorts>;
 
-export const addBuild = (ports: TestPorts, buildId = 'build-1') =>
+/** On whatever engine. */
+type AnyPorts = Omit<TestPorts, 'db'> & { readonly db: Database };
+
+export const addBuild = (ports: Pick<TestPorts, 'builds' | 'clock'>, buildId = 'build-1') =>
   ports.builds.put({
     buildId,
     clis: { shell: 'system', claude_code: '2.1.330' },
@@ -190,7 +193,7 @@ export const shellBody = (over: Record<string, unknown> = {}): StartSessionBody 
   StartSessionBody.parse({ provider: 'shell', repository: { url: 'https://git.test/acme/app.git' }, ...over });
 
 /** A started shell session, its task launched. */
-export const startedSession = async (ports: TestPorts, over: Record<string, unknown> = {}) => {
+export const startedSession = async (ports: AnyPorts, over: Record<string, unknown> = {}) => {
   if ((await ports.builds.list()).length === 0) await addBuild(ports);
   const meta = await startSession(
     ports,

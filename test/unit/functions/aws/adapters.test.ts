@@ -11,10 +11,11 @@ import {
   DescribeTasksCommand,
   ECSClient,
   InvalidParameterException,
+  ListTasksCommand,
   RunTaskCommand,
   StopTaskCommand,
 } from '@aws-sdk/client-ecs';
-import { GetObjectCommand, NoSuchKey, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, GetObjectCommand, NoSuchKey, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import {
   DynamoDBDocumentClient,
@@ -163,7 +164,7 @@ describe('ECS', () => {
     [{}, 'ECS named no task'],
   ])('failures in an answer of 200 are a refusal', async (answer, reason) => {
     ecs.on(RunTaskCommand).resolves(answer);
-    expect(await launcher.launch(request)).toEqual({ kind: 'refused', reason });
+    expect(await launcher.launch(request)).toEqual({ kind: 'refused', reason, isPermanent: false });
   });
 
   test('what was asked wrongly is a refusal with its reason', async () => {
@@ -171,8 +172,36 @@ describe('ECS', () => {
       .on(RunTaskCommand)
       .rejectsOnce(new InvalidParameterException({ ...about, message: 'no such definition' }))
       .rejectsOnce(new ClientException({ ...about, message: 'not active' }));
-    expect(await launcher.launch(request)).toEqual({ kind: 'refused', reason: 'no such definition' });
-    expect(await launcher.launch(request)).toEqual({ kind: 'refused', reason: 'not active' });
+    for (const reason of ['no such definition', 'not active'])
+      expect(await launcher.launch(request)).toEqual({ kind: 'refused', reason, isPermanent: true });
+  });
+
+  test.each([
+    'Capacity is unavailable at this time. Please try again later or in a different availability zone',
+    'You’ve reached the limit on the number of vCPUs you can run concurrently',
+    'Too many concurrent attempts to create a new revision of the specified family.',
+    'Rate exceeded',
+  ])('an exception that means the moment passes: %s', async (message) => {
+    ecs.on(RunTaskCommand).rejects(new ClientException({ ...about, message }));
+    expect(await launcher.launch(request)).toMatchObject({ kind: 'refused', isPermanent: false });
+  });
+
+  test('what runs is listed page by page with its owner; what was told to stop meanwhile is left out', async () => {
+    ecs
+      .on(ListTasksCommand)
+      .resolvesOnce({ taskArns: ['a', 'b'], nextToken: 'n' })
+      .resolvesOnce({ taskArns: [] });
+    ecs.on(DescribeTasksCommand).resolves({
+      tasks: [
+        { taskArn: 'a', startedBy: 'acme/ses/1', desiredStatus: 'RUNNING' },
+        { taskArn: 'b', startedBy: 'acme/ses/2', desiredStatus: 'STOPPED' },
+      ],
+    });
+    const tasks = [{ taskArn: 'a', startedBy: 'acme/ses/1' }];
+    expect(await launcher.listRunning(null)).toEqual({ tasks, cursor: 'n' });
+    expect(await launcher.listRunning('n')).toEqual({ tasks: [], cursor: null });
+    expect(ecs.commandCalls(ListTasksCommand)[1]?.args[0].input).toMatchObject({ nextToken: 'n', cluster: 'village' });
+    expect(ecs.commandCalls(DescribeTasksCommand)).toHaveLength(1);
   });
 
   test('what ECS could not decide is an error, so that a repeat asks for the same task', async () => {
@@ -189,10 +218,22 @@ describe('ECS', () => {
     [{ tasks: [{ lastStatus: 'RUNNING' }] }, { kind: 'live' }],
     [{ tasks: [] }, { kind: 'stopped', why: 'the task is not known any more', exitCode: null }],
     [
-      { tasks: [{ lastStatus: 'STOPPED', stoppedReason: 'OOM', containers: [{ exitCode: 137 }] }] },
-      { kind: 'stopped', why: 'OOM', exitCode: 137 },
+      {
+        tasks: [
+          {
+            lastStatus: 'STOPPED',
+            stoppedReason: 'OOM',
+            stopCode: 'EssentialContainerExited' as const,
+            containers: [{ exitCode: 137 }],
+          },
+        ],
+      },
+      { kind: 'stopped', why: 'OOM', exitCode: 137, stopCode: 'EssentialContainerExited' },
     ],
-    [{ tasks: [{ lastStatus: 'STOPPED' }] }, { kind: 'stopped', why: 'no reason given', exitCode: null }],
+    [
+      { tasks: [{ lastStatus: 'STOPPED' }] },
+      { kind: 'stopped', why: 'no reason given', exitCode: null, stopCode: null },
+    ],
   ])('%j', async (answer, status) => {
     ecs.on(DescribeTasksCommand).resolves(answer);
     expect(await launcher.status('arn')).toEqual(status);
@@ -217,6 +258,9 @@ describe('S3 and secrets', () => {
     await expect(objects.getJson('k')).rejects.toThrow('AccessDenied');
     s3.on(PutObjectCommand).rejects(new Error('SlowDown'));
     await expect(objects.putJson('k', {})).rejects.toThrow('SlowDown');
+    s3.on(DeleteObjectCommand).resolvesOnce({}).rejects(new Error('SlowDown'));
+    await objects.delete('k');
+    await expect(objects.delete('k')).rejects.toThrow('SlowDown');
   });
 
   test('a secret is asked for once in five minutes, and a failure is not remembered', async () => {
