@@ -50,6 +50,10 @@ export interface FakeControlPlane {
   loseAssigns(isOn: boolean): void;
   /** Objects are answered with 503 until told otherwise; `refusedPuts` names those that came meanwhile. */
   refusePuts(isOn: boolean): void;
+  /** Credentials are answered with 503 until told otherwise. */
+  refuseCredentials(isOn: boolean): void;
+  /** How often that happened. */
+  readonly refusedCredentials: number;
   readonly refusedPuts: readonly string[];
   /** Resolves with the value once `look` finds one; looks at every frame. */
   until<T>(what: string, look: () => T | undefined | false): Promise<T>;
@@ -100,6 +104,8 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   let line: WebSocket | null = null;
   let swallow = 0;
   let refusesPuts = false;
+  let refusesCredentials = false;
+  let refusedCredentials = 0;
   let losesAssigns = false;
   let refusal: string | null = null;
 
@@ -118,6 +124,12 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     if (path === '/api/runner/credentials') {
       const asking = sessions.find(({ capability }) => request.headers.authorization === `Bearer ${capability}`);
       if (!asking) problems.push('credentials without capability');
+      if (refusesCredentials) {
+        refusedCredentials += 1;
+        response.writeHead(503, { 'content-type': 'application/json' }).end('{}');
+        for (const look of [...looks]) look();
+        return;
+      }
       const answer = asking?.options.credentials ?? credentials;
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
       return;
@@ -262,6 +274,12 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       refusal = message;
     },
     cut: () => line?.terminate(),
+    refuseCredentials(isOn) {
+      refusesCredentials = isOn;
+    },
+    get refusedCredentials() {
+      return refusedCredentials;
+    },
     refusePuts(isOn) {
       refusesPuts = isOn;
     },

@@ -44,8 +44,8 @@ const workspace = (started: Started) => join(started.root, 'village', 'workspace
 const typesOf = ({ control }: Started) =>
   control.events
     .map(({ type }) => type)
-    .filter((type) => /^(gate_|turn_|tool_|provider_|input_received|command_executed|session_ended)/.test(type));
-const boot = ['provider_started', 'gate_proven', 'provider_ready', 'input_received'];
+    .filter((type) => /^(gate_|turn_|tool_|provider_|command_executed|session_ended)/.test(type));
+const boot = ['provider_started', 'gate_proven', 'provider_ready'];
 const submit = ({ control }: Started, inputSeq: number, data: string) =>
   control.post({
     ...{ type: 'input', sessionId: SESSION_ID, epoch: 1, viewerId: 'api-input', source: 'api', controlTerm: 0 },
@@ -142,5 +142,25 @@ describe('a crash of the runner under the real Claude Code', () => {
     expectNothingLost(started);
     expect(started.control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
     expect(typesOf(started).filter((type) => type.startsWith('tool_'))).toEqual(tool);
+  });
+
+  it.each(['session_assigned', 'workspace_preparing', 'workspace_ready', 'provider_started', 'gate_proven'])('at its start, when %s was seen: it starts all the same, once', async (type) => {
+    const started = await start([{ steps: [{ run: 'echo ran >> ran.txt' }, { run: 'cat ran.txt > seen.txt' }] }]);
+    const { control } = started;
+    await seen(started, type);
+    await killRunner(started);
+    await seen(started, 'provider_idle');
+    expect(readFileSync(join(workspace(started), 'seen.txt'), 'utf8')).toBe('ran\n');
+    expect(await started.exited).toBe(0);
+    expectNothingLost(started);
+    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+    expect(typesOf(started)).toEqual([
+      ...[...boot, 'turn_started', ...tool, 'command_executed', ...tool, 'command_executed'],
+      ...['provider_message', 'turn_finished', 'provider_idle', 'provider_exited', 'session_ended'],
+    ]);
+    const prompts = control.events.filter((event) => event.type === 'input_received' && event.source === 'prompt');
+    expect(prompts).toHaveLength(1);
+    expect(started.processesWith(started.root)).toEqual([]);
+    expect(started.workspaces()).toEqual([]);
   });
 });

@@ -33,6 +33,7 @@ export const resumeSession = (runtime: SessionRuntime, ports: RuntimePorts, save
     runtime.deliverRest();
     return;
   }
+  if (saved.state === 'running') runtime.typing.wait();
   const work = resume(runtime, runtime.options, saved).catch((error: unknown) => {
     log.error('the session could not be taken up again', { error });
     void runtime.end({ to: 'failed', reason: LOST });

@@ -212,7 +212,9 @@ export class SessionCore {
   /** @returns whether that changed anything */
   ask(told: Desired): boolean {
     const before = this.#desired;
-    this.#desired = newerDesired(before, told);
+    const { desired, rev } = newerDesired(before, told);
+    // A frame is told, and only this of it is saved.
+    this.#desired = { desired, rev };
     return this.#desired.desired !== before.desired;
   }
 

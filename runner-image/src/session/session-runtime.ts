@@ -196,6 +196,7 @@ export class SessionRuntime {
   /** A restarted runner goes on with its CLI. */
   resumeRunning(): void {
     this.openKeyboard();
+    this.typing.resume();
     this.desired.follow();
     this.lifetime.progressed();
   }

@@ -2,6 +2,7 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
 import type { RunnerFrame } from '../../../shared/frames.ts';
+import { INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
 import type { WriteOnce } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
 import {
@@ -58,6 +59,8 @@ export class Typing {
   /** The latest of each viewer and term. */
   readonly #acks = new Map<string, InputReply & { kind: 'ack' }>();
   #keyboard: Keyboard | null = null;
+  /** Frames that came while a restarted runner takes its CLI up; `null` otherwise. */
+  #early: InputFrame[] | null = null;
   #cancelExpiry: (() => void) | null = null;
   #cancelGather: (() => void) | null = null;
   #cancelAcks: (() => void) | null = null;
@@ -96,13 +99,29 @@ export class Typing {
     this.#perform(this.#order.setControl(control));
   }
 
+  /** After a crash: input waits until `resume`, instead of being refused by a session that runs. */
+  wait(): void {
+    this.#early = [];
+  }
+
+  resume(): void {
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const frame of early) this.onInput(frame);
+  }
+
   onInput(frame: InputFrame): void {
+    if (this.#early && this.#early.length < INPUT_MAX_HELD_FRAMES) {
+      this.#early.push(frame);
+      return;
+    }
     this.#perform(this.#order.offer(frame, this.#options.clock.monotonicMs(), this.#keyboard !== null));
   }
 
   /** Records what was typed and not told yet. */
   end(): void {
     this.#keyboard = null;
+    this.resume();
     this.#cancelExpiry?.();
     this.#sendAcks();
     this.#tellGathered();

@@ -1,14 +1,17 @@
 /** Stores objects through presigned PUTs: wishes ride on batches, grants come with acks, and a lost one is asked for again. */
 import { createHash } from 'node:crypto';
+import { openAsBlob } from 'node:fs';
 import { type Clock, type Random, systemRandom } from '../../../shared/clock.ts';
 import type { UploadGrant, UploadWish } from '../../../shared/frames.ts';
 import {
+  CHECKPOINT_TRANSFER_TIMEOUT_MS,
   UPLOAD_GRANT_WAIT_MS,
   UPLOAD_PUT_TIMEOUT_MS,
   UPLOAD_RETRY_MAX_MS,
   UPLOAD_RETRY_MS,
   UPLOAD_TRIES_MAX,
 } from '../../../shared/limits.ts';
+import type { StoredFile } from '../checkpoint/archive-writer.ts';
 import type { Log } from '../log.ts';
 
 export type UploadKind = UploadWish['kind'];
@@ -25,10 +28,18 @@ export type PutObject = (
   body: Uint8Array,
 ) => Promise<{ kind: 'answer'; status: number } | { kind: 'failed'; why: string }>;
 
+/** The same for a file of the runner's own, streamed; it must not change meanwhile. */
+export type PutFile = (url: string, headers: Readonly<Record<string, string>>, path: string) => ReturnType<PutObject>;
+
+/** What is stored: bytes, or a file whose size and hash are known. */
+export type UploadBody = Uint8Array | StoredFile;
+
 export interface UploadsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly put: PutObject;
+  /** `fetchPutFile` unless told. */
+  readonly putFile?: PutFile | undefined;
   /** Hands a wish to the outbox. */
   readonly wish: (wish: UploadWish, isUrgent: boolean) => void;
   /** Spreads what failed together; a runner's own unless told. */
@@ -42,7 +53,7 @@ const isFinalRefusal = (status: number): boolean => [400, 404, 405, 411, 413].in
 
 interface Waiting {
   readonly wish: UploadWish;
-  readonly body: Uint8Array;
+  readonly body: UploadBody;
   readonly sha256: string;
   readonly settle: (stored: Stored) => void;
   tries: number;
@@ -66,10 +77,12 @@ export class Uploads {
   }
 
   /** Resolves when the object is stored or given up. `number` is never used twice for other bytes. */
-  store(kind: UploadKind, number: number, body: Uint8Array, isUrgent: boolean): Promise<Stored> {
+  store(kind: UploadKind, number: number, body: UploadBody, isUrgent: boolean): Promise<Stored> {
     if (this.#isClosed) return Promise.resolve({ kind: 'failed', why: 'the session is over' });
-    const digest = createHash('sha256').update(body).digest();
-    const wish: UploadWish = { kind, number, sizeBytes: body.length, sha256Base64: digest.toString('base64') };
+    const isBytes = body instanceof Uint8Array;
+    const digest = isBytes ? createHash('sha256').update(body).digest() : Buffer.from(body.sha256, 'hex');
+    const sizeBytes = isBytes ? body.length : body.sizeBytes;
+    const wish: UploadWish = { kind, number, sizeBytes, sha256Base64: digest.toString('base64') };
     const done = Promise.withResolvers<Stored>();
     const waiting: Waiting = {
       wish,
@@ -97,6 +110,12 @@ export class Uploads {
     }
   }
 
+  /** Gives one up that something newer takes the place of. */
+  forget(kind: UploadKind, number: number, why: string): void {
+    const waiting = this.#waiting.get(nameOf({ kind, number }));
+    if (waiting) this.#end(waiting, { kind: 'failed', why });
+  }
+
   /** Gives up what still waits. */
   close(why: string): void {
     this.#isClosed = true;
@@ -120,7 +139,7 @@ export class Uploads {
     // A crash of the line hides whether it arrived: from here on it may have.
     waiting.isSending = true;
     waiting.wasSent = true;
-    const answer = await this.#options.put(grant.url, grant.headers, waiting.body);
+    const answer = await this.#put(grant, waiting.body);
     waiting.isSending = false;
     if (!this.#waiting.has(nameOf(wish))) return;
     const status = answer.kind === 'answer' ? answer.status : null;
@@ -149,6 +168,11 @@ export class Uploads {
     return Math.ceil(UPLOAD_RETRY_MS / 2 + spanMs * next());
   }
 
+  #put({ url, headers }: UploadGrant, body: UploadBody): ReturnType<PutObject> {
+    const { put, putFile = fetchPutFile } = this.#options;
+    return body instanceof Uint8Array ? put(url, headers, body) : putFile(url, headers, body.path);
+  }
+
   #end(waiting: Waiting, stored: Stored): void {
     waiting.cancel();
     this.#waiting.delete(nameOf(waiting.wish));
@@ -159,11 +183,16 @@ export class Uploads {
 /** `fetch` sets these itself. */
 const OWN_HEADERS = new Set(['host', 'content-length', 'connection']);
 
-export const fetchPut: PutObject = async (url, headers, body) => {
+const putBody = async (
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  body: () => Promise<Buffer<ArrayBuffer> | Blob>,
+  timeoutMs: number,
+): ReturnType<PutObject> => {
   const sent = Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.has(name.toLowerCase())));
   try {
-    const signal = AbortSignal.timeout(UPLOAD_PUT_TIMEOUT_MS);
-    const answer = await fetch(url, { method: 'PUT', headers: sent, body: Buffer.from(body), signal });
+    const signal = AbortSignal.timeout(timeoutMs);
+    const answer = await fetch(url, { method: 'PUT', headers: sent, body: await body(), signal });
     await answer.arrayBuffer();
     return { kind: 'answer', status: answer.status };
   } catch (error) {
@@ -171,3 +200,9 @@ export const fetchPut: PutObject = async (url, headers, body) => {
     return { kind: 'failed', why: error instanceof Error ? error.name : 'unknown' };
   }
 };
+
+export const fetchPut: PutObject = (url, headers, body) =>
+  putBody(url, headers, async () => Buffer.from(body), UPLOAD_PUT_TIMEOUT_MS);
+
+const fetchPutFile: PutFile = (url, headers, path) =>
+  putBody(url, headers, () => openAsBlob(path), CHECKPOINT_TRANSFER_TIMEOUT_MS);

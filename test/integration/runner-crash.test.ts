@@ -1,0 +1,187 @@
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { WatcherList } from '../../shared/frames.ts';
+import { canRecord, ptyRecorder } from '../fakes/pty-recorder.ts';
+import { expectNothingLost, killRunner, type Started, storedText } from './crash-support.ts';
+import { type RunnerSetup, SESSION_ID, startRunner } from './runner-fixture.ts';
+
+let runner: Started | null = null;
+afterEach(async (context) => {
+  if (context.task.result?.state === 'fail') console.log(runner?.log());
+  await runner?.stop();
+  runner = null;
+});
+
+const VIEWER = 'viewer-1';
+const led: WatcherList = {
+  rev: 1,
+  viewers: [{ viewerId: VIEWER, mode: 'control' }],
+  controllerId: VIEWER,
+  controlTerm: 1,
+};
+const start = async (setup?: RunnerSetup): Promise<Started> => {
+  runner = await startRunner(setup);
+  return runner;
+};
+const running = async (started: Started): Promise<void> => {
+  const { control } = started;
+  await control.until('running', () =>
+    control.events.some((event) => event.type === 'session_state_changed' && event.toState === 'running'),
+  );
+  control.setWatchers(led);
+};
+const type = ({ control }: Started, inputSeq: number, data: string) =>
+  control.post({
+    ...{ type: 'input', sessionId: SESSION_ID, epoch: 1, viewerId: VIEWER, source: 'viewer', controlTerm: 1 },
+    ...{ inputSeq, data, submit: false },
+  });
+const framesOf = ({ control }: Started, kind: string) => control.frames.filter((frame) => frame.type === kind);
+/** The highest number acknowledged so far. */
+const acked = (started: Started): number =>
+  Math.max(0, ...framesOf(started, 'input_ack').flatMap((frame) => ('inputSeq' in frame ? [frame.inputSeq] : [])));
+const ofType = ({ control }: Started, kind: string) => control.events.filter((event) => event.type === kind);
+const stop = async (started: Started): Promise<void> => {
+  started.control.ask('stop');
+  expect(await started.exited).toBe(0);
+  expectNothingLost(started);
+  expect(started.processesWith(started.root)).toEqual([]);
+  expect(started.workspaces()).toEqual([]);
+};
+
+describe('a crash of the runner process under a shell', () => {
+  it('ten times in one session: every key arrives once, every byte is kept, and nobody is reset', async (context) => {
+    if (!canRecord()) return context.skip('needs script(1)');
+    const started = await start();
+    const { control } = started;
+    await running(started);
+    const recordings = join(started.root, 'recordings');
+    const bash = ['/bin/bash', '--noprofile', '--norc', '-i'];
+    const recorder = ptyRecorder(join(started.root, 'rec-bash'), bash, recordings);
+    mkdirSync(recordings, { recursive: true });
+    type(started, 1, `exec ${recorder.file}\r`);
+    await vi.waitFor(() => expect(readdirSync(recordings)).toHaveLength(1), { timeout: 10_000, interval: 20 });
+    type(started, 2, "PS1='> '; echo be'gun'\r");
+    await control.until('the recorder', () => control.output().includes('begun'));
+    for (let round = 0; round < 10; round += 1) {
+      const first = 3 + round * 3;
+      const keys = [`echo ${round} a >> typed\r`, `seq -f "r${round} %.0f é漢" 3000\r`, `echo ${round} b >> typed\r`];
+      for (const [index, key] of keys.entries()) type(started, first + index, key);
+      // At another moment each time: before, in and after what the runner does with the keys.
+      if (round % 3 === 1) await control.until('some acknowledged', () => acked(started) >= first || undefined);
+      if (round % 3 === 2) await control.until('all acknowledged', () => acked(started) >= first + 2 || undefined);
+      await killRunner(started);
+      // As the page does: what is not acknowledged is sent again, here with what is.
+      for (const [index, key] of keys.entries()) type(started, first + index, key);
+      await control.until('the round', () => acked(started) >= first + 2 || undefined);
+    }
+    type(started, 33, 'exit\r');
+    expect(await started.exited).toBe(0);
+    expectNothingLost(started);
+    expect(framesOf(started, 'input_reset')).toEqual([]);
+    const recorded = recorder.bytes().toString('utf8');
+    const stored = storedText(started);
+    expect(stored.slice(-recorded.length)).toBe(recorded);
+    const commands = Array.from({ length: 10 }, (_, round) => [
+      `echo ${round} a >> typed`,
+      `seq -f "r${round} %.0f é漢" 3000`,
+      `echo ${round} b >> typed`,
+    ]);
+    expect(ofType(started, 'command_executed').map(({ command }) => command)).toEqual([
+      "PS1='> '; echo be'gun'",
+      ...commands.flat(),
+    ]);
+    expect(control.dials).toHaveLength(11);
+  });
+
+  it('reports each command once, and takes a resize and a pause up where they were', async () => {
+    const started = await start();
+    const { control } = started;
+    await running(started);
+    type(started, 1, 'true one\r');
+    await control.until('one', () => ofType(started, 'command_executed').length === 1);
+    const size = { cols: 100, rows: 40, controlTerm: 1 };
+    control.post({ type: 'resize', sessionId: SESSION_ID, epoch: 1, viewerId: VIEWER, rev: 2, ...size });
+    await control.until('the size', () => ofType(started, 'terminal_resized').length === 1);
+    await killRunner(started);
+    type(started, 2, 'stty size; false two\r');
+    await control.until('two', () => ofType(started, 'command_executed').length === 2);
+    control.ask('pause');
+    const inState = (state: string, count: number) =>
+      control.until(
+        state,
+        () => ofType(started, 'session_state_changed').filter((e) => e.toState === state).length >= count,
+      );
+    await inState('paused_by_human', 1);
+    await killRunner(started);
+    const held = started.processesWith('PROMPT_COMMAND');
+    expect(held.map((pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.[0])).toEqual(
+      held.map(() => 'T'),
+    );
+    control.ask('run');
+    await inState('running', 2);
+    type(started, 3, 'true three\r');
+    await control.until('three', () => ofType(started, 'command_executed').length === 3);
+    expect(control.output()).toContain('40 100');
+    expect(ofType(started, 'command_executed').map(({ command, exitCode }) => [command, exitCode])).toEqual([
+      ['true one', 0],
+      ['stty size; false two', 1],
+      ['true three', 0],
+    ]);
+    await stop(started);
+  });
+
+  it('hides the password of the repository again, and shows nothing before it can', async () => {
+    const password = 'hunter22-pass';
+    const started = await start({ credentials: { repository: { token: 'hunter22%2Dpass', username: 'me' } } });
+    const { control } = started;
+    await running(started);
+    control.refuseCredentials(true);
+    await killRunner(started, () => {
+      // Printed while no runner lives, and read while the next one does not know yet what to hide.
+      const [shell] = started.processesWith('PROMPT_COMMAND');
+      expect(shell).toBeDefined();
+    });
+    type(started, 1, `echo ${password} > notes; cat notes; echo do''ne\r`);
+    await control.until('refused credentials', () => control.refusedCredentials > 1 || undefined);
+    expect(control.output()).not.toContain('done');
+    control.refuseCredentials(false);
+    await control.until('the output', () => control.output().includes('done'));
+    await control.until('the command', () => ofType(started, 'command_executed').length === 1);
+    await stop(started);
+    expect(JSON.stringify(control.events)).not.toMatch(/hunter22/);
+    expect(storedText(started)).not.toContain(password);
+    expect(storedText(started)).toContain('*'.repeat(password.length));
+  });
+
+  it('finds a shell that was killed meanwhile: it is reported once, and the session ends as it does without a crash', async () => {
+    const started = await start();
+    const { control } = started;
+    await running(started);
+    await killRunner(started, () => {
+      for (const pid of started.processesWith('PROMPT_COMMAND')) process.kill(pid, 'SIGKILL');
+    });
+    expect(await started.exited).toBe(0);
+    expectNothingLost(started);
+    expect(control.events.at(-1)).toMatchObject({ state: 'failed', reason: { code: 'provider_exited' } });
+    expect(ofType(started, 'provider_exited')).toMatchObject([{ signal: 9, expected: false }]);
+    expect(started.workspaces()).toEqual([]);
+  });
+
+  it('while it ends: the end goes on as it was meant', async () => {
+    const started = await start();
+    const { control } = started;
+    await running(started);
+    control.refusePuts(true);
+    control.ask('stop');
+    await control.until('the end', () => control.refusedPuts.length > 0);
+    await killRunner(started);
+    control.refusePuts(false);
+    expect(await started.exited).toBe(0);
+    expectNothingLost(started);
+    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'stopped' } });
+    expect(ofType(started, 'session_ended')).toHaveLength(1);
+    expect(started.processesWith(started.root)).toEqual([]);
+    expect(started.workspaces()).toEqual([]);
+  });
+});
