@@ -212,7 +212,10 @@ export const SessionView = z.object({
   placement: Placement.nullable(),
   /** From 1: how many sessions of its pool start before or as this one; `null` when it does not wait for a runner. */
   queuePosition: z.int().min(1).nullable(),
-  /** Its runner was let go while it waits for a person; `resume` starts the next epoch from the checkpoint. */
+  /**
+   * Nothing runs it: its runner was let go or lost. Paused, or parked while it waited for a person, it goes on by `resume`; otherwise by
+   * itself, from its checkpoint.
+   */
   parked: z.boolean(),
   usage: z.strictObject({
     agentMs: z.int(),

@@ -270,7 +270,7 @@ export const viewOf = (meta: SessionMeta): SessionView => {
     pool: meta.config.pool,
     placement: meta.placement,
     queuePosition: meta.queuePosition,
-    parked: isParked(meta) && !isFinal(meta.state),
+    parked: meta.isSuspended && !isFinal(meta.state),
     usage: {
       agentMs: usage.agentMs,
       waitingMs: usage.waitingMs,

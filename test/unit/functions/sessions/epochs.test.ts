@@ -91,6 +91,7 @@ describe('an epoch that its runner gives back', () => {
       nextCheckAtMs: ports.clock.nowMs(),
     });
     expect(suspended?.liveShard).toMatch(/^LIVE#/);
+    if (suspended !== null) expect(viewOf(suspended).parked).toBe(true);
     expect(slots(ports)).toBe(1);
     expect(ports.db.all('usage').map(({ kind }) => kind)).toEqual(['final']);
     expect(await continueSuspended({ ...ports, onError }, metas(ports))).toEqual({ continued: 1, failed: 0 });
