@@ -18,8 +18,8 @@ export const BATCH_MAX_BYTES = 28 * KIB;
 export const BATCH_MAX_EVENTS = 100;
 /** Events in one batch that write a row of their own (DynamoDB: 100 items a transaction). */
 export const BATCH_MAX_ROW_EVENTS = 40;
-/** Batches whose digest the stream head remembers; older duplicates are looked up in the segments. */
-export const HEAD_RECENT_BATCHES = 16;
+/** Batches whose digest the stream head remembers; older duplicates are looked up in the segments. Each makes every commit larger, and so dearer. */
+export const HEAD_RECENT_BATCHES = 4;
 /** Events that may wait unacknowledged in the journal; beyond it the session freezes instead of losing one. */
 export const JOURNAL_MAX_BYTES = 64 * MIB;
 
@@ -193,6 +193,8 @@ export const CHECKPOINT_MAX_BYTES = 512 * MIB;
 export const CHECKPOINT_NUMBER_MAX = 999_999;
 /** Between two checkpoints at the end of turns; a turn that ends earlier is in the next one. */
 export const CHECKPOINT_MIN_INTERVAL_MS = 10_000;
+/** After the end of a turn, before its checkpoint begins: the CLI still writes down what it said. */
+export const CHECKPOINT_SETTLE_MS = 500;
 /** A CLI without turns is checkpointed this often, if its work has changed. */
 export const CHECKPOINT_IDLE_INTERVAL_MS = 5 * 60_000;
 /** Files of a checkpoint before packing, and how many; beyond either it counts as too large, and a restore refuses it. */
@@ -382,6 +384,13 @@ export const FLUSH_INTERACTIVE_MS = 16;
 export const FLUSH_INTERACTIVE_BUSY_MS = 33;
 export const FLUSH_INTERACTIVE_BUSY_BYTES = 4 * KIB;
 export const FLUSH_IDLE_MS = 250;
+/**
+ * While nobody types, frame after frame smaller than this is a spinner or a clock: after FLUSH_TRICKLE_FRAMES of them it is redrawn for
+ * watchers once in FLUSH_TRICKLE_MS, since each frame is a message on the bill.
+ */
+export const FLUSH_TRICKLE_BYTES = 512;
+export const FLUSH_TRICKLE_FRAMES = 4;
+export const FLUSH_TRICKLE_MS = 1_000;
 
 // Runner: live view and transcript.
 /** Bytes that may wait on the runner's socket; beyond it live frames pause until a quarter is left, then a snapshot follows. */

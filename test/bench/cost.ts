@@ -18,7 +18,8 @@ const dollars = (counts: Counts) => {
     writeUnits: (counts.database.writes * PRICES.dynamoWritesPerMillion) / MILLION,
     readUnits: (counts.database.reads * PRICES.dynamoReadsPerMillion) / MILLION,
     puts: (counts.puts * PRICES.s3PutsPerMillion) / MILLION,
-    logs: (invocations * ASSUMED.logBytesPerInvocation * PRICES.logsPerGb) / 1e9,
+    logs: ((counts.invocations['runner-frames'] ?? 0) * ASSUMED.logBytesPerBatch * PRICES.logsPerGb) / 1e9,
+    traces: (invocations * ASSUMED.tracedShare * PRICES.tracesPerMillion) / MILLION,
   };
   return { parts, all: Object.values(parts).reduce((sum, part) => sum + part, 0), invocations, messages };
 };

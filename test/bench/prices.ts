@@ -14,6 +14,7 @@ export const PRICES = {
   s3PutsPerMillion: 5,
   s3GetsPerMillion: 0.4,
   logsPerGb: 0.5,
+  tracesPerMillion: 5,
   fargateArm64VcpuHour: 0.03238,
   fargateArm64GbHour: 0.00356,
 } as const;
@@ -25,8 +26,10 @@ export const ASSUMED = {
   /** Of a warm function beside its calls, and of each call it waits for, one after the other. */
   lambdaBaseMs: 2,
   lambdaCallMs: 6,
-  /** START, END and REPORT of an invocation in JSON, which Lambda writes whatever the log level. */
-  logBytesPerInvocation: 700,
+  /** One metric record of a batch that was committed; the platform's own lines are off below warnings (infra/). */
+  logBytesPerBatch: 450,
+  /** X-Ray's default rule. */
+  tracedShare: 0.05,
   /** Functions on a schedule serve a whole cell. */
   sessionsPerCell: 5_000,
 } as const;

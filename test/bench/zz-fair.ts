@@ -123,7 +123,7 @@ export const fairness = async (n: number): Promise<object> => {
     env: {
       NODE_OPTIONS: '--cpu-prof --cpu-prof-dir=/tmp/prof',
       MAX_CONCURRENT_SESSIONS: '4',
-      USAGE_TICK_INTERVAL_MS: '500',
+      USAGE_TICK_INTERVAL_MS: '1000',
       LOG_LEVEL: 'warn',
     },
   });

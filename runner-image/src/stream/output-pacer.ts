@@ -6,6 +6,9 @@ import {
   FLUSH_INTERACTIVE_BUSY_MS,
   FLUSH_INTERACTIVE_MS,
   FLUSH_INTERACTIVE_WINDOW_MS,
+  FLUSH_TRICKLE_BYTES,
+  FLUSH_TRICKLE_FRAMES,
+  FLUSH_TRICKLE_MS,
   LIVE_BACKLOG_MAX_BYTES,
 } from '../../../shared/limits.ts';
 import type { OutputPiece } from './terminal-stream.ts';
@@ -18,6 +21,8 @@ export interface PacerState {
   readonly lastFlushMs: number | undefined;
   /** Nothing was sent since the last input: the next output is its echo. */
   readonly isEchoDue: boolean;
+  /** Flushes in a row that were small and came one upon the other. */
+  readonly trickles: number;
 }
 export type PacerDecision =
   | { readonly action: 'flush' }
@@ -36,9 +41,17 @@ export const decideFlush = (state: PacerState, nowMs: number): PacerDecision => 
   if (isInteractive && state.isEchoDue) return { action: 'flush' };
   const isBusy = state.backlogBytes > FLUSH_INTERACTIVE_BUSY_BYTES;
   const quickMs = isBusy ? FLUSH_INTERACTIVE_BUSY_MS : FLUSH_INTERACTIVE_MS;
-  const intervalMs = isInteractive ? quickMs : FLUSH_IDLE_MS;
+  const isTrickle = state.trickles >= FLUSH_TRICKLE_FRAMES && state.backlogBytes < FLUSH_TRICKLE_BYTES;
+  const calmMs = isTrickle ? FLUSH_TRICKLE_MS : FLUSH_IDLE_MS;
+  const intervalMs = isInteractive ? quickMs : calmMs;
   const delayMs = state.lastFlushMs === undefined ? 0 : state.lastFlushMs + intervalMs - nowMs;
   return delayMs <= 0 ? { action: 'flush' } : { action: 'wait', delayMs };
+};
+
+/** Output that ends a silence is no trickle, and must not wait like one. */
+const tricklesAfter = ({ trickles, backlogBytes, lastFlushMs }: PacerState, nowMs: number): number => {
+  const isUponTheLast = lastFlushMs !== undefined && nowMs - lastFlushMs < 2 * FLUSH_TRICKLE_MS;
+  return isUponTheLast && backlogBytes < FLUSH_TRICKLE_BYTES ? trickles + 1 : 0;
 };
 
 export interface OutputPacer {
@@ -78,6 +91,7 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
     lastInputMs: undefined,
     lastFlushMs: undefined,
     isEchoDue: false,
+    trickles: 0,
   };
   let cancel: (() => void) | undefined;
 
@@ -90,8 +104,10 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
     return pieces;
   };
   const flush = (): void => {
+    const nowMs = clock.monotonicMs();
+    const trickles = tricklesAfter(state, nowMs);
     const pieces = empty();
-    state = { ...state, lastFlushMs: clock.monotonicMs(), isEchoDue: false };
+    state = { ...state, lastFlushMs: nowMs, isEchoDue: false, trickles };
     if (pieces.length > 0) onFlush(join(pieces));
   };
   const act = (): void => {

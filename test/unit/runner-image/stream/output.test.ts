@@ -54,6 +54,7 @@ describe('when output leaves', () => {
     lastInputMs: undefined,
     lastFlushMs: 1_000,
     isEchoDue: false,
+    trickles: 0,
   };
   test.each([
     ['nothing waits', { backlogBytes: 0 }, 1_001, { action: 'nothing' }],
@@ -61,6 +62,10 @@ describe('when output leaves', () => {
     ['first output', { lastFlushMs: undefined }, 1_001, { action: 'flush' }],
     ['no input, too early', {}, 1_249, { action: 'wait', delayMs: 1 }],
     ['no input, 250 ms later', {}, 1_250, { action: 'flush' }],
+    ['a trickle, too early', { trickles: 4 }, 1_250, { action: 'wait', delayMs: 750 }],
+    ['a trickle, a second later', { trickles: 4 }, 2_000, { action: 'flush' }],
+    ['much output after a trickle', { trickles: 4, backlogBytes: 512 }, 1_250, { action: 'flush' }],
+    ['the echo in a trickle', { trickles: 4, lastInputMs: 1_010, isEchoDue: true }, 1_011, { action: 'flush' }],
     ['after input, 16 ms later', { lastInputMs: 1_010 }, 1_016, { action: 'flush' }],
     ['after input, too early', { lastInputMs: 1_010 }, 1_012, { action: 'wait', delayMs: 4 }],
     ['after input, much output', { lastInputMs: 1_010, backlogBytes: 5_000 }, 1_016, { action: 'wait', delayMs: 17 }],
@@ -98,6 +103,23 @@ describe('when output leaves', () => {
     expect(flushed).toEqual([['a']]);
     move(1);
     expect(flushed).toEqual([['a'], ['bc', 'd']]);
+  });
+  test('a spinner is redrawn once a second after its first frames, and text behind a silence comes at once', () => {
+    const { paced, flushed, move } = pacer();
+    paced.setWatched(true);
+    for (let at = 0; at < 60; at += 1) {
+      paced.push(piece(at, '.'));
+      move(100);
+    }
+    expect(flushed.length).toBeLessThanOrEqual(12);
+    expect(flushed.flat().join('').length).toBeGreaterThan(45);
+    move(3_000);
+    const before = flushed.length;
+    paced.push(piece(60, 'a'));
+    expect(flushed.slice(before)).toEqual([['a']]);
+    paced.push(piece(61, 'b'));
+    move(250);
+    expect(flushed.slice(before)).toEqual([['a'], ['b']]);
   });
   test('input makes it quick', () => {
     const { paced, flushed, move } = pacer();
