@@ -52,7 +52,13 @@ const main = async (): Promise<number> => {
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  void host.lost.then(() => crash(new Error('pty-host is gone')));
+  void host.lost.then(() => {
+    // Nobody starts us again, and the terminals died with it: what is left of the sessions ends here, in order, and is reported.
+    log.error('pty-host is gone');
+    runner.drain();
+  });
+  // Our output went through pty-host: without it nobody reads us, which must not end what is still to be said elsewhere.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const exitCode = await runner.run();
   await health.close();
   await Promise.race([errors.settled(), sleep(systemClock, ERROR_REPORT_TIMEOUT_MS)]);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WatcherList } from '../../shared/frames.ts';
@@ -13,6 +13,8 @@ afterEach(async (context) => {
   runner = null;
 });
 
+/** The last event of an epoch. */
+const ENDS = new Set(['session_ended', 'epoch_drained']);
 const VIEWER = 'viewer-1';
 const led: WatcherList = {
   rev: 1,
@@ -182,6 +184,29 @@ describe('a crash of the runner process under a shell', () => {
     expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'stopped' } });
     expect(ofType(started, 'session_ended')).toHaveLength(1);
     expect(started.processesWith(started.root)).toEqual([]);
+    expect(started.workspaces()).toEqual([]);
+  });
+});
+
+describe('a crash of pty-host', () => {
+  it('ends every process of the session, daemons too, and the runner reports it before it goes', async () => {
+    const started = await start();
+    const { control } = started;
+    await running(started);
+    type(
+      started,
+      1,
+      "(trap '' HUP TERM; setsid sleep 301 & (setsid sleep 302 &) & env -i sleep 303 & echo star''ted; wait)\r",
+    );
+    await control.until('daemons', () => control.output().includes('started'));
+    const mine = () => [...started.processesWith('VILLAGE_SESSION_MARK='), ...started.processesWith(started.root)];
+    expect(mine().length).toBeGreaterThan(4);
+    const runnerPid = started.runnerPid();
+    started.host.kill('SIGKILL');
+    await control.until('the end', () => control.events.some(({ type: kind }) => ENDS.has(kind)));
+    await vi.waitFor(() => expect(existsSync(`/proc/${runnerPid}`)).toBe(false), { timeout: 20_000, interval: 20 });
+    expect(mine()).toEqual([]);
+    expectNothingLost(started);
     expect(started.workspaces()).toEqual([]);
   });
 });

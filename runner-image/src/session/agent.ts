@@ -30,7 +30,7 @@ export interface AgentOptions {
   readonly saved: SavedAgent | null;
   readonly onEvents: (events: readonly ProviderEvent[], saved: SavedProvider) => void;
   readonly onOutput: () => void;
-  readonly onExit: (exit: { exitCode: number | null; signal: number | null }) => void;
+  readonly onExit: (exit: { exitCode: number; signal: number | null }) => void;
   readonly onBroken: (error: unknown) => void;
 }
 
@@ -111,8 +111,8 @@ export class Agent {
   setProvider(provider: ProviderSession): void {
     this.#provider = provider;
     void provider.exited.then((exit) => {
-      const { exitCode, signal } = exit.kind === 'exited' ? exit : { exitCode: null, signal: null };
-      this.#options.onExit({ exitCode, signal });
+      // Without pty-host it is the runner that ends, and every session with it.
+      if (exit.kind === 'exited') this.#options.onExit(exit);
     });
   }
 
