@@ -212,5 +212,6 @@ export const URGENT_EVENTS: ReadonlySet<EventType> = new Set([
   'approval_resolved',
   'gate_lost',
   'session_frozen',
-  'diff_summary',
 ]);
+/** Those that leave at once while somebody watches, and otherwise wait for the next tick: they come after every turn. */
+export const URGENT_WATCHED_EVENTS: ReadonlySet<EventType> = new Set(['diff_summary']);

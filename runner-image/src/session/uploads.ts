@@ -5,6 +5,7 @@ import { type Clock, type Random, systemRandom } from '../../../shared/clock.ts'
 import type { UploadGrant, UploadWish } from '../../../shared/frames.ts';
 import {
   CHECKPOINT_TRANSFER_TIMEOUT_MS,
+  LINGER_UNWATCHED_MS,
   UPLOAD_GRANT_WAIT_MS,
   UPLOAD_PUT_TIMEOUT_MS,
   UPLOAD_RETRY_MAX_MS,
@@ -131,7 +132,9 @@ export class Uploads {
     waiting.tries += 1;
     // The ack that carried the last grant may have been lost.
     this.#options.wish(waiting.wish, isUrgent);
-    waiting.cancel = this.#options.clock.after(UPLOAD_GRANT_WAIT_MS, () => this.#ask(waiting, true));
+    // One that may wait rides on the next tick, and is no reason for a batch of its own before that.
+    const waitMs = UPLOAD_GRANT_WAIT_MS + (isUrgent ? 0 : LINGER_UNWATCHED_MS);
+    waiting.cancel = this.#options.clock.after(waitMs, () => this.#ask(waiting, true));
   }
 
   async #send(waiting: Waiting, grant: UploadGrant): Promise<void> {

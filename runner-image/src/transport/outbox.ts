@@ -4,7 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 import { batchDigestInput } from '../../../shared/batch.ts';
-import { type EventEnvelope, type EventType, ROW_EVENTS, URGENT_EVENTS } from '../../../shared/events.ts';
+import {
+  type EventEnvelope,
+  type EventType,
+  ROW_EVENTS,
+  URGENT_EVENTS,
+  URGENT_WATCHED_EVENTS,
+} from '../../../shared/events.ts';
 import type { ControlToRunnerFrame, FrameOf, UploadWish } from '../../../shared/frames.ts';
 import {
   BATCH_MAX_BYTES,
@@ -63,7 +69,8 @@ interface Flying extends Batch {
 }
 
 const isRow = (event: EventEnvelope): boolean => ROW_EVENTS.has(event.type as EventType);
-const isUrgent = (event: EventEnvelope): boolean => URGENT_EVENTS.has(event.type as EventType);
+const isUrgent = (event: EventEnvelope, isWatched: boolean): boolean =>
+  URGENT_EVENTS.has(event.type as EventType) || (isWatched && URGENT_WATCHED_EVENTS.has(event.type as EventType));
 
 /** The longest beginning of `events` that one batch may carry. */
 export const takeBatch = (events: readonly EventEnvelope[]): EventEnvelope[] => {
@@ -129,7 +136,7 @@ export class Outbox {
     this.#pending.push(event);
     this.#nextRseq = event.rseq + 1;
     this.#pendingSinceMs ??= nowMs;
-    if (isUrgent(event)) this.#isDue = true;
+    if (isUrgent(event, this.#isWatched)) this.#isDue = true;
   }
 
   /** The wish rides on the next batch; an urgent one does not wait for events. */

@@ -48,12 +48,21 @@ describe('Uploads', () => {
 
   it('wishes again when no grant comes, and gives up in the end', async () => {
     const { uploads, wishes, clock } = setup([]);
-    const stored = uploads.store('diff', 1, body, false);
+    const stored = uploads.store('diff', 1, body, true);
     clock.advance(15_000);
     expect(wishes).toHaveLength(2);
     clock.advance(15_000 * 10);
     expect(await stored).toMatchObject({ kind: 'failed' });
     expect(clock.timers).toBe(0);
+  });
+
+  it('lets one that may wait ride on the next tick before it is wished again', () => {
+    const { uploads, wishes, clock } = setup([]);
+    void uploads.store('diff', 1, body, false);
+    clock.advance(44_999);
+    expect(wishes).toHaveLength(1);
+    clock.advance(1);
+    expect(wishes).toHaveLength(2);
   });
 
   it('takes a 412 for its own success only when the same bytes may have arrived before', async () => {
