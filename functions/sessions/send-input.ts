@@ -24,6 +24,12 @@ export const sendInput = async (
   const { head, meta } = record;
   if (isFinal(head.state))
     throw new AppError('session_ended', `The session has ended (${head.state}): start a new one.`);
+  /** Its last runner may still be on its way out: what it took now would reach nobody. */
+  if (!head.open)
+    throw new AppError(
+      'session_not_ready',
+      'The session has no runner right now: resume it, or wait until it goes on by itself, then send again.',
+    );
   if (head.state !== 'running' && head.state !== 'waiting_for_approval')
     throw new AppError('session_not_ready', `The session is ${head.state}: wait until it is running, then send again.`);
   const taken = await ports.runners.post(ref, {

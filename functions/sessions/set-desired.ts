@@ -12,15 +12,15 @@ import { suspendedUntil } from './closing-writes.ts';
 import { continueSession } from './continue-session.ts';
 import { STOPPED_REASON } from './decide-closing.ts';
 import type { PlacePorts } from './place-epoch.ts';
-import { isParked, type SessionMeta, type SessionRecord, type SessionRef } from './session-store.ts';
+import type { SessionMeta, SessionRecord, SessionRef } from './session-store.ts';
 
 export interface DesiredPorts extends PlacePorts {
   readonly runners: RunnerLine;
 }
 
-/** A parked session is resumed also when nothing but its runner had been asked to wait. */
+/** A resume between two epochs is news also where `run` was never taken back: it ends the parking, or the wait after a strike. */
 const isAsked = ({ head, meta }: SessionRecord, desired: DesiredState): boolean =>
-  head.desired === desired && !(desired === 'run' && meta.isSuspended && isParked(meta));
+  head.desired === desired && !(desired === 'run' && meta.isSuspended);
 
 const suspendedMeta = (
   { meta }: SessionRecord,

@@ -380,7 +380,7 @@ describe('functions without a caller', () => {
     expect(news).toMatchObject([{ connectionId: watching.id, frame: { event: { text: 'news' } } }]);
   });
 
-  test('a task that stopped fails its session, once', async () => {
+  test('a task that stopped closes its epoch, once, and the session goes on in the next one', async () => {
     const { ref } = await runner();
     const { body } = await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token });
     const event = {
@@ -398,9 +398,23 @@ describe('functions without a caller', () => {
     };
     expect(await plane.invoke('task-events', event)).toEqual({ outcome: 'closed' });
     expect(await plane.invoke('task-events', event)).toEqual({ outcome: 'ignored' });
-    expect(await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).toMatchObject({
-      body: { state: 'failed', reason: { code: 'runner_lost' } },
-    });
+    const session = async () => (await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).body;
+    expect(await session()).toMatchObject({ state: 'created', parked: true, reason: { code: 'runner_lost' } });
+    const image = { pk: { S: `T#acme#S#${ref.sessionId}` }, sk: { S: 'META' }, isSuspended: { BOOL: true } };
+    /** A strike waits; the resume of a person does not. */
+    await plane.invoke('continue-sessions', { Records: [{ eventName: 'MODIFY', dynamodb: { NewImage: image } }] });
+    expect(await session()).toMatchObject({ epoch: 1, parked: true });
+    const resumed = await plane.http('POST', `/api/sessions/${ref.sessionId}/resume`, { token, body: {} });
+    expect(resumed).toMatchObject({ status: 202, body: { session: { epoch: 2, state: 'created', parked: false } } });
+    const launched = plane.ecsCalls.filter(({ action }) => action === 'RunTask').at(-1)?.input;
+    expect(launched).toMatchObject({ clientToken: `${ref.sessionId}#2`, startedBy: `acme/${ref.sessionId}/2` });
+    await plane.invoke('continue-sessions', { Records: [{ eventName: 'MODIFY', dynamodb: { NewImage: image } }] });
+    expect(await session()).toMatchObject({ epoch: 2 });
+  });
+
+  test('tasks are held against the sessions, and one that none needs is stopped', async () => {
+    await runner();
+    expect(await plane.invoke('reconcile', {})).toMatchObject({ failed: 0, complete: true });
   });
 
   test('the reaper looks and leaves what lives', async () => {

@@ -3,6 +3,7 @@ import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { continueSession } from '../../../../functions/sessions/continue-session.ts';
 import { continueSuspended } from '../../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../../functions/sessions/reap.ts';
+import { sendInput } from '../../../../functions/sessions/send-input.ts';
 import { headKey, type SessionRef, viewOf } from '../../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
@@ -317,6 +318,14 @@ describe('a launch of the next epoch', () => {
     expect(ports.tasks.stopped).toEqual([`task/${ref.sessionId}#2`]);
     expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true, strikes: 1 });
   });
+});
+
+test('input between two epochs is refused, also while the last runner still has its line', async () => {
+  const { ports, ref, next } = await runningSession();
+  await ports.runners.set(ref, { connectionId: 'c1', epoch: 1, dial: 1 });
+  await ingestBatch(ports, ref, batchOf(ref, next, [drained]));
+  await expect(sendInput(ports, ref, { data: 'x', submit: true })).rejects.toMatchObject({ code: 'session_not_ready' });
+  expect(ports.runnerSender.posted).toEqual([]);
 });
 
 test('another tenant continues nothing', async () => {
