@@ -3,7 +3,7 @@ import { isFinal, type SessionView } from '../../../shared/session.ts';
 import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import { BOOT_STATES } from '../session/boot-steps.ts';
 import { Icon } from '../ui/icon.tsx';
-import { plural } from '../ui/words.ts';
+import { plural, sentence } from '../ui/words.ts';
 import { PresenceList } from './presence-list.tsx';
 import { ToolButton } from './tool-button.tsx';
 import { viewerName } from './viewer-words.ts';
@@ -42,7 +42,7 @@ export const ControlBar = ({ session, view, ownId, ...actions }: ControlBarProps
   }
   return (
     <>
-      <Mode view={view} />
+      <Mode view={view} ownId={ownId} />
       <Pending chars={view.pendingChars} />
       <PresenceList presence={view.presence} controllerId={view.controllerId} ownId={ownId} />
       <Lead view={view} ownId={ownId} {...actions} />
@@ -50,9 +50,10 @@ export const ControlBar = ({ session, view, ownId, ...actions }: ControlBarProps
   );
 };
 
-const Mode = ({ view }: { view: StreamView }) => {
+const Mode = ({ view, ownId }: { view: StreamView; ownId: string }) => {
   const controls = view.mode === 'control';
   const leader = view.presence.find(({ viewerId }) => viewerId === view.controllerId);
+  const own = view.presence.find(({ viewerId }) => viewerId === ownId);
   return (
     <span
       data-testid="mode"
@@ -69,7 +70,7 @@ const Mode = ({ view }: { view: StreamView }) => {
           ? 'You have the keyboard'
           : leader === undefined
             ? 'Watching, nobody types'
-            : `Watching, ${viewerName(leader)} types`}
+            : `Watching, ${viewerName(leader, own)} types`}
       </span>
     </span>
   );
@@ -87,6 +88,11 @@ const Pending = ({ chars }: { chars: number }) =>
       {plural(chars, 'character')} on the way
     </span>
   );
+
+const askingWords = (asking: NonNullable<StreamView['asking']>, leader: string): string => {
+  if (asking === 'waiting') return `Asked ${leader}…`;
+  return sentence(asking === 'declined' ? `${leader} keeps it` : `${leader} does not answer`);
+};
 
 const Lead = ({ view, ownId, ...actions }: ControlActions & { view: StreamView; ownId: string }) => {
   if (view.mode === 'control') {
@@ -122,11 +128,7 @@ const Lead = ({ view, ownId, ...actions }: ControlActions & { view: StreamView; 
       ) : null}
       {view.asking === null ? null : (
         <span role="status" data-testid="asking" data-asking={view.asking} className="px-1 text-[13px] text-[#c6cdd2]">
-          {view.asking === 'waiting'
-            ? `Asked ${viewerName(leader)}…`
-            : view.asking === 'declined'
-              ? `${viewerName(leader)} keeps it`
-              : `${viewerName(leader)} does not answer`}
+          {askingWords(view.asking, viewerName(leader, own))}
         </span>
       )}
       {mayTake ? (

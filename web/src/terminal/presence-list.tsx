@@ -29,6 +29,7 @@ export const PresenceList = ({ presence, controllerId, ownId }: PresenceListProp
     };
   }, [open]);
   if (presence.length < 2) return null;
+  const own = presence.find(({ viewerId }) => viewerId === ownId);
   return (
     <div ref={box} className="relative">
       <ToolButton
@@ -55,8 +56,10 @@ export const PresenceList = ({ presence, controllerId, ownId }: PresenceListProp
               />
               <span className="min-w-0">
                 <span className="font-medium text-white">
-                  {viewer.userId}
-                  {viewer.viewerId === ownId ? <span className="font-normal text-[#9aa3aa]"> · you</span> : null}
+                  {viewer.userId === own?.userId ? 'You' : viewer.userId}
+                  {viewer.viewerId === ownId ? (
+                    <span className="font-normal text-[#9aa3aa]"> · this window</span>
+                  ) : null}
                 </span>
                 <span className="block truncate text-[#9aa3aa]">
                   {viewer.viewerId === controllerId ? 'has the keyboard' : 'watches'}

@@ -158,6 +158,7 @@ export const TerminalPane = ({
           <ConnectionBanner view={view} eventsUpTo={eventsUpTo} onRetry={() => controller.current?.reconnect()} />
           <ControlQuestion
             askedBy={view?.askedBy ?? null}
+            own={view?.presence.find((viewer) => viewer.viewerId === viewerId)}
             onAnswer={(allow) => controller.current?.answerControl(allow)}
           />
           {notices}

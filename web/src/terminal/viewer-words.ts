@@ -1,10 +1,14 @@
-/** How a viewer is called: by name and device, and "you" for oneself. */
+/** How a viewer is called: others by name and device, oneself "you", also in another window. */
 import type { Presence } from '../../../shared/session.ts';
 
-export const viewerName = (viewer: Presence | undefined): string => viewer?.userId ?? 'somebody';
-/** `grace (Safari on an iPhone)`; the device alone tells two windows of one person apart. */
-export const viewerWords = (viewer: Presence): string =>
-  viewer.device === '' ? viewer.userId : `${viewer.userId} (${viewer.device})`;
+type Person = Pick<Presence, 'userId' | 'device'>;
+
+/** `grace` or `your other window`. */
+export const viewerName = (viewer: Person, own: Person | undefined): string =>
+  viewer.userId === own?.userId ? 'your other window' : viewer.userId;
+/** With the device, which alone tells two windows of one person apart. */
+export const viewerWords = (viewer: Person, own: Person | undefined): string =>
+  viewer.device === '' ? viewerName(viewer, own) : `${viewerName(viewer, own)} (${viewer.device})`;
 
 /** Whoever leads first, then oneself, then by arrival. */
 export const inOrder = (
