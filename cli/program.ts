@@ -6,6 +6,7 @@ import { addBuilds } from './commands/builds.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addOpen } from './commands/open.ts';
 import { addReadSessions } from './commands/read-sessions.ts';
+import { addReplaySession } from './commands/replay-session.ts';
 import { addSessionLogs } from './commands/session-logs.ts';
 import { addStart } from './commands/start.ts';
 import { addStartSession } from './commands/start-session.ts';
@@ -32,6 +33,7 @@ const buildProgram = (env: NodeJS.ProcessEnv, setExitCode: (code: number) => voi
     addAttachSession,
     addSteerSession,
     addSessionLogs,
+    addReplaySession,
     addWaitSession,
   ])
     add(sessions, run);

@@ -1,9 +1,7 @@
 /** `village sessions attach`: this terminal becomes the session's, and is given back as it was on every way out. */
-import { spawnSync } from 'node:child_process';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import { TERMINAL_DEFAULT } from '../../shared/limits.ts';
-import { isFinal, type TerminalSize } from '../../shared/session.ts';
+import { isFinal } from '../../shared/session.ts';
 import { dividerText, FULL_RESET } from '../../shared/viewer/drawing.ts';
 import { createQueryFilter } from '../../shared/viewer/query-filter.ts';
 import type { TerminalSink } from '../../shared/viewer/stream-terminal.ts';
@@ -13,46 +11,11 @@ import type { Run } from '../run.ts';
 import { sessionIdOf } from '../session-id.ts';
 import { createDetachKeys } from '../viewer/detach-keys.ts';
 import { viewerLine } from '../viewer/dial.ts';
+import { type LocalTerminal, takeTerminal } from '../viewer/local-terminal.ts';
 import { ViewerClient } from '../viewer/viewer-client.ts';
 
-/** Colours, cursor, alternate screen, mouse, bracketed paste, application keys, focus reports: whatever the program left on. */
-const RESTORE =
-  '\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\r\n';
 /** The last bytes of a session that ended may still be on their way. */
 const LAST_BYTES_MS = 1_500;
-
-interface LocalTerminal {
-  size(): TerminalSize;
-  restore(): void;
-}
-
-/** Raw mode until `restore`, which also runs when the process exits in another way. */
-const takeTerminal = (): LocalTerminal => {
-  const { stdin, stdout } = process;
-  const isRaw = stdin.isTTY === true;
-  let isTaken = true;
-  const restore = (): void => {
-    if (!isTaken) return;
-    isTaken = false;
-    process.off('exit', restore);
-    if (isRaw) stdin.setRawMode(false);
-    if (stdout.isTTY) stdout.write(RESTORE);
-    stdin.pause();
-  };
-  process.once('exit', restore);
-  if (isRaw) {
-    stdin.setRawMode(true);
-    // Node's raw mode still turns a line feed into a new line, which breaks programs that draw with bare line feeds. Without
-    // stty it stays so; setRawMode(false) gives back what was before in either case.
-    spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
-  }
-  stdin.setEncoding('utf8').resume();
-  return {
-    size: () =>
-      stdout.isTTY ? { cols: Math.max(2, stdout.columns), rows: Math.max(2, stdout.rows) } : TERMINAL_DEFAULT,
-    restore,
-  };
-};
 
 /** Connects terminal and viewer until detach, end of the session or a signal. Returns why. */
 const relay = async (viewer: ViewerClient, local: LocalTerminal, ended: Promise<string>): Promise<string> => {

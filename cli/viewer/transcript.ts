@@ -3,6 +3,7 @@ import { Transcript, type TranscriptChunk } from '../../shared/http.ts';
 import { readTranscriptChunk } from '../../shared/viewer/transcript-chunk.ts';
 import { allTranscriptPages } from '../../shared/viewer/transcript-pages.ts';
 import { type Replayed, replayChunks } from '../../shared/viewer/transcript-replay.ts';
+import type { TranscriptSource } from '../../shared/viewer/transcript-source.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { ScreenText } from './screen-text.ts';
 
@@ -19,15 +20,20 @@ const fetchChunk = async (url: string): Promise<TranscriptChunk | null> => {
   }
 };
 
+/** What is stored of a session, chunk by chunk. */
+export const transcriptSource = (api: ApiClient, sessionId: string): TranscriptSource => ({
+  fetchPage: ({ epoch, offset }) =>
+    api.get(`/api/sessions/${sessionId}/transcript?from=${epoch}:${offset}`, Transcript),
+  fetchChunk,
+});
+
 /** Draws what is stored; resolves when all of it is on the screen. */
 export const playTranscript = async (
   api: ApiClient,
   sessionId: string,
   screen: ScreenText,
 ): Promise<Replayed & { readonly live: boolean }> => {
-  const { chunks, live } = await allTranscriptPages(({ epoch, offset }) =>
-    api.get(`/api/sessions/${sessionId}/transcript?from=${epoch}:${offset}`, Transcript),
-  );
+  const { chunks, live } = await allTranscriptPages(transcriptSource(api, sessionId).fetchPage);
   const replayed = await replayChunks(
     chunks,
     ({ url }) => fetchChunk(url),

@@ -2,8 +2,8 @@
 import type { TranscriptChunk } from '../http.ts';
 import { VIEWER_TRANSCRIPT_MAX_BYTES } from '../limits.ts';
 import type { StreamAddress } from '../session.ts';
-import type { Drawing } from './terminal-assembler.ts';
-import { dropUtf8Bytes, utf8Length } from './utf8.ts';
+import { type Drawing, withoutReset } from './drawing.ts';
+import { type BeginStep, TranscriptWalk } from './transcript-walk.ts';
 
 interface ChunkListing {
   readonly epoch: number;
@@ -32,64 +32,40 @@ export interface Replayed {
   readonly unreadable: number;
 }
 
-/** Another screen begins, of `epoch`, as `words` say: what was shown so far stays readable above it. */
-export interface Divider {
-  readonly kind: 'divide';
-  readonly epoch: number;
-  readonly rows: number;
-  readonly words: string;
-}
-export type ReplayAction = Drawing | Divider;
-
-/** Leaves the alternate screen and all modes, and scrolls what is shown into the scrollback instead of wiping it. */
-export const dividerText = ({ rows, words }: Divider): string =>
-  `\u001b[?1049l\u001b[!p\u001b[0m\u001b[${rows};1H${'\r\n'.repeat(rows)}\u001b[H\u001b[2m── ${words} ──\u001b[0m\r\n`;
+export type ReplayAction = Drawing;
 
 /** Replays chunk after chunk; `at` is where the last one ended. */
 export class TranscriptReplay {
-  #at: StreamAddress | null = null;
+  readonly #walk = new TranscriptWalk();
   #rows = 24;
 
   get at(): StreamAddress | null {
-    return this.#at;
+    return this.#walk.at;
   }
 
   next(chunk: TranscriptChunk): ReplayAction[] {
-    const at = this.#at;
-    const goesOn = at !== null && at.epoch === chunk.epoch && chunk.firstOffset <= at.offset;
-    const actions: ReplayAction[] = goesOn ? [] : this.#keyframe(chunk, at);
-    let offset = goesOn ? at.offset : chunk.firstOffset;
-    for (const part of chunk.parts) {
-      if (part.k === 'r') {
-        if (part.offset < offset) continue;
-        this.#rows = part.rows;
-        actions.push({ kind: 'resize', cols: part.cols, rows: part.rows });
-        continue;
-      }
-      const endOffset = part.offset + utf8Length(part.data);
-      if (endOffset <= offset) continue;
-      const data = part.offset < offset ? dropUtf8Bytes(part.data, offset - part.offset) : part.data;
-      if (data !== null) actions.push({ kind: 'write', data });
-      offset = endOffset;
-    }
-    this.#at = { epoch: chunk.epoch, offset: Math.max(offset, chunk.endOffset) };
-    return actions;
+    return this.#walk.next(chunk).flatMap((step): ReplayAction[] => {
+      if (step.kind === 'write') return [{ kind: 'write', data: step.data }];
+      if (step.kind === 'begin') return this.#begin(step);
+      this.#rows = step.rows;
+      return [{ kind: 'resize', cols: step.cols, rows: step.rows }];
+    });
   }
 
-  #keyframe(chunk: TranscriptChunk, at: StreamAddress | null): ReplayAction[] {
+  #begin({ epoch, offset, cols, rows, data, after }: BeginStep): ReplayAction[] {
     const actions: ReplayAction[] = [];
-    const { epoch } = chunk;
-    if (at === null) actions.push({ kind: 'reset', epoch });
+    if (after === null) actions.push({ kind: 'reset', epoch });
     else {
       const words =
-        at.epoch === epoch
-          ? `${chunk.firstOffset - at.offset} bytes were not stored`
+        after.epoch === epoch
+          ? `${offset - after.offset} bytes were not stored`
           : `the session went on (epoch ${epoch})`;
       actions.push({ kind: 'divide', epoch, rows: this.#rows, words });
     }
-    this.#rows = chunk.keyframe.rows;
-    actions.push({ kind: 'resize', cols: chunk.keyframe.cols, rows: chunk.keyframe.rows });
-    if (chunk.keyframe.data !== '') actions.push({ kind: 'write', data: chunk.keyframe.data });
+    this.#rows = rows;
+    actions.push({ kind: 'resize', cols, rows });
+    const screen = withoutReset(data);
+    if (screen !== '') actions.push({ kind: 'write', data: screen });
     return actions;
   }
 }
