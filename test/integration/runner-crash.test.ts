@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { WatcherList } from '../../shared/frames.ts';
@@ -43,6 +44,7 @@ const framesOf = ({ control }: Started, kind: string) => control.frames.filter((
 const acked = (started: Started): number =>
   Math.max(0, ...framesOf(started, 'input_ack').flatMap((frame) => ('inputSeq' in frame ? [frame.inputSeq] : [])));
 const ofType = ({ control }: Started, kind: string) => control.events.filter((event) => event.type === kind);
+const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'latin1');
 const stop = async (started: Started): Promise<void> => {
   started.control.ask('stop');
   expect(await started.exited).toBe(0);
@@ -168,6 +170,28 @@ describe('a crash of the runner process under a shell', () => {
     expect(control.events.at(-1)).toMatchObject({ state: 'failed', reason: { code: 'provider_exited' } });
     expect(ofType(started, 'provider_exited')).toMatchObject([{ signal: 9, expected: false }]);
     expect(started.workspaces()).toEqual([]);
+  });
+
+  it('while it clones: the git that was left running is ended, and the clone made again', async () => {
+    const bin = mkdtempSync(join(tmpdir(), 'stuck-git-'));
+    try {
+      // The first git that fetches never ends, as one on a dead line.
+      const once = `case "$*" in *fetch*|*clone*) mkdir '${bin}/stuck' 2>/dev/null && exec sleep 304;; esac`;
+      writeFileSync(join(bin, 'git'), `#!/bin/sh\n${once}\nPATH='${process.env.PATH}' exec git "$@"\n`, {
+        mode: 0o755,
+      });
+      const started = await start({ env: { PATH: `${bin}:${process.env.PATH}` } });
+      await vi.waitFor(() => expect(existsSync(join(bin, 'stuck'))).toBe(true), { timeout: 10_000, interval: 20 });
+      const stuck = () => started.processesWith(bin).filter((pid) => commandOf(pid).includes('304'));
+      expect(stuck()).toHaveLength(1);
+      await killRunner(started);
+      expect(stuck()).toEqual([]);
+      await running(started);
+      expect(ofType(started, 'workspace_ready')).toHaveLength(1);
+      await stop(started);
+    } finally {
+      rmSync(bin, { recursive: true, force: true });
+    }
   });
 
   it('while it ends: the end goes on as it was meant', async () => {

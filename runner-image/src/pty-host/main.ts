@@ -32,6 +32,7 @@ const main = async (): Promise<void> => {
     env: { ...process.env, VILLAGE_PTY_SOCKET: server.socketPath },
     drainMs: environment.VILLAGE_DRAIN_MS,
     clock: systemClock,
+    random: systemRandom,
     onEnd: (exitCode) => void end(exitCode),
   });
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => supervisor.drain());

@@ -7,6 +7,8 @@ import { type Clock, sleep } from '../../../shared/clock.ts';
 import { PTY_KILL_GRACE_MS, PTY_KILL_MAX_MS, PTY_SCAN_INTERVAL_MS } from '../../../shared/limits.ts';
 
 export const SESSION_MARK_VARIABLE = 'VILLAGE_SESSION_MARK';
+/** In the environment of the runner and of the programs it runs for itself; never in that of a session. */
+export const RUNNER_MARK_VARIABLE = 'VILLAGE_RUNNER_MARK';
 
 /** What identifies a session's processes: the mark, and the pid that node-pty made a session leader. */
 export interface SessionRoot {
@@ -78,6 +80,23 @@ const send = (pid: number, signal: NodeJS.Signals): void => {
     process.kill(pid, signal);
   } catch {
     // ESRCH: it ended by itself, which is what we want; EPERM shows as a process that is left over.
+  }
+};
+
+/** Looks until none is left; more often only where helpers start helpers. */
+const HELPER_SCANS_MAX = 10;
+
+/** Kills what a runner that is dead has started for itself: each in a group of its own, so that no group names them all. */
+export const killHelpers = (mark: string): void => {
+  const needle = Buffer.from(`${RUNNER_MARK_VARIABLE}=${mark}`);
+  for (let scan = 0; scan < HELPER_SCANS_MAX; scan += 1) {
+    const pids = readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      // A zombie has no environment any more.
+      .filter((pid) => pid !== process.pid && carriesMark(pid, needle));
+    if (pids.length === 0) return;
+    for (const pid of pids) send(pid, 'SIGKILL');
   }
 };
 

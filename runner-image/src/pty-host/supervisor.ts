@@ -1,8 +1,9 @@
 /** Keeps one runner process running while its programs live on in pty-host. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import type { Clock } from '../../../shared/clock.ts';
+import type { Clock, Random } from '../../../shared/clock.ts';
 import { RUNNER_CRASHES_SETTLED_MAX } from '../../../shared/limits.ts';
 import { decideRestart, NO_RESTART_EXIT_CODE } from './restart-policy.ts';
+import { killHelpers, RUNNER_MARK_VARIABLE } from './session-processes.ts';
 
 export interface SupervisorOptions {
   readonly runnerMain: string;
@@ -10,6 +11,7 @@ export interface SupervisorOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly drainMs: number;
   readonly clock: Clock;
+  readonly random: Random;
   /** Called once when no runner will be started any more; the code is pty-host's exit code. */
   readonly onEnd: (exitCode: number) => void;
 }
@@ -33,8 +35,13 @@ const killGroup = (child: ChildProcess, signal: NodeJS.Signals): void => {
   }
 };
 
+const MARK_BYTES = 16;
+
 /** Starts the runner and keeps it running until it exits with 0, is drained, or crashes too often. */
-export const superviseRunner = ({ runnerMain, env, drainMs, clock, onEnd }: SupervisorOptions): Supervisor => {
+export const superviseRunner = (options: SupervisorOptions): Supervisor => {
+  const { runnerMain, drainMs, clock, onEnd } = options;
+  const mark = options.random.hex(MARK_BYTES);
+  const env = { ...options.env, [RUNNER_MARK_VARIABLE]: mark };
   const crashesMs: number[] = [];
   let settledMs: number | undefined;
   let child: ChildProcess | undefined;
@@ -48,6 +55,8 @@ export const superviseRunner = ({ runnerMain, env, drainMs, clock, onEnd }: Supe
   };
   const onRunnerExit = (code: number | null, signal: NodeJS.Signals | null): void => {
     if (child) killGroup(child, 'SIGKILL');
+    // A git that lives in a group of its own would go on in folders that the next runner clears.
+    killHelpers(mark);
     if (isEnding || code === 0) {
       end(0);
       return;

@@ -23,6 +23,8 @@ export interface GitEnvironmentOptions {
 const INHERITED = [
   'PATH',
   'TMPDIR',
+  // pty-host ends by it what a crashed runner left running.
+  'VILLAGE_RUNNER_MARK',
   'SSH_AUTH_SOCK',
   'HTTPS_PROXY',
   'https_proxy',
