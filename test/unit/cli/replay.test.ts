@@ -146,7 +146,7 @@ describe('village sessions logs --from-seq', () => {
   test('a long body is cut', () => {
     const [long] = mockEvents(session, [{ type: 'provider_message', role: 'user', text: 'x'.repeat(5_000) }], 0);
     expect(long === undefined ? '' : eventLine(long)).toMatch(
-      /^1 {2}1970-01-01T00:00:00.000Z {2}1:0 {2}provider_message .{160}…$/,
+      /^1 {2}1970-01-01T00:00:00.000Z {2}1:0 {2}provider_message {2}.{160}…$/,
     );
   });
 });
