@@ -75,7 +75,7 @@ describe('task definition of the runner', () => {
       {
         ...given,
         CONTROL_PLANE_URL: 'https://village.example.com',
-        CONTROL_PLANE_TOKEN: 't',
+        CONTROL_PLANE_TOKEN: `rt.acme.ses_01JH4Z7Q8M3V5T9XKCBW2E6RNA.1.${'a'.repeat(64)}`,
         VILLAGE_PTY_SOCKET: '/tmp/s',
       },
       () => '01JZZZZZZZZZZZZZZZZZZZZZZZ',
