@@ -208,6 +208,7 @@ export const URGENT_EVENTS: ReadonlySet<EventType> = new Set([
   'session_ended',
   'session_parked',
   'epoch_drained',
+  'workspace_checkpointed',
   'approval_requested',
   'approval_resolved',
   'gate_lost',

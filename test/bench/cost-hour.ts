@@ -55,6 +55,7 @@ export interface Counts {
   gbSeconds: number;
   httpRequests: number;
   puts: number;
+  batches: number;
   readonly database: DatabaseUnits;
 }
 
@@ -150,7 +151,16 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
   const clock = manualClock(Date.UTC(2026, 0, 1));
   const { db, units, items } = meteredDatabase();
   const counts: Counts = {
-    ...{ reads: 0, runnerMessages: 0, viewerMessages: 0, connectionMinutes: 0, gbSeconds: 0, httpRequests: 0, puts: 0 },
+    ...{
+      reads: 0,
+      runnerMessages: 0,
+      viewerMessages: 0,
+      connectionMinutes: 0,
+      gbSeconds: 0,
+      httpRequests: 0,
+      puts: 0,
+      batches: 0,
+    },
     invocations: {},
     database: units,
   };
@@ -246,6 +256,7 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
             handleRunnerFrame(ports, { kind: 'session', ...scope, connectionId }, frame),
           );
           await followCommits();
+          if (reply?.type === 'ack') counts.batches += 1;
           if (reply === null) return;
           const answer = JSON.stringify(reply);
           counts.runnerMessages += unitsOf(answer);

@@ -18,7 +18,7 @@ const dollars = (counts: Counts) => {
     writeUnits: (counts.database.writes * PRICES.dynamoWritesPerMillion) / MILLION,
     readUnits: (counts.database.reads * PRICES.dynamoReadsPerMillion) / MILLION,
     puts: (counts.puts * PRICES.s3PutsPerMillion) / MILLION,
-    logs: ((counts.invocations['runner-frames'] ?? 0) * ASSUMED.logBytesPerBatch * PRICES.logsPerGb) / 1e9,
+    logs: (counts.batches * ASSUMED.logBytesPerBatch * PRICES.logsPerGb) / 1e9,
     traces: (invocations * ASSUMED.tracedShare * PRICES.tracesPerMillion) / MILLION,
   };
   return { parts, all: Object.values(parts).reduce((sum, part) => sum + part, 0), invocations, messages };
@@ -38,7 +38,12 @@ export const cost = async (minutes: number) => {
       counted: {
         ...{ messages, runnerMessages: counts.runnerMessages, viewerMessages: counts.viewerMessages, invocations },
         invocationsByFunction: roundedAll(counts.invocations as Record<string, number>),
-        ...{ gbSeconds: rounded(counts.gbSeconds), puts: counts.puts, database: counts.database },
+        ...{
+          gbSeconds: rounded(counts.gbSeconds),
+          batches: counts.batches,
+          puts: counts.puts,
+          database: counts.database,
+        },
       },
       dollarsPerHour: roundedAll({
         ...Object.fromEntries(Object.entries(parts).map(([name, value]) => [name, value * perHour])),

@@ -120,7 +120,7 @@ const underFlood = async (
 export const fairness = async (n: number): Promise<object> => {
   const runner = await startRunner({
     kind: 'group',
-    env: { MAX_CONCURRENT_SESSIONS: '4', USAGE_TICK_INTERVAL_MS: '500', LOG_LEVEL: 'warn' },
+    env: { MAX_CONCURRENT_SESSIONS: '4', USAGE_TICK_INTERVAL_MS: '1000', LOG_LEVEL: 'warn' },
   });
   try {
     const { control, root } = runner;

@@ -130,6 +130,7 @@ export class Agent {
     });
     const stream = openTerminalStream({
       ...{ epoch, spool, clock, secrets, ...this.#size },
+      keep: (write) => core.keep(write),
       ack: this.terminal.ack,
       onAnswer: this.terminal.answer,
       onRedactions: (count) => core.record({ type: 'secret_redacted', count, where: 'terminal' }),
@@ -169,8 +170,8 @@ export class Agent {
       record: (draft) => core.record(draft),
       redact: (text) => this.#redact(text),
       // Numbers of events never repeat in an epoch, so neither do the diffs'.
-      // A person asks for the diff at any moment: it does not linger with the other events.
-      store: (body) => core.uploads.store('diff', core.events.nextRseq, body, true),
+      // Who watches wants it at once; for nobody it rides on the tick.
+      store: (body, isLast) => core.uploads.store('diff', core.events.nextRseq, body, isLast || this.#isWatched),
       onTouched: (paths) => core.countTouched(paths),
     });
     void this.#files.start();

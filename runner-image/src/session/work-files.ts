@@ -18,8 +18,8 @@ export interface WorkFilesOptions {
   readonly record: (draft: EventDraft) => void;
   /** Masks the session's secrets. */
   readonly redact: (text: string) => string;
-  /** Stores a diff; `isUrgent` at the end. */
-  readonly store: (body: Uint8Array) => Promise<Stored>;
+  /** Stores a diff. */
+  readonly store: (body: Uint8Array, isLast: boolean) => Promise<Stored>;
   readonly onTouched: (paths: readonly string[]) => void;
 }
 
@@ -133,7 +133,7 @@ export class WorkFiles {
     const sha = createHash('sha256').update(bytes).digest('hex');
     if (sha === this.#lastSha || (this.#lastSha === '' && diff.files.length === 0 && !isLast)) return;
     this.#reportUnseen(diff.files);
-    const stored = await store(bytes);
+    const stored = await store(bytes, isLast);
     if (stored.kind === 'failed') log.warn('the diff could not be stored', { why: stored.why });
     // One that was not stored is stored with the next look at it.
     else this.#lastSha = sha;

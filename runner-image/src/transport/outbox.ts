@@ -152,10 +152,11 @@ export class Outbox {
     this.#isWatched = isWatched;
   }
 
-  /** What waits leaves now; with `heartbeat` an empty batch does when nothing waits. */
+  /** What waits leaves now; with `heartbeat` an empty batch does when nothing waits: one in flight proves the same. */
   flush(heartbeat = false): void {
-    this.#isDue = true;
-    this.#wantsHeartbeat ||= heartbeat;
+    const lastSentRseq = this.#flying?.lastRseq ?? this.#ackedRseq;
+    this.#wantsHeartbeat ||= heartbeat && this.#flying === null;
+    this.#isDue ||= this.#wantsHeartbeat || this.#wishes.length > 0 || this.#nextRseq - 1 > lastSentRseq;
   }
 
   /** What to do now. A `send` counts as done: its frame must go out, or be lost like any other frame. */

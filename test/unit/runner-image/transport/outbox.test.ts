@@ -67,6 +67,36 @@ const nack = (firstRseq: number, reason: NackFrame['reason'], expected = 1, epoc
   expected,
 });
 
+describe('a tick', () => {
+  it('that leaves by itself needs no heartbeat behind it', () => {
+    const outbox = make();
+    outbox.add(event(1), 0);
+    sendNow(outbox, LINGER_UNWATCHED_MS);
+    outbox.onAck(ack(1, 1));
+    outbox.add(event(2, 'usage_tick'), LINGER_UNWATCHED_MS + HEARTBEAT_MS);
+    expect(sendNow(outbox, LINGER_UNWATCHED_MS + HEARTBEAT_MS).events).toHaveLength(1);
+    outbox.flush(true);
+    outbox.onAck(ack(2, 2));
+    expect(outbox.next(LINGER_UNWATCHED_MS + HEARTBEAT_MS + 1)).toMatchObject({ kind: 'wait' });
+  });
+
+  it('takes the next event along only when its time has come', () => {
+    const outbox = make();
+    outbox.add(event(1), 0);
+    sendNow(outbox, LINGER_UNWATCHED_MS);
+    outbox.flush(true);
+    outbox.onAck(ack(1, 1));
+    outbox.add(event(2), LINGER_UNWATCHED_MS + 1);
+    expect(outbox.next(LINGER_UNWATCHED_MS + 1)).toMatchObject({ kind: 'wait' });
+  });
+
+  it('is a heartbeat of its own when nothing waits', () => {
+    const outbox = make();
+    outbox.flush(true);
+    expect(sendNow(outbox, 5).events).toEqual([]);
+  });
+});
+
 describe('flush rules', () => {
   it.each([
     [true, LINGER_WATCHED_MS],
