@@ -10,7 +10,8 @@ import { defineConfig, type Plugin } from 'vite';
  */
 const POLICY = [
   "default-src 'self'",
-  "script-src 'self'",
+  // The player of recordings is WebAssembly; that allows no script of others.
+  "script-src 'self' 'wasm-unsafe-eval'",
   "style-src 'self' 'unsafe-inline'",
   "img-src 'self' data:",
   "font-src 'self' data:",

@@ -5,11 +5,11 @@ import type { Construct } from 'constructs';
 
 const HSTS_DAYS = 365;
 
-/** `storage` is where presigned addresses lead; xterm sets inline styles, so styles stay open. */
+/** `storage` is where presigned addresses lead; xterm sets inline styles, so styles stay open; the player of recordings is WebAssembly. */
 const contentPolicy = (storage: string): string =>
   [
     "default-src 'none'",
-    "script-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data:",
     "font-src 'self' data:",

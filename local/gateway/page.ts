@@ -32,7 +32,8 @@ const ASSETS = '/assets/';
 export function securityHeaders(connectOrigins: readonly string[]): Readonly<Record<string, string>> {
   const policy = [
     "default-src 'self'",
-    "script-src 'self'",
+    // The player of recordings is WebAssembly.
+    "script-src 'self' 'wasm-unsafe-eval'",
     // xterm.js and the canvas set styles on elements.
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",

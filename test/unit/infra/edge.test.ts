@@ -129,7 +129,7 @@ describe('headers', () => {
     const [, policy] = cell.of('AWS::CloudFront::ResponseHeadersPolicy')[0] ?? [];
     const text = JSON.stringify(policy?.Properties);
     expect(text).toContain("frame-ancestors 'none'");
-    expect(text).toContain("script-src 'self';");
+    expect(text).toContain("script-src 'self' 'wasm-unsafe-eval';");
     expect(policy?.Properties.ResponseHeadersPolicyConfig).toMatchObject({
       SecurityHeadersConfig: {
         ContentTypeOptions: { Override: true },

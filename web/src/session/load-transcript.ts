@@ -26,7 +26,7 @@ export const replayTranscript = async (
 };
 
 /** `null` for a chunk that is gone or damaged; throws the signal's reason when aborted. */
-const readChunk = async (url: string, signal: AbortSignal): Promise<TranscriptChunk | null> => {
+export const readChunk = async (url: string, signal: AbortSignal): Promise<TranscriptChunk | null> => {
   try {
     const response = await fetch(url, { signal, credentials: 'omit' });
     return response.ok ? await readTranscriptChunk(await response.arrayBuffer()) : null;

@@ -30,6 +30,8 @@ const TerminalPane = lazy(() =>
   import('../terminal/terminal-pane.tsx').then((module) => ({ default: module.TerminalPane })),
 );
 
+const ReplayPane = lazy(() => import('../replay/replay-pane.tsx').then((module) => ({ default: module.ReplayPane })));
+
 export const SessionPage = () => {
   const { sessionId } = useParams({ from: '/sessions/$sessionId' });
   const session = useQuery(sessionQuery(sessionId));
@@ -86,14 +88,16 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
   useEffect(() => {
     document.title = `${session.title} · Agent Village`;
   }, [session.title]);
-  const side = tab === 'terminal' ? 'events' : tab;
+  // The replay takes the terminal's place; the terminal stays attached behind it.
+  const isMain = tab === 'terminal' || tab === 'replay';
+  const side = isMain ? 'events' : tab;
   return (
     <div className="flex h-[calc(100dvh-3.25rem-1px)] min-h-0 flex-col">
       <Header session={session} stale={stale} tellsReason={!booting} />
       <div className="flex min-h-0 flex-1 flex-col lg:grid lg:grid-cols-[minmax(0,1fr)_26rem] lg:grid-rows-[auto_minmax(0,1fr)] xl:grid-cols-[minmax(0,1fr)_30rem]">
         <SessionTabs tab={tab} onTab={setTab} />
         <div
-          className={`min-h-0 min-w-0 flex-1 flex-col lg:col-start-1 lg:row-span-2 lg:row-start-1 ${tab === 'terminal' ? 'flex' : 'hidden lg:flex'}`}
+          className={`relative min-h-0 min-w-0 flex-1 flex-col lg:col-start-1 lg:row-span-2 lg:row-start-1 ${isMain ? 'flex' : 'hidden lg:flex'}`}
         >
           {booting ? (
             <div className={`overflow-y-auto ${hasTerminal ? 'max-h-[55%] shrink-0 border-b border-line' : 'flex-1'}`}>
@@ -111,10 +115,15 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
               />
             </Suspense>
           ) : null}
+          {tab === 'replay' ? (
+            <Suspense fallback={<div className="absolute inset-0 z-20 bg-terminal" />}>
+              <ReplayPane session={session} onLeave={() => setTab('terminal')} />
+            </Suspense>
+          ) : null}
         </div>
         <aside
           aria-label="Details"
-          className={`min-h-0 w-full flex-1 flex-col border-line bg-surface lg:col-start-2 lg:row-start-2 lg:flex lg:border-l ${tab === 'terminal' ? 'hidden' : 'flex'}`}
+          className={`min-h-0 w-full flex-1 flex-col border-line bg-surface lg:col-start-2 lg:row-start-2 lg:flex lg:border-l ${isMain ? 'hidden' : 'flex'}`}
         >
           {side === 'events' ? <EventsPanel log={log} /> : null}
           {side === 'files' ? <FilesPanel sessionId={session.sessionId} live={!isFinal(session.state)} /> : null}

@@ -1,11 +1,12 @@
 /** Which panel is in front: on a wide screen the terminal always stands beside it. */
 
-export type SessionTab = 'terminal' | 'events' | 'files' | 'facts';
+export type SessionTab = 'terminal' | 'events' | 'files' | 'facts' | 'replay';
 const TABS: readonly (readonly [SessionTab, string])[] = [
   ['terminal', 'Terminal'],
   ['events', 'Events'],
   ['files', 'Files'],
   ['facts', 'Facts'],
+  ['replay', 'Replay'],
 ];
 
 export const SessionTabs = ({ tab, onTab }: { tab: SessionTab; onTab: (tab: SessionTab) => void }) => (
@@ -14,7 +15,7 @@ export const SessionTabs = ({ tab, onTab }: { tab: SessionTab; onTab: (tab: Sess
     className="flex gap-1 border-b border-line bg-surface px-2 lg:col-start-2 lg:row-start-1 lg:border-l"
   >
     {TABS.map(([name, label]) => {
-      const current = tab === name || (name === 'events' && tab === 'terminal' ? 'wide' : false);
+      const current = tab === name || (name === 'events' && (tab === 'terminal' || tab === 'replay') ? 'wide' : false);
       return (
         <button
           key={name}
