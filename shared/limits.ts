@@ -324,6 +324,8 @@ export const WORKSPACE_LEASE_MS = 5 * 60_000;
 export const PTY_UNACKED_MAX_BYTES = 1 * MIB;
 /** Output of a process on its way to the runner; the rest waits here, so that another one's echo never stands behind a flood. */
 export const PTY_SEND_WINDOW_BYTES = 128 * KIB;
+/** A runner that acknowledges nothing for this long gets a piece more: it may need it to come to a place where it can. */
+export const PTY_SEND_WAIT_MS = 20;
 /** Bytes of output that leave in one frame at most. */
 export const PTY_OUTPUT_PIECE_MAX_BYTES = 64 * KIB;
 /** Output that follows other output within this time is gathered for as long. */

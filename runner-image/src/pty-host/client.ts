@@ -184,6 +184,9 @@ export const connectPtyHost = async (socketPath: string): Promise<PtyHost> => {
   socket.on('data', (chunk) => {
     try {
       read(chunk);
+      // Node would read on for as long as there is something: whoever else has news gets a turn between two chunks.
+      socket.pause();
+      setImmediate(() => socket.resume());
     } catch (error) {
       socket.destroy(error instanceof Error ? error : new Error(String(error)));
     }

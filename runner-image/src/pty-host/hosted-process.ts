@@ -107,7 +107,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
     attach: pump.attach,
     detach: pump.detach,
     ack(offset) {
-      pump.buffer.ack(offset);
+      pump.ack(offset);
       regulate();
     },
     write(bytes) {

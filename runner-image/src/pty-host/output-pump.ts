@@ -1,6 +1,11 @@
 /** Moves one program's output to the runner that reads it: from any offset still held, gathered when there is much. */
 import type { Clock } from '../../../shared/clock.ts';
-import { PTY_COALESCE_MS, PTY_OUTPUT_PIECE_MAX_BYTES } from '../../../shared/limits.ts';
+import {
+  PTY_COALESCE_MS,
+  PTY_OUTPUT_PIECE_MAX_BYTES,
+  PTY_SEND_WAIT_MS,
+  PTY_SEND_WINDOW_BYTES,
+} from '../../../shared/limits.ts';
 import { PtyError } from './messages.ts';
 import { type OutputBuffer, outputBuffer } from './output-buffer.ts';
 
@@ -22,6 +27,8 @@ export interface OutputPump {
   push(bytes: Buffer): void;
   /** The program got input: what it prints next is an echo, and waits for nothing. */
   noteInput(): void;
+  /** Forgets what is safe with the runner, and goes on with what waited for that. */
+  ack(offset: number): void;
   /** Reports the exit after the last byte, once per attach. */
   end(report: ExitReport): void;
   /** Throws PtyError offset_gone when `fromOffset` was acknowledged away or is not reached yet. */
@@ -39,16 +46,30 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
   let lastSendMs = Number.NEGATIVE_INFINITY;
   let isScheduled = false;
   let isImmediate = false;
+  let cancelWait: (() => void) | undefined;
+
+  // What a program that has ended left is little, and its end must not wait for anything.
+  const hasRoom = (): boolean => exit !== undefined || sentOffset - buffer.startOffset < PTY_SEND_WINDOW_BYTES;
+  const sendPiece = (to: OutputSink): void => {
+    const pieces = buffer.from(sentOffset, PTY_OUTPUT_PIECE_MAX_BYTES);
+    to.output(handle, sentOffset, pieces);
+    for (const piece of pieces) sentOffset += piece.length;
+  };
+  const waitForRoom = (): void => {
+    cancelWait ??= clock.after(PTY_SEND_WAIT_MS, () => {
+      cancelWait = undefined;
+      if (sink === undefined || sentOffset === buffer.endOffset) return;
+      sendPiece(sink);
+      send();
+    });
+  };
 
   const send = (): void => {
     isScheduled = false;
     isImmediate = false;
     if (sink === undefined) return;
-    while (sentOffset < buffer.endOffset) {
-      const pieces = buffer.from(sentOffset, PTY_OUTPUT_PIECE_MAX_BYTES);
-      sink.output(handle, sentOffset, pieces);
-      for (const piece of pieces) sentOffset += piece.length;
-    }
+    while (sentOffset < buffer.endOffset && hasRoom()) sendPiece(sink);
+    if (sentOffset < buffer.endOffset) waitForRoom();
     lastSendMs = clock.monotonicMs();
     if (exit === undefined || isExitSent) return;
     isExitSent = true;
@@ -76,6 +97,13 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
     },
     noteInput() {
       lastSendMs = Number.NEGATIVE_INFINITY;
+    },
+    ack(offset) {
+      buffer.ack(offset);
+      cancelWait?.();
+      cancelWait = undefined;
+      // A gathering that was full waits for nothing else.
+      if (sentOffset < buffer.endOffset && !isScheduled) send();
     },
     end(report) {
       exit = report;

@@ -30,8 +30,8 @@ export interface EscapeFilter {
   push(text: string): string;
   /** Forgets an unfinished sequence: no terminal would show it. */
   end(): void;
-  /** Characters held back. */
-  readonly heldChars: number;
+  /** The unfinished sequence that is held back. */
+  readonly held: string;
   /** Sequences dropped so far. */
   readonly dropped: number;
 }
@@ -111,8 +111,8 @@ export const escapeFilter = (): EscapeFilter => {
       held = '';
       mode = PASS;
     },
-    get heldChars() {
-      return held.length;
+    get held() {
+      return held;
     },
     get dropped() {
       return dropped;

@@ -1,7 +1,7 @@
 /** What the screen shows right now: answers the program's terminal queries and gives watchers a snapshot to start from. */
 import unicodePackage from '@xterm/addon-unicode11';
 import headless from '@xterm/headless';
-import { SCROLLBACK_LINES } from '../../../shared/limits.ts';
+import { SCREEN_SLICE_CHARS, SCROLLBACK_LINES } from '../../../shared/limits.ts';
 import { planSkip } from './bulk-skip.ts';
 import { fitSnapshot, plainScreen } from './fit-snapshot.ts';
 import { groundGate } from './ground-gate.ts';
@@ -43,7 +43,14 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
     title = next;
   });
   terminal.onData((data) => onAnswer?.(data));
-  const write = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
+  const writeSlice = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
+  /** A long text is read in slices, and whatever else the runner has to do comes between them. */
+  const write = async (text: string): Promise<void> => {
+    let at = 0;
+    for (; text.length - at > SCREEN_SLICE_CHARS; at += SCREEN_SLICE_CHARS)
+      await writeSlice(text.slice(at, at + SCREEN_SLICE_CHARS));
+    await writeSlice(text.slice(at));
+  };
 
   return {
     get heldBytes() {

@@ -34,15 +34,16 @@ export const textPipeline = (secrets: readonly string[]): TextPipeline => {
   let isEnded = false;
 
   const keepTail = (bytes: Uint8Array): void => {
-    const maxBytes = Buffer.byteLength(masks.undecided.text) + decoder.heldBytes;
+    const maxBytes = Buffer.byteLength(masks.undecided.text + filter.held) + decoder.heldBytes;
     const tail = bytes.length >= maxBytes ? Buffer.from(bytes) : Buffer.concat([rawTail, bytes]);
     rawTail = Buffer.from(tail.subarray(Math.max(0, tail.length - maxBytes)));
   };
-  /** The undecided text as it stands at the end of the raw bytes; undefined where something was dropped inside it. */
+  /** Undecided text and unfinished sequence as they stand at the end of the raw bytes; undefined where something was dropped inside. */
   const beforeUndecided = (): Reread | undefined => {
     const { text, emittedChars, isPlain } = masks.undecided;
-    const raw = rawTail.toString('latin1', 0, rawTail.length - decoder.heldBytes);
-    return isPlain && raw === text ? { rawBytes: rawTail.length, textBytes: emittedChars } : undefined;
+    const raw = rawTail.subarray(0, rawTail.length - decoder.heldBytes);
+    if (!isPlain || !raw.equals(Buffer.from(text + filter.held))) return undefined;
+    return { rawBytes: rawTail.length, textBytes: emittedChars };
   };
 
   return {
@@ -67,9 +68,9 @@ export const textPipeline = (secrets: readonly string[]): TextPipeline => {
       return masks.undecided.text !== '';
     },
     get reread() {
-      if (filter.heldChars > 0) return undefined;
       const atEnd = { rawBytes: decoder.heldBytes, textBytes: 0 };
-      return isEnded ? atEnd : (beforeUndecided() ?? (isSilent ? atEnd : undefined));
+      if (isEnded) return atEnd;
+      return beforeUndecided() ?? (isSilent && filter.held === '' ? atEnd : undefined);
     },
   };
 };

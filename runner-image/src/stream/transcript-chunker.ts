@@ -89,6 +89,9 @@ const gzipAside = promisify(gzip);
 /** From this size on compressing would be felt by whoever types: it is done aside, and with less effort. */
 const ASIDE_MIN_BYTES = 256 * 1024;
 const ASIDE_LEVEL = 1;
+/** JSON that is written before others have their turn. */
+const JSON_SLICE_BYTES = 256 * 1024;
+const turn = promisify(setImmediate);
 
 /** What one chunk, or the chunks it is split into, is made of. */
 interface Content {
@@ -99,10 +102,9 @@ interface Content {
   readonly endOffset: number;
 }
 
-const toJson = ({ sessionId, key, number, pieces, endOffset }: Content): Buffer => {
-  const { epoch, offset, sizeRev, cols, rows, data } = key;
+const partsOf = ({ key, pieces }: Content): TranscriptChunk['parts'] => {
   const parts: TranscriptChunk['parts'] = [];
-  let rev = sizeRev;
+  let rev = key.sizeRev;
   for (const piece of pieces) {
     // A keyframe may be of a later size than bytes the parser still held when it was taken.
     if (piece.sizeRev > rev)
@@ -117,9 +119,35 @@ const toJson = ({ sessionId, key, number, pieces, endOffset }: Content): Buffer 
     rev = Math.max(rev, piece.sizeRev);
     parts.push({ k: 'o', ts: piece.atMs, offset: piece.offset, data: piece.text });
   }
+  return parts;
+};
+
+/** Written part by part: as a whole it would hold up everything else for as long as it is large. */
+const toJson = async (content: Content): Promise<Buffer> => {
+  const { sessionId, key, number, endOffset } = content;
+  const { epoch, offset, sizeRev, cols, rows, data } = key;
   const keyframe = { cols, rows, sizeRev, data };
-  const content: TranscriptChunk = { v: 1, sessionId, epoch, number, firstOffset: offset, endOffset, keyframe, parts };
-  return Buffer.from(JSON.stringify(content));
+  const empty: TranscriptChunk = {
+    v: 1,
+    sessionId,
+    epoch,
+    number,
+    firstOffset: offset,
+    endOffset,
+    keyframe,
+    parts: [],
+  };
+  const written = [Buffer.from(JSON.stringify(empty).slice(0, -']}'.length))];
+  let sinceTurn = 0;
+  for (const [index, part] of partsOf(content).entries()) {
+    const bytes = Buffer.from(`${index === 0 ? '' : ','}${JSON.stringify(part)}`);
+    written.push(bytes);
+    sinceTurn += bytes.length;
+    if (sinceTurn < JSON_SLICE_BYTES) continue;
+    sinceTurn = 0;
+    await turn();
+  }
+  return Buffer.concat([...written, Buffer.from(']}')]);
 };
 
 const compress = async (json: Buffer, maxBytes: number): Promise<Buffer> => {
@@ -143,7 +171,7 @@ const middleOf = (pieces: readonly OutputPiece[]): number | undefined => {
 /** One chunk, or several where its body would be larger than `maxBytes`, or its JSON than what readers unpack. */
 const makeChunks = async (content: Content, maxBytes: number): Promise<ClosedChunk[]> => {
   const { key, number, pieces, endOffset } = content;
-  const json = toJson(content);
+  const json = await toJson(content);
   const body = json.length > TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES ? undefined : await compress(json, maxBytes);
   const middle = body === undefined || body.length > maxBytes ? middleOf(pieces) : undefined;
   if (middle === undefined) {

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { outputPump } from '../../../../runner-image/src/pty-host/output-pump.ts';
-import { PTY_COALESCE_MS } from '../../../../shared/limits.ts';
+import {
+  PTY_COALESCE_MS,
+  PTY_OUTPUT_PIECE_MAX_BYTES,
+  PTY_SEND_WAIT_MS,
+  PTY_SEND_WINDOW_BYTES,
+} from '../../../../shared/limits.ts';
 import { manualClock } from '../stream/manual-clock.ts';
 
 const immediate = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -40,6 +45,23 @@ describe('outputPump', () => {
     expect(sent).toEqual(['a', 'b']);
     await push('c');
     expect(sent).toEqual(['a', 'b']);
+  });
+
+  it('sends no more than its window before it is safe, and the rest of a program that has ended at once', () => {
+    const { pump, sent, move } = setup();
+    const size = () => sent.join('').length;
+    const piece = PTY_OUTPUT_PIECE_MAX_BYTES;
+    pump.push(Buffer.alloc(4 * PTY_SEND_WINDOW_BYTES));
+    expect(size()).toBe(PTY_SEND_WINDOW_BYTES);
+    pump.ack(1_000);
+    expect(size()).toBe(PTY_SEND_WINDOW_BYTES + piece);
+    // It may need more to come to a place where it can acknowledge.
+    move(PTY_SEND_WAIT_MS);
+    expect(size()).toBe(PTY_SEND_WINDOW_BYTES + 2 * piece);
+    move(PTY_SEND_WAIT_MS);
+    expect(size()).toBe(PTY_SEND_WINDOW_BYTES + 3 * piece);
+    pump.end({ exitCode: 0, signal: null, endOffset: 4 * PTY_SEND_WINDOW_BYTES });
+    expect(size()).toBe(4 * PTY_SEND_WINDOW_BYTES);
   });
 
   it('does not hold an echo back behind output that waits for its time', async () => {

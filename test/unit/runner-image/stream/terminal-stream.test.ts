@@ -60,6 +60,21 @@ describe('terminal stream', () => {
     expect(redactions).toEqual([1]);
   });
 
+  test('what is before an unfinished sequence is safe: a restart reads the sequence again', () => {
+    const first = start();
+    first.stream.accept(Buffer.from('drawn\x1b[3'), 0);
+    expect(first.acks).toEqual([5]);
+    first.stream.accept(Buffer.from('1m tops'), 8);
+    first.stream.accept(Buffer.from('\x1b]0;tit'), 15);
+    expect(first.acks.at(-1)).toBe(11);
+    first.stream.dispose();
+    first.spool.close();
+    const { stream, spool } = start();
+    expect(stream.resumeRawOffset).toBe(11);
+    stream.accept(Buffer.from('tops\x1b]0;title\x07ecret'), 11);
+    expect(everything(spool)).toBe('drawn\x1b[31m tops\x1b]0;title\x07ecret');
+  });
+
   test('silence decides what is held back', () => {
     const { stream, pieces, acks, move } = start();
     stream.accept(Buffer.from('$ tops'), 0);
