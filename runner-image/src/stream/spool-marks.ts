@@ -1,8 +1,10 @@
 /** What the spool must know besides bytes: sizes, when they came, and the pairs of raw and redacted offset to go on from. */
-import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { SPOOL_TIMES_MAX } from '../../../shared/limits.ts';
+import { isDiskFull } from '../transport/disk.ts';
+import { appendWhole } from './append-whole.ts';
 import type { Checkpoint, ResizeMark, TimeMark } from './spool.ts';
 
 const offset = z.int().min(0);
@@ -58,17 +60,38 @@ export const readMarks = (folder: string, epoch: number, maxBytes: number): Mark
     file = openSync(path, 'a', 0o600);
     sizeBytes = text.length;
   };
-  rewrite();
+  try {
+    rewrite();
+  } catch (error) {
+    // A runner that starts on a full disk goes on in the old file, without a line that a crash cut off.
+    if (!isDiskFull(error) || lines.length === 0) throw error;
+    file = openSync(path, 'a', 0o600);
+    sizeBytes = Buffer.byteLength(
+      lines
+        .slice(0, -1)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
+    ftruncateSync(file, sizeBytes);
+  }
 
-  const write = (line: ResizeMark | TimeMark | Checkpoint, baseOffset: number): void => {
-    const text = `${JSON.stringify(line)}\n`;
-    writeSync(file, text);
-    sizeBytes += text.length;
+  /** Either the line is in the file when this returns, or it throws with nothing changed. */
+  const write = (line: ResizeMark | TimeMark | Checkpoint): void => {
+    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+    appendWhole(file, bytes, sizeBytes);
+    sizeBytes += bytes.length;
+  };
+  const compact = (baseOffset: number): void => {
     if (sizeBytes <= maxBytes) return;
     const current = resizes.findLastIndex((mark) => mark.offset <= baseOffset);
     resizes = resizes.slice(Math.max(0, current));
     times = times.filter((mark) => mark.offset >= baseOffset).slice(-SPOOL_TIMES_MAX);
-    rewrite();
+    try {
+      rewrite();
+    } catch (error) {
+      // The long file is as good; it is tried again with the next mark.
+      if (!isDiskFull(error)) throw error;
+    }
   };
   return {
     get checkpoint() {
@@ -81,16 +104,19 @@ export const readMarks = (folder: string, epoch: number, maxBytes: number): Mark
       return times;
     },
     addTime(mark, baseOffset) {
+      write(mark);
       times.push(mark);
-      write(mark, baseOffset);
+      compact(baseOffset);
     },
     addResize(mark, baseOffset) {
+      write(mark);
       resizes.push(mark);
-      write(mark, baseOffset);
+      compact(baseOffset);
     },
     setCheckpoint(next, baseOffset) {
+      write(next);
       checkpoint = next;
-      write(next, baseOffset);
+      compact(baseOffset);
     },
     close: () => closeSync(file),
   };

@@ -1,17 +1,8 @@
 /** The redacted stream on disk, addressed by byte offset within its epoch: what was sent can be read again after a crash. */
-import {
-  closeSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readdirSync, readSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { SPOOL_MARKS_MAX_BYTES, SPOOL_MAX_BYTES, SPOOL_SEGMENT_BYTES } from '../../../shared/limits.ts';
+import { appendWhole } from './append-whole.ts';
 import { readMarks } from './spool-marks.ts';
 
 export interface ResizeMark {
@@ -52,7 +43,7 @@ export interface Spool {
   readonly resizes: readonly ResizeMark[];
   /** Of the newest bytes: a recording of what was not stored yet keeps its pauses over a crash. */
   readonly times: readonly TimeMark[];
-  /** Writes before it returns; throws when the disk refuses. */
+  /** Writes before it returns; this and all that follow throw when the disk refuses, and have changed nothing then. */
   append(bytes: Uint8Array): void;
   mark(resize: ResizeMark): void;
   stamp(time: TimeMark): void;
@@ -105,13 +96,12 @@ export const openSpool = (options: SpoolOptions): Spool => {
   const segments = openSegments(folder, epoch);
   const marks = readMarks(folder, epoch, SPOOL_MARKS_MAX_BYTES);
   truncateTo(segments, marks.checkpoint.offset);
-  const newSegment = (start: number): Segment => {
+  const segmentAt = (start: number): Segment => {
     const path = join(folder, `${epoch}-${String(start).padStart(OFFSET_DIGITS, '0')}.seg`);
-    const segment = { path, start, sizeBytes: 0 };
-    segments.push(segment);
-    return segment;
+    return { path, start, sizeBytes: 0 };
   };
-  let tail = segments.at(-1) ?? newSegment(0);
+  let tail = segments.at(-1) ?? segmentAt(0);
+  if (segments.length === 0) segments.push(tail);
   let file = openSync(tail.path, 'a', 0o600);
 
   const dropOldest = (): void => {
@@ -123,9 +113,12 @@ export const openSpool = (options: SpoolOptions): Spool => {
     }
   };
   const roll = (): void => {
+    const next = segmentAt(tail.start + tail.sizeBytes);
+    // First the new file, which a full disk may refuse.
+    const nextFile = openSync(next.path, 'a', 0o600);
     closeSync(file);
-    tail = newSegment(tail.start + tail.sizeBytes);
-    file = openSync(tail.path, 'a', 0o600);
+    [tail, file] = [next, nextFile];
+    segments.push(next);
     dropOldest();
   };
   const base = (): number => segments[0]?.start ?? 0;
@@ -145,7 +138,7 @@ export const openSpool = (options: SpoolOptions): Spool => {
     },
     append(bytes) {
       if (tail.sizeBytes >= segmentBytes) roll();
-      for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+      appendWhole(file, bytes, tail.sizeBytes);
       tail.sizeBytes += bytes.length;
     },
     get times() {

@@ -29,6 +29,11 @@ export interface TerminalStreamOptions {
   readonly rows: number;
   readonly secrets: readonly string[];
   readonly clock: Clock;
+  /**
+   * Does a write to the spool, now or, behind those before it, when a full disk has room again: nothing is shown or acknowledged before.
+   * Without it a full disk is the caller's.
+   */
+  readonly keep?: (write: () => void) => void;
   /** Tells pty-host that everything below this raw offset is safe. */
   readonly ack: (rawOffset: number) => void;
   /** The screen model's answers to terminal queries, to be written to the PTY. */
@@ -81,16 +86,30 @@ const openScreen = (options: TerminalStreamOptions, onProgress: () => void) => {
   };
 };
 
+const sizeOf = ({ spool, ...options }: TerminalStreamOptions): Size => {
+  const { sizeRev = 0, cols = options.cols, rows = options.rows } = spool.resizes.at(-1) ?? {};
+  return { sizeRev, cols, rows };
+};
+
+/** Marks when the bytes that follow came, not more often than SPOOL_TIME_EVERY_MS. */
+const stampsOf = (spool: Spool): ((atMs: number) => void) => {
+  let stampedMs = Number.NEGATIVE_INFINITY;
+  return (atMs) => {
+    if (Math.abs(atMs - stampedMs) < SPOOL_TIME_EVERY_MS) return;
+    spool.stamp({ offset: spool.headOffset, atMs });
+    stampedMs = atMs;
+  };
+};
+
 /** Opens the stream of one epoch over its spool, new or from before a crash of this process. */
 export const openTerminalStream = (options: TerminalStreamOptions): TerminalStream => {
-  const { epoch, spool, clock } = options;
+  const { epoch, spool, clock, keep = (write) => write() } = options;
   const pipeline = textPipeline(options.secrets);
   const subscribers = new Set<(piece: OutputPiece) => void>();
   const resumeRawOffset = spool.checkpoint.rawOffset;
   let nextRaw = resumeRawOffset;
   let acked = resumeRawOffset;
   let cancelFlush = (): void => {};
-  let stampedMs = Number.NEGATIVE_INFINITY;
 
   const acknowledge = (): void => {
     const due = spool.checkpoint.rawOffset;
@@ -99,30 +118,32 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
     options.ack(due);
   };
   const { model, screen } = openScreen(options, acknowledge);
-  const { sizeRev = 0, cols = options.cols, rows = options.rows } = spool.resizes.at(-1) ?? {};
-  let size: Size = { sizeRev, cols, rows };
+  let size = sizeOf(options);
+  const stamp = stampsOf(spool);
 
+  const store = (text: string, atMs: number, { sizeRev, cols, rows }: Size): void => {
+    const offset = spool.headOffset;
+    spool.append(Buffer.from(text));
+    const endOffset = spool.headOffset;
+    screen.write(text, endOffset);
+    const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs };
+    for (const subscriber of subscribers) subscriber(piece);
+  };
   const emit = ({ text, redactions }: Redacted): void => {
     if (redactions > 0) options.onRedactions?.(redactions, spool.headOffset);
+    const [atMs, written] = [clock.nowMs(), size];
     if (text !== '') {
-      const offset = spool.headOffset;
-      const atMs = clock.nowMs();
-      if (Math.abs(atMs - stampedMs) >= SPOOL_TIME_EVERY_MS) {
-        stampedMs = atMs;
-        spool.stamp({ offset, atMs });
-      }
-      spool.append(Buffer.from(text));
-      const endOffset = spool.headOffset;
-      screen.write(text, endOffset);
-      const { sizeRev, cols, rows } = size;
-      const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs };
-      for (const subscriber of subscribers) subscriber(piece);
+      keep(() => stamp(atMs));
+      keep(() => store(text, atMs, written));
     }
     const { reread } = pipeline;
     if (reread === undefined) return;
     const rawOffset = nextRaw - reread.rawBytes;
-    if (rawOffset > spool.checkpoint.rawOffset) spool.check({ offset: spool.headOffset - reread.textBytes, rawOffset });
-    acknowledge();
+    keep(() => {
+      const offset = spool.headOffset - reread.textBytes;
+      if (rawOffset > spool.checkpoint.rawOffset) spool.check({ offset, rawOffset });
+      acknowledge();
+    });
   };
 
   return {
@@ -144,9 +165,12 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
     },
     resize(cols, rows) {
       size = { sizeRev: size.sizeRev + 1, cols, rows };
-      spool.mark({ offset: spool.headOffset, ...size });
-      screen.resize(size);
-      return size;
+      const next = size;
+      keep(() => {
+        spool.mark({ offset: spool.headOffset, ...next });
+        screen.resize(next);
+      });
+      return next;
     },
     subscribe(onPiece) {
       subscribers.add(onPiece);

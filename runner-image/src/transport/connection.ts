@@ -12,7 +12,8 @@ import {
 } from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
 import { fullJitterMs } from './back-off.ts';
-import type { DialStore } from './dial-store.ts';
+import type { DialStore, DialTicket } from './dial-store.ts';
+import { isDiskFull } from './disk.ts';
 import type { OpenSocket, RunnerSocket } from './socket.ts';
 
 export type HelloBody = Omit<FrameOf<RunnerFrame, 'hello'>, 'type' | 'protocol' | 'dial'>;
@@ -104,7 +105,16 @@ export class Connection {
   #dial(): void {
     const { dialStore, openSocket, clock } = this.#options;
     this.#coming?.socket?.terminate();
-    const ticket = dialStore.begin();
+    let ticket: DialTicket;
+    try {
+      ticket = dialStore.begin();
+    } catch (error) {
+      // A credential that is not written down must not be offered: it would lock us out.
+      if (!isDiskFull(error)) throw error;
+      this.#options.log.warn('the disk is full, so nothing can be dialled', {});
+      this.#dialAgain();
+      return;
+    }
     const line: Line = {
       dial: ticket.dial,
       socket: null,

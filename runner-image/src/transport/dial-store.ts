@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Random } from '../../../shared/clock.ts';
 import { nextRunnerCredential } from '../../../shared/runner-credential.ts';
-import { type Disk, realDisk } from './disk.ts';
+import { type Disk, isDiskFull, realDisk } from './disk.ts';
 
 const Stored = z.strictObject({
   current: z.string().min(1),
@@ -56,7 +56,13 @@ export const openDialStore = (path: string, startToken: string, random: Random, 
     },
     succeeded(dial) {
       const next = offered.get(dial);
-      if (next !== undefined) save({ ...stored, current: next, next: null });
+      if (next === undefined) return;
+      try {
+        save({ ...stored, current: next, next: null });
+      } catch (error) {
+        // The next dial offers the same exchange again, and the control plane knows it.
+        if (!isDiskFull(error)) throw error;
+      }
     },
   };
 };

@@ -83,17 +83,19 @@ const parseLine = (line: string): Record | undefined => {
 };
 
 /** Reads what can be trusted: everything up to the first line that is torn or out of order. */
-export const readJournal = (text: string): { state: JournalState; isTorn: boolean } => {
+export const readJournal = (text: string): { state: JournalState; isTorn: boolean; goodBytes: number } => {
   let state: JournalState = empty();
+  let goodBytes = 0;
   const lines = text.split('\n');
   const rest = lines.pop() ?? '';
   for (const line of lines) {
     const record = parseLine(line);
     const next = record && applied(state, record);
-    if (next === undefined) return { state, isTorn: true };
+    if (next === undefined) return { state, isTorn: true, goodBytes };
     state = next;
+    goodBytes += Buffer.byteLength(line) + 1;
   }
-  return { state, isTorn: rest !== '' };
+  return { state, isTorn: rest !== '', goodBytes };
 };
 
 const lineOf = (record: Record): string => `${JSON.stringify(record)}\n`;
@@ -109,8 +111,8 @@ const wholeFile = ({ nextRseq, ackedRseq, events, sealed }: JournalState): strin
 /** Opens or creates the journal at `path` (mode 0600) and says what it held. Throws when the disk refuses. */
 export const openJournal = (path: string, disk: Disk = realDisk): { journal: Journal; state: JournalState } => {
   const text = disk.read(path);
-  const state = text === undefined ? empty() : readJournal(text).state;
-  return { journal: new FileJournal(path, disk, state), state };
+  const { state, goodBytes } = text === undefined ? { state: empty(), goodBytes: 0 } : readJournal(text);
+  return { journal: new FileJournal(path, disk, state, goodBytes), state };
 };
 
 class FileJournal implements Journal {
@@ -125,7 +127,8 @@ class FileJournal implements Journal {
   #file: AppendFile | null = null;
   #isCutOff = false;
 
-  constructor(path: string, disk: Disk, state: JournalState) {
+  /** `goodBytes`: so much of the file holds `state`. */
+  constructor(path: string, disk: Disk, state: JournalState, goodBytes: number) {
     this.#path = path;
     this.#disk = disk;
     this.#nextRseq = state.nextRseq;
@@ -135,7 +138,16 @@ class FileJournal implements Journal {
       event,
       sizeBytes: Buffer.byteLength(lineOf({ k: 'event', event })),
     }));
-    this.#rewrite();
+    try {
+      this.#rewrite();
+    } catch (error) {
+      if (!isDiskFull(error) || goodBytes === 0) throw error;
+      // A runner that starts on a full disk goes on in the old file, behind what can be read of it.
+      this.#file = disk.openAppend(path);
+      this.#file.truncate(goodBytes);
+      this.#fileBytes = goodBytes;
+      this.#liveBytes = this.#events.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    }
   }
 
   get liveBytes(): number {
