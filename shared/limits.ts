@@ -216,6 +216,8 @@ export const CHECKPOINT_TRANSFER_TIMEOUT_MS = 5 * 60_000;
 /** Times a checkpoint is fetched before its runner gives the session back, and the first pause between them, doubled each time. */
 export const CHECKPOINT_FETCH_TRIES_MAX = 5;
 export const CHECKPOINT_FETCH_RETRY_MS = 1_000;
+/** Pauses between tries to bring a checkpoint into a workspace while storage or the git host is away; then another runner is to try. */
+export const RESTORE_RETRY_MS: readonly number[] = [5_000, 10_000, 20_000, 40_000, 80_000, 160_000];
 /** A session that could not be parked, since its checkpoint failed, is tried again after this. */
 export const PARK_RETRY_MS = 60_000;
 
@@ -386,13 +388,13 @@ export const FLUSH_INTERACTIVE_MS = 16;
 export const FLUSH_INTERACTIVE_BUSY_MS = 33;
 export const FLUSH_INTERACTIVE_BUSY_BYTES = 4 * KIB;
 export const FLUSH_IDLE_MS = 250;
-/**
- * While nobody types, frame after frame smaller than this is a spinner or a clock: after FLUSH_TRICKLE_FRAMES of them it is redrawn for
- * watchers once in FLUSH_TRICKLE_MS, since each frame is a message on the bill.
- */
-export const FLUSH_TRICKLE_BYTES = 512;
+/** Somebody who typed this recently waits for what comes; without such input people only look on, and each frame is a message on the bill. */
+export const FLUSH_LED_WINDOW_MS = 30_000;
+export const FLUSH_WATCHED_MS = 500;
+/** Looked on at, frame after frame smaller than this is a spinner or a clock: after FLUSH_TRICKLE_FRAMES of them once in FLUSH_TRICKLE_MS. */
+export const FLUSH_TRICKLE_BYTES = 1 * KIB;
 export const FLUSH_TRICKLE_FRAMES = 4;
-export const FLUSH_TRICKLE_MS = 1_000;
+export const FLUSH_TRICKLE_MS = 2_000;
 
 // Runner: live view and transcript.
 /** Bytes that may wait on the runner's socket; beyond it live frames pause until a quarter is left, then a snapshot follows. */
@@ -450,8 +452,12 @@ export const END_STORE_MS = 30_000;
 export const END_LAST_ACK_MS = 120_000;
 /** The same for a runner that was started again only to deliver what was recorded. */
 export const RESTARTED_LAST_ACK_MS = 60_000;
-/** Part of a drain's time that one step of the end may take. */
+/** Part of what is left of a drain's time that one step of the end may take. */
 export const DRAIN_STEP_SHARE = 0.3;
+/** Part of it that storing the last diff, transcript and checkpoint may take, side by side, and the acknowledgements after them. */
+export const DRAIN_STORE_SHARE = 0.6;
+/** Prompts on their way to the CLI are waited for this long before it is told to stop. */
+export const END_PROMPTS_MS = 3_000;
 /** Kept of DRAIN_MS for the runner process to end after its session has. */
 export const DRAIN_RESERVE_MS = 2_000;
 /** Between SIGTERM and SIGKILL when pty-host itself ends and nobody waits for its sessions. */

@@ -11,7 +11,16 @@ export interface DatabaseUnits {
   calls: number;
 }
 
-const sizeBytes = (item: Item | null): number => (item === null ? 0 : Buffer.byteLength(JSON.stringify(item)));
+/** As DynamoDB counts it: names and texts in UTF-8, two digits of a number in a byte, a little for each list and map. */
+const valueBytes = (value: unknown): number => {
+  if (typeof value === 'string') return Buffer.byteLength(value);
+  if (typeof value === 'number') return Math.ceil(String(Math.abs(value)).replace('.', '').length / 2) + 1;
+  if (Array.isArray(value)) return 3 + value.reduce((sum: number, entry) => sum + 1 + valueBytes(entry), 0);
+  if (typeof value !== 'object' || value === null) return 1;
+  return Object.entries(value).reduce((sum, [name, part]) => sum + 1 + Buffer.byteLength(name) + valueBytes(part), 3);
+};
+const sizeBytes = (item: Item | null): number =>
+  Object.entries(item ?? {}).reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + valueBytes(value), 0);
 const writeUnits = (bytes: number): number => Math.max(1, Math.ceil(bytes / 1_024));
 const readUnits = (bytes: number): number => Math.max(1, Math.ceil(bytes / 4_096));
 

@@ -6,9 +6,11 @@ import {
   FLUSH_INTERACTIVE_BUSY_MS,
   FLUSH_INTERACTIVE_MS,
   FLUSH_INTERACTIVE_WINDOW_MS,
+  FLUSH_LED_WINDOW_MS,
   FLUSH_TRICKLE_BYTES,
   FLUSH_TRICKLE_FRAMES,
   FLUSH_TRICKLE_MS,
+  FLUSH_WATCHED_MS,
   LIVE_BACKLOG_MAX_BYTES,
 } from '../../../shared/limits.ts';
 import type { OutputPiece } from './terminal-stream.ts';
@@ -33,18 +35,23 @@ export type PacerDecision =
   | { readonly action: 'overflow' }
   | { readonly action: 'nothing' };
 
+/** Between two frames, by how long ago somebody typed. */
+const intervalOf = ({ backlogBytes, lastInputMs, trickles }: PacerState, nowMs: number): number => {
+  const sinceInputMs = lastInputMs === undefined ? Number.POSITIVE_INFINITY : nowMs - lastInputMs;
+  if (sinceInputMs <= FLUSH_INTERACTIVE_WINDOW_MS)
+    return backlogBytes > FLUSH_INTERACTIVE_BUSY_BYTES ? FLUSH_INTERACTIVE_BUSY_MS : FLUSH_INTERACTIVE_MS;
+  if (sinceInputMs <= FLUSH_LED_WINDOW_MS) return FLUSH_IDLE_MS;
+  const isTrickle = trickles >= FLUSH_TRICKLE_FRAMES && backlogBytes < FLUSH_TRICKLE_BYTES;
+  return isTrickle ? FLUSH_TRICKLE_MS : FLUSH_WATCHED_MS;
+};
+
 export const decideFlush = (state: PacerState, nowMs: number): PacerDecision => {
   if (state.backlogBytes === 0) return { action: 'nothing' };
   if (!state.isWatched) return { action: 'discard' };
   if (state.backlogBytes > LIVE_BACKLOG_MAX_BYTES) return { action: 'overflow' };
   const isInteractive = state.lastInputMs !== undefined && nowMs - state.lastInputMs <= FLUSH_INTERACTIVE_WINDOW_MS;
   if (isInteractive && state.isEchoDue) return { action: 'flush' };
-  const isBusy = state.backlogBytes > FLUSH_INTERACTIVE_BUSY_BYTES;
-  const quickMs = isBusy ? FLUSH_INTERACTIVE_BUSY_MS : FLUSH_INTERACTIVE_MS;
-  const isTrickle = state.trickles >= FLUSH_TRICKLE_FRAMES && state.backlogBytes < FLUSH_TRICKLE_BYTES;
-  const calmMs = isTrickle ? FLUSH_TRICKLE_MS : FLUSH_IDLE_MS;
-  const intervalMs = isInteractive ? quickMs : calmMs;
-  const delayMs = state.lastFlushMs === undefined ? 0 : state.lastFlushMs + intervalMs - nowMs;
+  const delayMs = state.lastFlushMs === undefined ? 0 : state.lastFlushMs + intervalOf(state, nowMs) - nowMs;
   return delayMs <= 0 ? { action: 'flush' } : { action: 'wait', delayMs };
 };
 

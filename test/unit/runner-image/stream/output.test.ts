@@ -60,11 +60,15 @@ describe('when output leaves', () => {
     ['nothing waits', { backlogBytes: 0 }, 1_001, { action: 'nothing' }],
     ['nobody watches', { isWatched: false }, 1_001, { action: 'discard' }],
     ['first output', { lastFlushMs: undefined }, 1_001, { action: 'flush' }],
-    ['no input, too early', {}, 1_249, { action: 'wait', delayMs: 1 }],
-    ['no input, 250 ms later', {}, 1_250, { action: 'flush' }],
-    ['a trickle, too early', { trickles: 4 }, 1_250, { action: 'wait', delayMs: 750 }],
-    ['a trickle, a second later', { trickles: 4 }, 2_000, { action: 'flush' }],
-    ['much output after a trickle', { trickles: 4, backlogBytes: 512 }, 1_250, { action: 'flush' }],
+    ['no input, too early', {}, 1_499, { action: 'wait', delayMs: 1 }],
+    ['no input, half a second later', {}, 1_500, { action: 'flush' }],
+    ['input half a minute ago, 250 ms later', { lastInputMs: -28_750 }, 1_250, { action: 'flush' }],
+    ['input half a minute ago, too early', { lastInputMs: -28_750 }, 1_249, { action: 'wait', delayMs: 1 }],
+    ['input longer ago', { lastInputMs: -28_751 }, 1_250, { action: 'wait', delayMs: 250 }],
+    ['a trickle, too early', { trickles: 4 }, 1_500, { action: 'wait', delayMs: 1_500 }],
+    ['a trickle, two seconds later', { trickles: 4 }, 3_000, { action: 'flush' }],
+    ['much output after a trickle', { trickles: 4, backlogBytes: 1_024 }, 1_500, { action: 'flush' }],
+    ['a trickle that somebody waits for', { trickles: 4, lastInputMs: -20_000 }, 1_250, { action: 'flush' }],
     ['the echo in a trickle', { trickles: 4, lastInputMs: 1_010, isEchoDue: true }, 1_011, { action: 'flush' }],
     ['after input, 16 ms later', { lastInputMs: 1_010 }, 1_016, { action: 'flush' }],
     ['after input, too early', { lastInputMs: 1_010 }, 1_012, { action: 'wait', delayMs: 4 }],
@@ -99,26 +103,26 @@ describe('when output leaves', () => {
     paced.push(piece(1, 'b'));
     paced.push(piece(2, 'c'));
     paced.push(piece(3, 'd', 1));
-    move(249);
+    move(499);
     expect(flushed).toEqual([['a']]);
     move(1);
     expect(flushed).toEqual([['a'], ['bc', 'd']]);
   });
-  test('a spinner is redrawn once a second after its first frames, and text behind a silence comes at once', () => {
+  test('a spinner is redrawn once in two seconds after its first frames, and text behind a silence comes at once', () => {
     const { paced, flushed, move } = pacer();
     paced.setWatched(true);
     for (let at = 0; at < 60; at += 1) {
       paced.push(piece(at, '.'));
       move(100);
     }
-    expect(flushed.length).toBeLessThanOrEqual(12);
-    expect(flushed.flat().join('').length).toBeGreaterThan(45);
-    move(3_000);
+    expect(flushed.length).toBeLessThanOrEqual(8);
+    expect(flushed.flat().join('').length).toBeGreaterThan(35);
+    move(5_000);
     const before = flushed.length;
     paced.push(piece(60, 'a'));
     expect(flushed.slice(before)).toEqual([['a']]);
     paced.push(piece(61, 'b'));
-    move(250);
+    move(500);
     expect(flushed.slice(before)).toEqual([['a'], ['b']]);
   });
   test('input makes it quick', () => {
