@@ -23,7 +23,7 @@ export interface RunningVillage {
 }
 
 const USER = 'me';
-/** What a session may take to store its end when the village stops; what is still there is killed. */
+/** What a runner may take to store its session when the village stops; what is still there is killed, and goes on from what is stored. */
 const SESSIONS_DRAIN_MS = 15_000;
 const Bootstrap = z.object({ signInCode: z.string(), token: z.string() });
 
@@ -146,13 +146,15 @@ export const startVillage = async (context: VillageContext): Promise<RunningVill
   builds = await startBuilds(parts, ecs.endpoint, url, first.token);
   token = first.token;
   bus.open();
-  // Started after all that a session's end goes through, so stopped before it.
+  // Started after all that giving a session back goes through, so stopped before it. What takes sessions on (streams, schedules) is
+  // started later still: nothing is raised any more while the runners leave.
   await series.step(
     'sessions',
     () => {},
     async () => {
       const { ended, left } = await ecs.drain(SESSIONS_DRAIN_MS);
-      if (ended + left > 0) warn(`${ended} of ${ended + left} running sessions ended in order`);
+      if (ended + left > 0)
+        warn(`${ended} of ${ended + left} runners stopped in order; their sessions go on at the next start`);
     },
   );
   await series.step(

@@ -98,7 +98,7 @@ describe('a village with a session', () => {
     await running(village, next);
   });
 
-  it('stopped by Ctrl-C: its sessions end with it, and it says so', async () => {
+  it('stopped by Ctrl-C: its sessions are stored, and go on with the next one', async () => {
     const village = make();
     const life = await village.start();
     const sessionId = await startShell(village);
@@ -109,19 +109,28 @@ describe('a village with a session', () => {
     life.signal('SIGINT');
     expect(await life.exited).toBe(0);
     expect(life.output()).toContain('stopping');
-    expect(life.output()).toContain('1 of 1 running sessions ended in order');
+    expect(life.output()).toContain('1 of 1 runners stopped in order; their sessions go on at the next start');
     expect(village.processes()).toEqual([]);
     expect(existsSync(join(village.dataDir, 'endpoint.json'))).toBe(false);
     expect(existsSync(join(village.dataDir, 'village.lock'))).toBe(false);
     expect(existsSync(join(village.dataDir, 'runner', 'workspaces'))).toBe(false);
     expect(taskFolders(village)).toEqual([]);
 
-    // Its end was stored before the village went: terminal, diff and the runner's own last word.
+    // It was given back in order before the village went: terminal, diff, checkpoint and the runner's own last word. Nobody raised its
+    // next epoch on a village that was going down.
     await village.start();
-    expect(await inState(village, sessionId, isFinal)).toMatchObject({ state: 'failed' });
+    expect(await inEpoch(village, sessionId, 2)).toMatchObject({ parked: false });
     const events = await eventsOf(village, sessionId);
-    expect(events.map(({ type }) => type)).toEqual(expect.arrayContaining(['transcript_chunk_stored', 'diff_summary']));
-    expect(events.find(({ type }) => type === 'session_ended')?.rseq).toBeGreaterThan(0);
+    const types = events.map(({ type }) => type);
+    expect(types).toEqual(
+      expect.arrayContaining(['transcript_chunk_stored', 'diff_summary', 'workspace_checkpointed']),
+    );
+    expect(types).not.toContain('runner_lost');
+    const [drained, resumed] = [types.indexOf('epoch_drained'), types.indexOf('session_resumed')];
+    expect(drained).toBeGreaterThan(0);
+    expect(resumed).toBe(drained + 1);
+    expect(events[drained]?.rseq).toBeGreaterThan(0);
+    await until('the file again', () => (existsSync(made) ? true : undefined));
     const { body } = await village.api('GET', `/api/sessions/${sessionId}/diff`);
     expect(JSON.stringify(body)).toContain('kept.txt');
   });
