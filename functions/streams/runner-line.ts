@@ -21,7 +21,7 @@ type Pointer = z.infer<typeof Pointer>;
 const keyOf = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'RUNNER' });
 
 export interface RunnerLine {
-  /** @returns whether a connection took the frame */
+  /** @returns whether a connection took the frame: that of the epoch's runner, where the frame names one */
   post(ref: SessionRef, frame: ControlToRunnerFrame): Promise<boolean>;
   /** @returns `false` when a higher dial stands already */
   set(ref: SessionRef, pointer: Pointer): Promise<boolean>;
@@ -47,11 +47,14 @@ export const runnerLine = ({ db, sender, clock }: { db: Database; sender: Runner
 
   return {
     post: async (ref, frame) => {
-      const known = remembered(ref);
-      if (known !== null && (await sender.post(known.connectionId, frame)) === 'sent') return true;
+      /** A runner that holds other sessions stays connected when it gave this one back: it is not the runner of the next epoch. */
+      const postTo = async (pointer: Pointer | null): Promise<boolean> =>
+        pointer !== null &&
+        (!('epoch' in frame) || frame.epoch === pointer.epoch) &&
+        (await sender.post(pointer.connectionId, frame)) === 'sent';
+      if (await postTo(remembered(ref))) return true;
       memory.delete(sessionPk(ref));
-      const current = await read(ref);
-      return current !== null && (await sender.post(current.connectionId, frame)) === 'sent';
+      return postTo(await read(ref));
     },
     set: async (ref, pointer) => {
       const order = pointer.epoch * DIALS_PER_EPOCH + Math.min(pointer.dial, DIALS_PER_EPOCH - 1);

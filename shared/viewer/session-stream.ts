@@ -23,6 +23,8 @@ export class SessionStream {
   readonly #recovery = new StreamRecovery();
   readonly #attaches = new AttachSchedule();
   readonly #socket: ViewerSocket;
+  /** What was stored before this epoch began was asked for. */
+  #storedBefore = 0;
   #takeOver: boolean;
   #heardRunner = false;
   #final = false;
@@ -236,7 +238,15 @@ export class SessionStream {
     const { epoch, offset } = frame.head;
     if (epoch === 0) return;
     this.#terminal.head({ epoch, offset }, this.#nowMs());
-    if (!frame.live && this.#terminal.behind) this.#ports.onNotLive();
+    if (!frame.live && (this.#terminal.behind || this.#lacksEarlier(epoch))) this.#ports.onNotLive();
+  }
+
+  /** Between two epochs the head stands at the beginning of the next: how far the last one went is known from storage alone. */
+  #lacksEarlier(epoch: number): boolean {
+    const shown = Math.max(1, this.#terminal.address?.epoch ?? 0, this.#storedBefore);
+    if (epoch <= shown) return false;
+    this.#storedBefore = epoch;
+    return true;
   }
 
   #event(event: SessionEvent): void {

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { getTranscript } from '../../../../functions/sessions/read-session.ts';
+import { headKey, metaKey } from '../../../../functions/sessions/session-store.ts';
 import { handleViewerFrame, viewerDisconnected } from '../../../../functions/streams/handle-viewer-frame.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import { ControlToViewerFrame, type FrameOf, ViewerFrame } from '../../../../shared/frames.ts';
@@ -78,6 +80,27 @@ describe('attach', () => {
     const { attach, ports } = await setUp();
     ports.runnerSender.answers.set('runner', 'gone');
     expect((await attach()).live).toBe(false);
+  });
+
+  test('between two epochs it is not live, though the last runner is still connected; what is stored can be read', async () => {
+    const { attach, ports, ref, toRunner } = await setUp();
+    const chunk = { number: 0, firstOffset: 0, endOffset: 10, key: 'k', sizeBytes: 1, sha256: '' };
+    await ingestBatch(ports, ref, batchOf(ref, 1, [{ type: 'transcript_chunk_stored', ...chunk }]));
+    for (const key of [headKey(ref), metaKey(ref)])
+      await ports.db.write({ kind: 'update', table: 'sessions', key, set: { epoch: 2, offset: 0 } });
+    ports.clock.advance(60_000);
+    const attached = await attach({ from: { epoch: 1, offset: 4 } });
+    expect(attached).toMatchObject({ live: false, head: { epoch: 2, offset: 0 } });
+    expect(toRunner().filter(({ type }) => type === 'attach')).toEqual([]);
+    const stored = await getTranscript(ports, ref, { epoch: 1, offset: 4 }, 10);
+    expect(stored).toMatchObject({ chunks: [{ epoch: 1, endOffset: 10 }], live: true, head: { epoch: 2, offset: 0 } });
+
+    await ports.runners.set(ref, { connectionId: 'next', epoch: 2, dial: 1 });
+    expect((await attach()).live).toBe(true);
+    expect(ports.runnerSender.posted.at(-1)).toMatchObject({
+      connectionId: 'next',
+      frame: { type: 'attach', epoch: 2 },
+    });
   });
 
   test('of a session that ended it is not live, and nothing is posted', async () => {

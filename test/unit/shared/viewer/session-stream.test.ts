@@ -1,6 +1,7 @@
 /** One viewer of one session against a played control plane: attach, input, control, re-attach, slow terminals. */
 import { describe, expect, it } from 'vitest';
 import { VIEWER_HOLD_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../../shared/limits.ts';
+import type { StreamAddress } from '../../../../shared/session.ts';
 import type { InputLoss } from '../../../../shared/viewer/input-sender.ts';
 import { SessionStream } from '../../../../shared/viewer/session-stream.ts';
 import type { SessionStreamPorts } from '../../../../shared/viewer/stream-view.ts';
@@ -12,7 +13,10 @@ const session = mockSession(1);
 const { sessionId } = session;
 const VIEWER = 'viewer-1';
 
-const setup = async (over: Partial<SessionStreamPorts> = {}, start: { takeOver?: boolean } = {}) => {
+const setup = async (
+  over: Partial<SessionStreamPorts> = {},
+  start: { takeOver?: boolean; from?: StreamAddress } = {},
+) => {
   const clock = new HandClock();
   const sockets: FakeSocket[] = [];
   const actions: TerminalAction[] = [];
@@ -172,6 +176,31 @@ describe('attaching', () => {
     stream.replayed({ epoch: 1, offset: 9 });
     await clock.advance(5_200);
     expect(sent('attach').at(-1)).toMatchObject({ from: { epoch: 1, offset: 9 } });
+  });
+
+  it('between two epochs replays what the last one stored, once, and goes on with the next', async () => {
+    const { clock, stream, line, sent, replays, actions } = await setup({}, { from: { epoch: 2, offset: 0 } });
+    const between = attached({ live: false, head: { epoch: 2, offset: 0, seq: 9 } });
+    line().receive(between);
+    expect(replays()).toBe(1);
+    stream.replayed({ epoch: 1, offset: 5_000 });
+    await clock.advance(5_200);
+    expect(sent('attach').at(-1)).toMatchObject({ from: { epoch: 1, offset: 5_000 } });
+    line().receive(between);
+    expect(replays()).toBe(1);
+    line().receive(attached({ live: true, head: { epoch: 2, offset: 0, seq: 10 } }));
+    line().receive({ ...output(0, 'next'), epoch: 2 });
+    expect(actions.map(({ kind }) => kind)).toContain('divide');
+    expect(stream.address).toEqual({ epoch: 2, offset: 4 });
+  });
+
+  it('that was cut off before the end of an epoch replays the rest of it', async () => {
+    const { stream, line, replays } = await setup();
+    line().receive(attached({ head: { epoch: 1, offset: 2, seq: 0 } }));
+    line().receive(output(0, 'ab'));
+    expect(stream.address).toEqual({ epoch: 1, offset: 2 });
+    line().receive(attached({ live: false, head: { epoch: 2, offset: 0, seq: 9 } }));
+    expect(replays()).toBe(1);
   });
 
   it('leaves an ended session alone once it shows everything', async () => {
