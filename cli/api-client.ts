@@ -20,6 +20,7 @@ export interface ApiClient {
     schema: S,
     headers?: Readonly<Record<string, string>>,
   ): Promise<z.infer<S>>;
+  delete<S extends z.ZodType>(path: string, schema: S): Promise<z.infer<S>>;
   /** The raw answer, for streams; a non-2xx answer throws as with the others. */
   open(method: 'GET' | 'POST', path: string, body?: unknown, signal?: AbortSignal): Promise<Response>;
 }
@@ -47,7 +48,7 @@ const failure = async (response: Response): Promise<CliError> => {
 
 export const createApiClient = (endpoint: Endpoint): ApiClient => {
   const send = async (
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     path: string,
     body: unknown,
     headers: Readonly<Record<string, string>>,
@@ -75,7 +76,7 @@ export const createApiClient = (endpoint: Endpoint): ApiClient => {
     return response;
   };
   const call = async <S extends z.ZodType>(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     path: string,
     body: unknown,
     schema: S,
@@ -96,5 +97,6 @@ export const createApiClient = (endpoint: Endpoint): ApiClient => {
     open,
     get: (path, schema) => call('GET', path, undefined, schema),
     post: (path, body, schema, headers) => call('POST', path, body, schema, headers),
+    delete: (path, schema) => call('DELETE', path, undefined, schema),
   };
 };

@@ -5,6 +5,7 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 const EXIT_OF_CODE: Readonly<Record<string, ExitCode>> = {
   not_found: EXIT.notFound,
+  no_such_pool: EXIT.notFound,
   not_signed_in: EXIT.notAuthorised,
   invalid_credential: EXIT.notAuthorised,
   forbidden: EXIT.notAuthorised,

@@ -7,6 +7,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addOpen } from './commands/open.ts';
 import { addReadSessions } from './commands/read-sessions.ts';
 import { addReplaySession } from './commands/replay-session.ts';
+import { addRunners } from './commands/runners.ts';
 import { addSessionLogs } from './commands/session-logs.ts';
 import { addStart } from './commands/start.ts';
 import { addStartSession } from './commands/start-session.ts';
@@ -37,6 +38,7 @@ const buildProgram = (env: NodeJS.ProcessEnv, setExitCode: (code: number) => voi
     addWaitSession,
   ])
     add(sessions, run);
+  addRunners(program, run);
   addBuilds(program, run);
   return program;
 };

@@ -178,7 +178,7 @@ export const RegisterBuildBody = z.strictObject({
   runnerVersion: z.string().max(80),
 });
 /** `connected` and `disconnected` are tasks of the platform; the others are customer-hosted runners. */
-export const RunnerState = z.enum([
+const RunnerState = z.enum([
   'connected',
   'disconnected',
   /** It has drained and is gone; started again it serves again. */

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import pc from 'picocolors';
-import { Health } from '../../shared/http.ts';
+import { Health, type RunnerInfo, RunnerList } from '../../shared/http.ts';
 import { createApiClient } from '../api-client.ts';
 import { EXIT } from '../cli-error.ts';
 import type { CommandContext } from '../context.ts';
@@ -131,6 +131,28 @@ const checkVillage = async (context: CommandContext): Promise<Finding> => {
   }
 };
 
+const ownRunners = async (context: CommandContext): Promise<RunnerInfo[]> => {
+  try {
+    const { runners } = await context.api().get('/api/runners', RunnerList);
+    return runners.filter(({ kind, state }) => kind === 'customer' && state !== 'revoked');
+  } catch {
+    // Whether a village answers is a finding of its own.
+    return [];
+  }
+};
+
+/** Runners of one's own: none is no fault, a lost one is said. */
+const checkRunners = async (context: CommandContext): Promise<Finding[]> => {
+  const own = await ownRunners(context);
+  if (own.length === 0) return [];
+  const serving = own.filter(({ state }) => state === 'serving').length;
+  const lost = own.filter(({ state }) => state === 'lost').map(({ runnerId }) => runnerId);
+  const detail = `${serving} of ${own.length} of your own serve`;
+  if (lost.length === 0) return [ok('runners', detail)];
+  const hint = `silent: ${lost.join(', ')}; start them again, or village runners revoke <id>`;
+  return [{ name: 'runners', status: 'absent', detail, hint }];
+};
+
 const MARKS = { ok: pc.green('ok     '), absent: pc.yellow('absent '), missing: pc.red('missing') } as const;
 
 export const addDoctor = (program: Command, wrap: Run): void => {
@@ -147,6 +169,7 @@ export const addDoctor = (program: Command, wrap: Run): void => {
           checkDataDir(context),
           checkCache(context),
           await checkVillage(context),
+          ...(await checkRunners(context)),
         ];
         const isHealthy = findings.every(({ status }) => status !== 'missing');
         if (context.output.json) context.output.object({ ok: isHealthy, findings });

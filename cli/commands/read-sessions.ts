@@ -9,6 +9,7 @@ import { SESSION_STATES, SessionState, SessionView } from '../../shared/session.
 import { CliError } from '../cli-error.ts';
 import type { Run } from '../run.ts';
 import { sessionIdOf } from '../session-id.ts';
+import { table } from '../table.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -22,21 +23,19 @@ export const ageText = (sinceIso: string, nowMs: number): string => {
   return `${Math.floor(ms / (24 * HOUR_MS))} d`;
 };
 
-const table = (rows: readonly (readonly string[])[]): string[] => {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length))) ?? [];
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
-};
-
 const listLines = (sessions: readonly SessionView[], nowMs: number): string[] =>
   table([
     ['SESSION', 'STATE', 'PROVIDER', 'LAST EVENT', 'TITLE'],
     ...sessions.map((one) => [one.sessionId, one.state, one.provider, ageText(one.lastEventAt, nowMs), one.title]),
   ]);
+
+/** Its pool, and what of it runs the session or that it waits there. */
+export const whereText = ({ pool, placement, queuePosition, parked }: SessionView): string => {
+  if (queuePosition !== null) return `${pool}, waits for a runner at position ${queuePosition}`;
+  if (parked) return `${pool}, parked: it needs no runner until it is resumed`;
+  if (placement === null) return pool;
+  return 'runnerId' in placement ? `${pool}, runner ${placement.runnerId}` : `${pool}, a task of its own`;
+};
 
 /** What `show` prints of a session; `isolation` is `null` until its agent was started. */
 export const showLines = (view: SessionView, isolation: string | null): string[] => [
@@ -45,6 +44,7 @@ export const showLines = (view: SessionView, isolation: string | null): string[]
     ['title', view.title],
     ['state', view.state],
     ['provider', `${view.provider} (${view.model}) on ${view.buildId}`],
+    ['runs on', whereText(view)],
     ...(isolation === null ? [] : [['isolation', isolation]]),
     ['repository', [view.repository.url, view.repository.ref, view.repository.roomPath].filter(Boolean).join(' ')],
     ['created', `${view.createdAt} by ${view.createdBy}`],

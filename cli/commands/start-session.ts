@@ -24,6 +24,7 @@ const Options = z.object({
   title: z.string().optional(),
   goal: z.string().optional(),
   build: z.string().optional(),
+  pool: z.string().optional(),
   keepOpen: z.boolean().default(false),
 });
 export type StartOptions = z.infer<typeof Options>;
@@ -69,6 +70,7 @@ export const startBody = (options: StartOptions, cwd: string): StartSessionBody 
     task: taskOf(options),
     scenario: scenario?.data,
     buildId: options.build,
+    pool: options.pool,
     endWhenDone: options.keepOpen ? false : undefined,
   });
   if (!body.success) throw new CliError('usage', `sessions start: ${z.prettifyError(body.error)}`);
@@ -90,6 +92,7 @@ export const addStartSession = (sessions: Command, run: Run): void => {
     .option('--title <text>', 'title of the task')
     .option('--goal <text>', 'goal of the task')
     .option('--build <id>', 'build to run on (default: the newest that has the provider)')
+    .option('--pool <name>', 'where it runs: a group of your own runners (default: hosted)')
     .option('--keep-open', 'stay open when the prompt is done')
     .action(
       run(async ({ output, api }, _args, options) => {
@@ -97,6 +100,9 @@ export const addStartSession = (sessions: Command, run: Run): void => {
         const started = await api().post('/api/sessions', body, SessionStarted, { [IDEMPOTENCY_HEADER]: randomUUID() });
         if (output.json) return output.object(started);
         output.line(started.sessionId);
+        const { queuePosition, pool } = started.session;
+        if (queuePosition !== null)
+          output.note(`no runner of ${pool} is free: it waits at position ${queuePosition} and starts by itself`);
         output.note(pc.dim(`watch it: village sessions attach ${started.sessionId}`));
       }),
     );

@@ -25,15 +25,28 @@ export const waitForState = async (
   wanted: readonly SessionState[],
   timeoutMs: number,
   clock: Clock = systemClock,
+  onView: (view: SessionView) => void = () => {},
 ): Promise<{ answer: WaitAnswer; view: SessionView }> => {
   const deadlineMs = clock.monotonicMs() + timeoutMs;
   for (;;) {
     const view = await read();
+    onView(view);
     const answer = decideWait(view.state, wanted);
     const leftMs = deadlineMs - clock.monotonicMs();
     if (answer !== 'not_yet' || leftMs <= 0) return { answer, view };
     await sleep(clock, Math.min(POLL_MS, leftMs));
   }
+};
+
+/** Says each new position in the queue once, and that the wait is over. */
+export const queueNotes = (note: (text: string) => void): ((view: SessionView) => void) => {
+  let last: number | null = null;
+  return ({ queuePosition, pool }) => {
+    if (queuePosition !== null && queuePosition !== last)
+      note(`waits for a runner of ${pool}, position ${queuePosition}`);
+    if (queuePosition === null && last !== null) note('a runner takes it');
+    last = queuePosition;
+  };
 };
 
 const Options = z.object({
@@ -58,9 +71,11 @@ export const addWaitSession = (sessions: Command, run: Run): void => {
         const { state: wanted, timeout } = parsed.data;
         const client = api();
         const path = `/api/sessions/${sessionIdOf(id)}`;
-        const { answer, view } = await waitForState(() => client.get(path, SessionView), wanted, timeout * 1_000);
-        const { sessionId, state, reason } = view;
-        if (output.json) output.object({ sessionId, state, reason, reached: answer === 'reached' });
+        const read = () => client.get(path, SessionView);
+        const told = queueNotes((text) => output.note(text));
+        const { answer, view } = await waitForState(read, wanted, timeout * 1_000, systemClock, told);
+        const { sessionId, state, reason, queuePosition } = view;
+        if (output.json) output.object({ sessionId, state, reason, reached: answer === 'reached', queuePosition });
         else output.line(state);
         if (answer === 'not_yet') output.note(`still ${state} after ${timeout} s`);
         if (answer === 'never' && reason !== null) output.note(`${reason.message} (${reason.code})`);

@@ -135,6 +135,10 @@ describe('sessions wait', () => {
       const at = '2026-01-01T00:00:00.000Z';
       return SessionView.parse({
         sessionId: 'ses_01M817YGBJPH11SXYBGPEAJZ4X',
+        pool: 'hosted',
+        placement: null,
+        queuePosition: null,
+        parked: false,
         agentId: 'agt_01M817YGBKJ8103RSN8CM878S7',
         state,
         reason: null,
