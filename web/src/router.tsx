@@ -19,6 +19,11 @@ const routes = [
   }),
   createRoute({
     getParentRoute: () => rootRoute,
+    path: '/runners',
+    component: lazyRouteComponent(() => import('./runners/runners-page.tsx'), 'RunnersPage'),
+  }),
+  createRoute({
+    getParentRoute: () => rootRoute,
     path: '/sessions/$sessionId',
     component: lazyRouteComponent(() => import('./session/session-page.tsx'), 'SessionPage'),
   }),

@@ -1,6 +1,7 @@
 /** Sessions and events for page tests; every value passes the schema the real control plane answers with. */
 import type { SessionEvent } from '../../../shared/events.ts';
 import { SessionEventSchema } from '../../../shared/events.ts';
+import { RunnerInfo } from '../../../shared/http.ts';
 import { SessionView } from '../../../shared/session.ts';
 
 const ULID_LETTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -58,3 +59,19 @@ export const mockEvents = (
       ...draft,
     }),
   );
+
+export const mockRunner = (runnerId: string, over: Partial<RunnerInfo> = {}): RunnerInfo =>
+  RunnerInfo.parse({
+    runnerId,
+    kind: 'customer',
+    state: 'serving',
+    runnerVersion: '0.1.0',
+    buildId: 'shell',
+    sessionId: null,
+    epoch: null,
+    connectedAt: new Date().toISOString(),
+    lastSeenAt: new Date().toISOString(),
+    group: 'build-farm',
+    capacity: 4,
+    ...over,
+  });

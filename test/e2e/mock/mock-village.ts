@@ -12,11 +12,18 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { AppError } from '../../../shared/errors.ts';
 import type { SessionEvent } from '../../../shared/events.ts';
 import { ControlToViewerFrame, VIEWER_SUBPROTOCOL, ViewerFrame } from '../../../shared/frames.ts';
-import { IDEMPOTENCY_HEADER, type SessionDiff, StartSessionBody, type TranscriptChunk } from '../../../shared/http.ts';
+import {
+  IDEMPOTENCY_HEADER,
+  RegisterRunnerBody,
+  type RunnerInfo,
+  type SessionDiff,
+  StartSessionBody,
+  type TranscriptChunk,
+} from '../../../shared/http.ts';
 import { HTTP_BODY_MAX_BYTES } from '../../../shared/limits.ts';
 import { PROVIDERS } from '../../../shared/providers.ts';
 import { type ControlRequest, isFinal, type SessionView } from '../../../shared/session.ts';
-import { mockId } from './mock-data.ts';
+import { mockId, mockRunner } from './mock-data.ts';
 
 const DIST = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
 const TYPES: Readonly<Record<string, string>> = {
@@ -43,6 +50,7 @@ interface Viewer {
 
 export class MockVillage {
   readonly sessions = new Map<string, MockSession>();
+  readonly runners: RunnerInfo[] = [];
   readonly starts: { body: StartSessionBody; key: string }[] = [];
   readonly asked: string[] = [];
   readonly frames: ViewerFrame[] = [];
@@ -228,11 +236,16 @@ export class MockVillage {
         return { providers: Object.values(PROVIDERS) };
       case '/api/builds':
         return { builds: [MOCK_BUILD] };
+      case '/api/runners':
+        return { runners: this.runners };
+      case '/api/runners/registrations':
+        return this.#register(body);
       case '/api/sessions':
         if (request.method === 'POST') return this.#start(body, String(request.headers[IDEMPOTENCY_HEADER] ?? ''));
         return { sessions: [...this.sessions.values()].map(({ view }) => view), cursor: null };
     }
-    const [, , , sessionId = '', rest = ''] = url.pathname.split('/');
+    const [, , what, sessionId = '', rest = ''] = url.pathname.split('/');
+    if (what === 'runners') return this.#endRunner(sessionId, request.method === 'DELETE' ? 'revoked' : 'draining');
     return this.#session(sessionId, rest, url);
   }
 
@@ -241,6 +254,30 @@ export class MockVillage {
       throw new AppError('invalid_credential', 'This link was used already or is too old.');
     this.signedIn = true;
     return { tenantId: 'local', userId: 'owner', expiresAt: new Date(Date.now() + 60_000).toISOString() };
+  }
+
+  #register(body: unknown): unknown {
+    const { group, name, maxSessions } = RegisterRunnerBody.parse(body);
+    const runnerId = `run-${this.runners.length + 1}`;
+    this.runners.push(mockRunner(runnerId, { group, name: name ?? null, capacity: maxSessions, state: 'registered' }));
+    const command = `npx village-runner --url http://village --token rr.${runnerId}.secret`;
+    return {
+      runnerId,
+      group,
+      token: `rr.${runnerId}.secret`,
+      expiresAt: new Date(Date.now() + 600_000).toISOString(),
+      command,
+      containerCommand: `podman run --rm village-runner ${command}`,
+    };
+  }
+
+  #endRunner(runnerId: string, state: RunnerInfo['state']): unknown {
+    const index = this.runners.findIndex((runner) => runner.runnerId === runnerId);
+    const found = this.runners[index];
+    if (found === undefined) throw new AppError('not_found', 'There is no such runner.');
+    const runner = { ...found, state };
+    this.runners[index] = runner;
+    return { runner };
   }
 
   #start(body: unknown, key: string): unknown {

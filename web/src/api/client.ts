@@ -32,7 +32,7 @@ export class ApiError extends Error {
 export const isSignedOut = (error: unknown): boolean => error instanceof ApiError && error.status === 401;
 
 interface Call {
-  readonly method?: 'GET' | 'POST';
+  readonly method?: 'GET' | 'POST' | 'DELETE';
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;

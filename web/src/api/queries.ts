@@ -7,6 +7,10 @@ import {
   IDEMPOTENCY_HEADER,
   Me,
   ProviderList,
+  type RegisterRunnerBody,
+  RunnerAnswer,
+  RunnerList,
+  RunnerRegistered,
   SessionDiff,
   SessionList,
   SessionStarted,
@@ -20,6 +24,7 @@ import { call, isSignedOut } from './client.ts';
 
 const LIST_POLL_MS = 2_000;
 const SESSION_POLL_MS = 2_000;
+const RUNNERS_POLL_MS = 3_000;
 const DIFF_POLL_MS = 5_000;
 /** A start asks the repository first, and is answered by a gateway that waits at most this long. */
 const START_DEADLINE_MS = 30_000;
@@ -46,6 +51,11 @@ export const buildsQuery = queryOptions({
   queryKey: ['builds'],
   queryFn: ({ signal }) => call('/api/builds', BuildList, { signal }),
   refetchInterval: 10_000,
+});
+export const runnersQuery = queryOptions({
+  queryKey: ['runners'],
+  queryFn: ({ signal }) => call('/api/runners', RunnerList, { signal }),
+  refetchInterval: RUNNERS_POLL_MS,
 });
 export const sessionQuery = (sessionId: string) =>
   queryOptions({
@@ -84,6 +94,19 @@ export const askSession = (sessionId: string, desired: 'stop' | 'pause' | 'resum
     body: {},
     headers: { [IDEMPOTENCY_HEADER]: idempotencyKey },
   });
+
+const runnerPath = (runnerId: string, rest = '') => `/api/runners/${encodeURIComponent(runnerId)}${rest}`;
+export const registerRunner = (body: RegisterRunnerBody, idempotencyKey: string) =>
+  call('/api/runners/registrations', RunnerRegistered, {
+    method: 'POST',
+    body,
+    headers: { [IDEMPOTENCY_HEADER]: idempotencyKey },
+  });
+/** Takes no new session; what it holds goes on elsewhere. */
+export const drainRunner = (runnerId: string) =>
+  call(runnerPath(runnerId, '/drain'), RunnerAnswer, { method: 'POST', body: {} });
+/** For good. */
+export const revokeRunner = (runnerId: string) => call(runnerPath(runnerId), RunnerAnswer, { method: 'DELETE' });
 
 /** For the socket: a ticket, or why there is none. Never throws. */
 export const requestTicket = async () => {

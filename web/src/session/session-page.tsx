@@ -109,7 +109,7 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
               <TerminalPane
                 session={session}
                 eventsUpTo={log.upTo}
-                epochWords={(epoch) => epochWords(log.events, epoch)}
+                epochWords={(epoch) => epochWords(log.newest(), epoch)}
                 notices={booting ? null : <Notices session={session} events={log.events} />}
                 {...live}
               />

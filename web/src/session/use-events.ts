@@ -13,6 +13,8 @@ export interface SessionEvents {
   /** Events are there without a hole up to this one, from the oldest that is held. */
   readonly upTo: number;
   readonly add: (event: SessionEvent) => void;
+  /** With those that came since the page was last drawn: a terminal is ahead of it. */
+  readonly newest: () => readonly SessionEvent[];
   readonly loadOlder: () => Promise<void>;
 }
 
@@ -54,7 +56,15 @@ export const useEvents = (sessionId: string, headSeq: number): SessionEvents => 
     const page = await fetchEvents(sessionId, from, oldest - from);
     setLog((before) => addEvents(before, page.events, 'oldest'));
   }, [sessionId, oldest]);
-  const add = useCallback((event: SessionEvent) => setLog((before) => addEvents(before, [event])), []);
+  const ahead = useRef<EventLog>(log);
+  useEffect(() => {
+    ahead.current = addEvents(log, ahead.current.events);
+  }, [log]);
+  const add = useCallback((event: SessionEvent) => {
+    ahead.current = addEvents(ahead.current, [event]);
+    setLog((before) => addEvents(before, [event]));
+  }, []);
+  const newest = useCallback(() => ahead.current.events, []);
   const upTo = (firstHole(log, log.events.at(-1)?.seq ?? 0) ?? (log.events.at(-1)?.seq ?? 0) + 1) - 1;
-  return { events: log.events, upTo, problem, hasOlder: oldest !== null && oldest > 1, add, loadOlder };
+  return { events: log.events, upTo, problem, hasOlder: oldest !== null && oldest > 1, add, newest, loadOlder };
 };

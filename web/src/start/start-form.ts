@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { StartSessionBody } from '../../../shared/http.ts';
 import type { ProviderId } from '../../../shared/providers.ts';
 import { Scenario } from '../../../shared/scenario.ts';
-import type { TerminalSize } from '../../../shared/session.ts';
+import { HOSTED_POOL, type TerminalSize } from '../../../shared/session.ts';
 
 export interface StartForm {
   readonly repository: string;
@@ -11,6 +11,7 @@ export interface StartForm {
   readonly roomPath: string;
   readonly provider: ProviderId;
   readonly buildId: string;
+  readonly pool: string;
   readonly model: string;
   readonly scenario: string;
   readonly prompt: string;
@@ -58,6 +59,7 @@ export const EMPTY_FORM: StartForm = {
   roomPath: '',
   provider: 'claude_code',
   buildId: '',
+  pool: HOSTED_POOL,
   model: 'default',
   scenario: DEMO_SCENARIO,
   prompt: '',
@@ -106,6 +108,7 @@ const FIELD_OF_PATH: readonly (readonly [string, StartField])[] = [
   ['repository', 'repository'],
   ['provider', 'provider'],
   ['buildId', 'buildId'],
+  ['pool', 'pool'],
   ['model', 'model'],
   ['scenario', 'scenario'],
   ['prompt', 'prompt'],
@@ -139,6 +142,7 @@ export const readStartForm = (form: StartForm, terminal: TerminalSize): StartRes
     ...(task === undefined ? {} : { task }),
     ...(scenario?.kind === 'ok' ? { scenario: scenario.scenario } : {}),
     ...optional('buildId', form.buildId),
+    pool: form.pool,
     terminal,
     // Nothing to work through means nothing that could be done: the session then waits for its person.
     endWhenDone: form.provider !== 'shell' && form.endWhenDone && (form.prompt.trim() !== '' || task !== undefined),

@@ -7,6 +7,7 @@ import { buildsQuery, meQuery, providersQuery } from '../api/queries.ts';
 import { Button } from '../ui/button.tsx';
 import { Notice } from '../ui/notice.tsx';
 import { Field } from './field.tsx';
+import { PoolChoice } from './pool-choice.tsx';
 import { ProviderChoice } from './provider-choice.tsx';
 import { ScenarioEditor } from './scenario-editor.tsx';
 import { type FormPartProps, RepositoryFields, TaskFields } from './start-fields.tsx';
@@ -111,6 +112,7 @@ const AgentFields = ({ form, set, errors }: FormPartProps) => {
           {providers.error.message}
         </Notice>
       ) : null}
+      <PoolChoice value={form.pool} onChange={(pool) => set({ pool })} error={errors.pool} />
       <ProviderChoice
         providers={providers.data?.providers ?? []}
         value={form.provider}

@@ -3,6 +3,7 @@ import { isFinal, type SessionView } from '../../../shared/session.ts';
 import type { StreamView } from '../../../shared/viewer/stream-view.ts';
 import { BOOT_STATES } from '../session/boot-steps.ts';
 import { Icon } from '../ui/icon.tsx';
+import { situationWords } from '../ui/session-words.ts';
 import { plural, sentence } from '../ui/words.ts';
 import { PresenceList } from './presence-list.tsx';
 import { ToolButton } from './tool-button.tsx';
@@ -20,11 +21,12 @@ interface ControlBarProps extends ControlActions {
   readonly ownId: string;
 }
 
-const restingWords = ({ state, parked, queuePosition }: SessionView, view: StreamView): string => {
+const restingWords = (session: SessionView, view: StreamView): string => {
+  const { state, queuePosition } = session;
   if (isFinal(state)) return 'Ended';
   if (view.live === null) return 'Connecting…';
   if (queuePosition !== null) return 'Waits for a free runner';
-  if (parked) return 'Rests until somebody resumes it';
+  if (session.parked) return situationWords(session);
   return BOOT_STATES.has(state)
     ? 'The terminal opens when the agent starts'
     : 'The runner is away; the terminal goes on when it is back';

@@ -80,6 +80,11 @@ const Bar = ({ signingIn }: { signingIn: boolean }) => {
           <img src="/favicon.svg" alt="" className="size-6" />
           <span>Agent Village</span>
         </Link>
+        {signingIn ? null : (
+          <Link to="/runners" className={buttonClass('quiet', true)} activeProps={{ 'aria-current': 'page' }}>
+            <Icon name="runner" /> <span className="max-sm:sr-only">Runners</span>
+          </Link>
+        )}
         <span className="flex-1" />
         <button
           type="button"

@@ -18,6 +18,7 @@ const PATHS = {
   keyboard: 'M2 4h12v8H2zM4.5 6.5h.01M7 6.5h.01M9.5 6.5h.01M11.5 6.5h.01M5 9.5h6',
   eye: 'M1.5 8S4 3.5 8 3.5 14.5 8 14.5 8 12 12.5 8 12.5 1.5 8 1.5 8zM8 6.2a1.8 1.8 0 1 0 0 3.6 1.8 1.8 0 0 0 0-3.6z',
   file: 'M4 2h5l3 3v9H4zM9 2v3h3',
+  runner: 'M2.5 2.5h11v4.5h-11zM2.5 9h11v4.5h-11zM5 4.8h.01M5 11.2h.01',
   retry: 'M13 8a5 5 0 1 1-1.5-3.5M13 2v3h-3',
 } as const;
 export type IconName = keyof typeof PATHS;

@@ -1,6 +1,12 @@
 /** One viewer of one session against a played control plane: attach, input, control, re-attach, slow terminals. */
 import { describe, expect, it } from 'vitest';
-import { VIEWER_HOLD_MS, VIEWER_WRITE_QUEUE_MAX_CHARS } from '../../../../shared/limits.ts';
+import {
+  INPUT_SILENCE_MS,
+  VIEWER_DOUBT_MS,
+  VIEWER_HOLD_MS,
+  VIEWER_PROBE_DEADLINE_MS,
+  VIEWER_WRITE_QUEUE_MAX_CHARS,
+} from '../../../../shared/limits.ts';
 import type { StreamAddress } from '../../../../shared/session.ts';
 import type { InputLoss } from '../../../../shared/viewer/input-sender.ts';
 import { SessionStream } from '../../../../shared/viewer/session-stream.ts';
@@ -392,5 +398,93 @@ describe('a terminal that cannot keep up', () => {
     slow(VIEWER_WRITE_QUEUE_MAX_CHARS + 1);
     line().receive(output(0, 'x'));
     expect(sent('attach').at(-1)).not.toHaveProperty('from');
+  });
+});
+
+describe('a cut', () => {
+  it('is told with what it cost, and what was typed meanwhile shows as waiting', async () => {
+    const { clock, stream, line } = await setup();
+    line().receive(attached({ head: { epoch: 1, offset: 0, seq: 4 } }));
+    line().receive({ type: 'head', sessionId, epoch: 1, offset: 0, seq: 0 });
+    expect(stream.view.recovered).toBeNull();
+    line().drop();
+    stream.type('kept');
+    expect(stream.view.pendingChars).toBe(4);
+    await clock.advance(0);
+    line().onopen?.();
+    line().receive(attached({ head: { epoch: 1, offset: 3, seq: 9 } }));
+    expect(stream.view.recovered).toBeNull();
+    line().receive(output(0, 'abc'));
+    expect(stream.view.recovered).toMatchObject({ events: 5, headSeq: 9 });
+    line().receive({ type: 'input_ack', sessionId, epoch: 1, viewerId: VIEWER, controlTerm: 1, inputSeq: 1 });
+    expect(stream.view.pendingChars).toBe(0);
+    line().drop();
+    expect(stream.view.recovered).toBeNull();
+  });
+
+  it('that nobody told of is found by typing that stays without an answer', async () => {
+    const { clock, stream, line, sent, sockets } = await setup();
+    line().receive(attached());
+    stream.type('a');
+    await clock.advance(INPUT_SILENCE_MS - 200);
+    expect(sent('ping')).toEqual([]);
+    await clock.advance(400);
+    expect(sent('ping')).toHaveLength(1);
+    expect(stream.view.pendingChars).toBe(1);
+    await clock.advance(VIEWER_DOUBT_MS);
+    expect(stream.view.socket).toEqual({ kind: 'open', doubtful: true });
+    await clock.advance(VIEWER_PROBE_DEADLINE_MS - VIEWER_DOUBT_MS);
+    expect(sockets).toHaveLength(2);
+  });
+});
+
+describe('without a runner', () => {
+  it('typing waits instead of being sent into nothing, and goes out when the runner is back', async () => {
+    const { clock, stream, line, sent } = await setup();
+    line().receive(attached());
+    line().receive(attached({ rev: 2, live: false }));
+    stream.type('ls');
+    await clock.advance(1_000);
+    expect(sent('input')).toEqual([]);
+    expect(stream.view.pendingChars).toBe(2);
+    line().receive(output(0, '$ '));
+    expect(sent('input')).toMatchObject([{ data: 'ls', epoch: 1 }]);
+  });
+});
+
+describe('a later epoch', () => {
+  it('gets nothing that was typed before it, and is numbered anew', async () => {
+    const { stream, line, sent, losses } = await setup();
+    line().receive(attached());
+    stream.type('y');
+    line().receive({ ...output(0, 'new'), epoch: 2 });
+    expect(losses).toEqual([{ characters: 1, text: 'y', reason: 'moved_on' }]);
+    line().receive({ type: 'input_ack', sessionId, epoch: 1, viewerId: VIEWER, controlTerm: 1, inputSeq: 1 });
+    stream.type('z');
+    expect(sent('input').at(-1)).toMatchObject({ data: 'z', inputSeq: 1, epoch: 2 });
+    expect(stream.view.pendingChars).toBe(0);
+  });
+});
+
+describe('asking for the keyboard', () => {
+  const watching = { controllerId: 'grace', mode: 'watch' };
+  const grace = { viewerId: 'grace', mode: 'control', userId: 'grace', sinceMs: 1, device: '' };
+
+  it('asks who leads, takes what nobody has, and answers who asks', async () => {
+    const { stream, line, sent } = await setup();
+    line().receive(attached({ ...watching, viewers: [grace] }));
+    stream.askControl();
+    expect(sent('control_request')).toMatchObject([{ wanted: true, view: 'signed' }]);
+    expect(stream.view.asking).toBe('waiting');
+    stream.stopAsking();
+    expect(sent('control_request').at(-1)).toMatchObject({ wanted: false });
+    line().receive({ type: 'presence', sessionId, rev: 2, viewers: [], controllerId: 'grace', controlTerm: 1 });
+    stream.askControl();
+    expect(sent('attach').at(-1)).toMatchObject({ mode: 'control', takeOver: true });
+    const request = { viewerId: 'grace', sinceMs: 1, declined: false };
+    line().receive(attached({ rev: 3, controlTerm: 2, viewers: [grace], request }));
+    expect(stream.view.askedBy).toMatchObject({ userId: 'grace' });
+    stream.answerControl(true);
+    expect(sent('control_answer')).toMatchObject([{ toViewerId: 'grace', controlTerm: 2, allow: true }]);
   });
 });

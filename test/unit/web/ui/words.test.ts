@@ -5,6 +5,7 @@ import { EVENT_TYPES } from '../../../../shared/events.ts';
 import { SESSION_STATES } from '../../../../shared/session.ts';
 import { QUIET_EVENTS } from '../../../../web/src/session/event-words.ts';
 import { groupOf, groupSessions } from '../../../../web/src/sessions/group-sessions.ts';
+import { situationWords } from '../../../../web/src/ui/session-words.ts';
 import {
   ageWords,
   agoWords,
@@ -45,9 +46,23 @@ describe('words', () => {
   });
 });
 
+describe('situations', () => {
+  it.each([
+    [{ state: 'running' }, 'Running'],
+    [{ state: 'created', queuePosition: 3, pool: 'build-farm' }, 'Queued, 3'],
+    [{ state: 'waiting_for_approval', parked: true }, 'Parked: waits for you'],
+    [{ state: 'running', parked: true }, 'Moving to another runner'],
+    [{ state: 'created', epoch: 2 }, 'Moving to another runner'],
+    [{ state: 'created' }, 'Starting'],
+    [{ state: 'failed', parked: false, epoch: 3 }, 'Failed'],
+  ] as const)('%j is "%s"', (over, words) => {
+    expect(situationWords(mockSession(1, over))).toBe(words);
+  });
+});
+
 describe('groups', () => {
   it('hold every state, by what it asks of a person', () => {
-    expect(SESSION_STATES.map((state) => `${state}: ${groupOf(state)}`)).toEqual([
+    expect(SESSION_STATES.map((state) => `${state}: ${groupOf(mockSession(1, { state }))}`)).toEqual([
       'created: working',
       'preparing_workspace: working',
       'starting_provider: working',
@@ -58,6 +73,14 @@ describe('groups', () => {
       'completed: done',
       'failed: done',
     ]);
+  });
+
+  it('keep apart what waits for a runner, and what a person has parked', () => {
+    expect(groupOf(mockSession(1, { state: 'created', queuePosition: 2 }))).toBe('queued');
+    expect(groupOf(mockSession(1, { state: 'running', parked: true }))).toBe('working');
+    expect(groupOf(mockSession(1, { state: 'running', parked: true, desired: 'pause' }))).toBe('needs_you');
+    const queue = [3, 1, 2].map((queuePosition) => mockSession(queuePosition, { state: 'created', queuePosition }));
+    expect(groupSessions(queue).queued.map(({ queuePosition }) => queuePosition)).toEqual([1, 2, 3]);
   });
 
   it('show who waited longest first where a person is needed, else the latest first', () => {
