@@ -4,8 +4,9 @@ import { continueSession } from '../../../../functions/sessions/continue-session
 import { continueSuspended } from '../../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../../functions/sessions/reap.ts';
 import { sendInput } from '../../../../functions/sessions/send-input.ts';
-import { headKey, type SessionRef, viewOf } from '../../../../functions/sessions/session-store.ts';
+import { headKey, metaKey, type SessionRef, viewOf } from '../../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
+import { TaskStateChange, taskStateChanged } from '../../../../functions/sessions/task-stopped.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import { readEvents } from '../../../../functions/streams/segments.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
@@ -14,6 +15,7 @@ import {
   EPOCH_STRIKES_MAX,
   PARKED_MAX_MS,
   PLACE_RETRY_MS,
+  REAPER_RUN_MS,
   START_TIMEOUT_MS,
 } from '../../../../shared/limits.ts';
 import { ZERO_USAGE } from '../../../../shared/usage.ts';
@@ -318,6 +320,66 @@ describe('a launch of the next epoch', () => {
     expect(ports.tasks.stopped).toEqual([`task/${ref.sessionId}#2`]);
     expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true, strikes: 1 });
   });
+});
+
+describe('facts of ECS', () => {
+  const stopped = (ref: SessionRef, taskArn: string, over: Record<string, unknown> = {}) =>
+    TaskStateChange.parse({
+      detail: { taskArn, lastStatus: 'STOPPED', startedBy: `${TENANT}/${ref.sessionId}/1`, version: 1, ...over },
+    });
+
+  test('that overtake the answer of the launch are not lost, and what the answer writes then changes nothing', async () => {
+    const ports = controlPlanePorts();
+    const { launch } = ports.tasks;
+    let ref: SessionRef | undefined;
+    ports.tasks.launch = async (request) => {
+      const answer = await launch(request);
+      ref = { tenantId: TENANT, sessionId: request.clientToken.split('#')[0] ?? '' };
+      const fact = stopped(ref, answer.kind === 'launched' ? answer.taskArn : '', { stopCode: 'TaskFailedToStart' });
+      expect(await taskStateChanged(ports, fact)).toBe('closed');
+      return answer;
+    };
+    const started = await startedSession(ports);
+    expect(started).toEqual(ref);
+    expect(await ports.sessions.meta(started)).toMatchObject({ isSuspended: true, placement: null, strikes: 1 });
+  });
+
+  test('of a host that went are no strike, and the session goes on at once', async () => {
+    const { ports, ref } = await runningSession();
+    const fact = stopped(ref, `task/${ref.sessionId}#1`, { stopCode: 'TerminationNotice' });
+    expect(await taskStateChanged(ports, fact)).toBe('closed');
+    expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true, strikes: 0 });
+    expect(await continueSession(ports, ref)).toBe('raised');
+    for (const late of [fact, stopped(ref, `task/${ref.sessionId}#2`)])
+      expect(await taskStateChanged(ports, late)).toBe('ignored');
+  });
+
+  test('of a task that does not run the epoch are nothing to it', async () => {
+    const { ports, ref } = await runningSession();
+    const placement = { kind: 'group', runnerId: 'r1', group: 'lab' };
+    const key = metaKey(ref);
+    await ports.db.write({ kind: 'update', table: 'sessions', key, set: { placement, taskArn: null } });
+    const head = { placedEpoch: 1, placedOn: 'group/r1', placement };
+    await ports.db.write({ kind: 'update', table: 'sessions', key: headKey(ref), set: head });
+    expect(await taskStateChanged(ports, stopped(ref, `task/${ref.sessionId}#1`))).toBe('ignored');
+  });
+});
+
+test('a run of the reaper ends before its time does, and the next one goes on', async () => {
+  const ports = controlPlanePorts();
+  const SESSIONS = 30;
+  for (let count = 0; count < SESSIONS; count += 1) await startedSession(ports);
+  ports.clock.advance(START_TIMEOUT_MS);
+  ports.tasks.status = async () => {
+    ports.clock.advance(REAPER_RUN_MS / 10);
+    return { kind: 'stopped', why: 'gone', exitCode: 1, stopCode: 'TerminationNotice' };
+  };
+  const first = await reap({ ...ports, onError });
+  expect(first.closed).toBeGreaterThan(0);
+  expect(first.checked).toBeLessThan(SESSIONS);
+  let closed = first.closed;
+  for (let run = 0; run < SESSIONS && closed < SESSIONS; run += 1) closed += (await reap({ ...ports, onError })).closed;
+  expect(closed).toBe(SESSIONS);
 });
 
 test('input between two epochs is refused, also while the last runner still has its line', async () => {
