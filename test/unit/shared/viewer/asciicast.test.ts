@@ -5,6 +5,7 @@ import type { TranscriptChunk } from '../../../../shared/http.ts';
 import { CAST_MARKER_MAX_CHARS, CAST_MARKERS_MAX } from '../../../../shared/limits.ts';
 import { AsciicastWriter } from '../../../../shared/viewer/asciicast.ts';
 import { type CastMarker, CastMarkers } from '../../../../shared/viewer/cast-markers.ts';
+import { castParts } from '../../../../shared/viewer/cast-parts.ts';
 import { mockId } from '../../../e2e/mock/mock-data.ts';
 
 const T0 = 1_767_225_600_000;
@@ -168,5 +169,17 @@ describe('markers', () => {
     const list = markers.list();
     expect(list.length).toBeLessThanOrEqual(CAST_MARKERS_MAX);
     expect(list.filter(({ label }) => label.startsWith('turn'))).toHaveLength((3 * CAST_MARKERS_MAX) / 100);
+  });
+});
+
+describe('a long session', () => {
+  const listed = (epoch: number, firstOffset: number, endOffset: number) => ({ epoch, firstOffset, endOffset });
+
+  test('is played in parts that are small enough, in order and with nothing left out', () => {
+    const chunks = [listed(1, 0, 40), listed(1, 40, 90), listed(1, 90, 300), listed(2, 0, 10), listed(2, 10, 20)];
+    const parts = castParts(chunks, 100);
+    expect(parts.map(({ sizeBytes }) => sizeBytes)).toEqual([90, 210, 20]);
+    expect(parts.flatMap((part) => part.chunks)).toEqual(chunks);
+    expect(castParts([])).toEqual([]);
   });
 });
