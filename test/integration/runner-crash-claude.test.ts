@@ -1,9 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { textPipeline } from '../../runner-image/src/stream/text-pipeline.ts';
 import type { Scenario } from '../../shared/scenario.ts';
+import { canRecord, ptyRecorder } from '../fakes/pty-recorder.ts';
 import { claudeCli } from './claude-support.ts';
-import { expectNothingLost, hookClients, killRunner, type Started } from './crash-support.ts';
+import { expectNothingLost, hookClients, killRunner, type Started, storedText } from './crash-support.ts';
 import { type RunnerSetup, SESSION_ID, startRunner } from './runner-fixture.ts';
 
 let runner: Started | null = null;
@@ -23,10 +26,10 @@ afterEach(async (context) => {
   runner = null;
 });
 
-const start = async (turns: Scenario['turns'], setup: RunnerSetup = {}): Promise<Started> => {
+const start = async (turns: Scenario['turns'], setup: RunnerSetup = {}, cli = file): Promise<Started> => {
   runner = await startRunner({
     ...setup,
-    env: { CLAUDE_CODE_PATH: file },
+    env: { CLAUDE_CODE_PATH: cli },
     config: { provider: 'claude_code', model: 'scripted', endWhenDone: true },
     credentials: { model: { kind: 'scripted', scenario: { turns } }, inputs: { prompt: 'Play the script.' } },
   });
@@ -144,23 +147,63 @@ describe('a crash of the runner under the real Claude Code', () => {
     expect(typesOf(started).filter((type) => type.startsWith('tool_'))).toEqual(tool);
   });
 
-  it.each(['session_assigned', 'workspace_preparing', 'workspace_ready', 'provider_started', 'gate_proven'])('at its start, when %s was seen: it starts all the same, once', async (type) => {
-    const started = await start([{ steps: [{ run: 'echo ran >> ran.txt' }, { run: 'cat ran.txt > seen.txt' }] }]);
-    const { control } = started;
-    await seen(started, type);
-    await killRunner(started);
-    await seen(started, 'provider_idle');
-    expect(readFileSync(join(workspace(started), 'seen.txt'), 'utf8')).toBe('ran\n');
-    expect(await started.exited).toBe(0);
-    expectNothingLost(started);
-    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
-    expect(typesOf(started)).toEqual([
-      ...[...boot, 'turn_started', ...tool, 'command_executed', ...tool, 'command_executed'],
-      ...['provider_message', 'turn_finished', 'provider_idle', 'provider_exited', 'session_ended'],
-    ]);
-    const prompts = control.events.filter((event) => event.type === 'input_received' && event.source === 'prompt');
-    expect(prompts).toHaveLength(1);
-    expect(started.processesWith(started.root)).toEqual([]);
-    expect(started.workspaces()).toEqual([]);
-  });
+  it.each(['session_assigned', 'workspace_preparing', 'workspace_ready', 'provider_started', 'gate_proven'])(
+    'at its start, when %s was seen: it starts all the same, once',
+    async (type) => {
+      const started = await start([{ steps: [{ run: 'echo ran >> ran.txt' }, { run: 'cat ran.txt > seen.txt' }] }]);
+      const { control } = started;
+      await seen(started, type);
+      await killRunner(started);
+      await seen(started, 'provider_idle');
+      expect(readFileSync(join(workspace(started), 'seen.txt'), 'utf8')).toBe('ran\n');
+      expect(await started.exited).toBe(0);
+      expectNothingLost(started);
+      expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+      expect(typesOf(started)).toEqual([
+        ...[...boot, 'turn_started', ...tool, 'command_executed', ...tool, 'command_executed'],
+        ...['provider_message', 'turn_finished', 'provider_idle', 'provider_exited', 'session_ended'],
+      ]);
+      const prompts = control.events.filter((event) => event.type === 'input_received' && event.source === 'prompt');
+      expect(prompts).toHaveLength(1);
+      expect(started.processesWith(started.root)).toEqual([]);
+      expect(started.workspaces()).toEqual([]);
+    },
+  );
+
+  it('ten times, at any moment: each step is done once, in order, and the terminal is what the CLI wrote', async (context) => {
+    if (!canRecord()) return context.skip('needs script(1)');
+    const folder = mkdtempSync(join(tmpdir(), 'recorded-claude-'));
+    try {
+      const recorder = ptyRecorder(join(folder, 'claude'), [file], join(folder, 'recordings'));
+      const steps = Array.from({ length: 16 }, (_, index) => [
+        { say: `Step ${index}.` },
+        { run: `sleep 0.${index % 4}; echo ${index} >> ran.txt` },
+      ]);
+      const started = await start([{ steps: steps.flat() }], {}, recorder.file);
+      const { control } = started;
+      await seen(started, 'turn_started');
+      // Moments that no test could choose: after so many milliseconds of whatever is going on.
+      for (const afterMs of [0, 700, 50, 1_500, 300, 10, 900, 150, 400, 1_100]) {
+        const untilMs = Date.now() + afterMs;
+        await vi.waitFor(() => expect(Date.now()).toBeGreaterThanOrEqual(untilMs), { timeout: 5_000, interval: 5 });
+        await killRunner(started);
+      }
+      expect(await started.exited).toBe(0);
+      expectNothingLost(started);
+      expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+      const ran = control.events.flatMap((event) => (event.type === 'command_executed' ? [event.command] : []));
+      expect(ran).toEqual(steps.map(([, step]) => (step && 'run' in step ? step.run : '')));
+      const uses = control.events.flatMap((event) => (event.type === 'tool_finished' ? [event.toolUseId] : []));
+      expect(new Set(uses).size).toBe(steps.length);
+      const messages = control.events.flatMap((event) => (event.type === 'model_usage' ? [event.messageId] : []));
+      expect(new Set(messages).size).toBe(messages.length);
+      const pipeline = textPipeline([]);
+      const recorded = pipeline.push(recorder.bytes()).text + pipeline.end().text;
+      // Before it stands the blank screen that every replay begins with.
+      expect(storedText(started).slice(-recorded.length)).toBe(recorded);
+      expect(control.events.at(-1)?.offset).toBe(Buffer.byteLength(recorded));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 240_000);
 });
