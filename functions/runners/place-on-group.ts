@@ -2,6 +2,7 @@
  * Gives an epoch a runner of the session's group, or a place in its queue. Who frees a place looks at the queue after it, and who joins
  * the queue looks at the places after it: whichever comes last sees the other.
  */
+import { AppError } from '../../shared/errors.ts';
 import { CLAIM_ROUNDS_MAX, QUEUE_CHECK_MS, QUEUE_WAIT_MAX_MS, TENANT_LIVE_SESSIONS_MAX } from '../../shared/limits.ts';
 import { closeEpoch } from '../sessions/close-epoch.ts';
 import { isPlaced } from '../sessions/placement-writes.ts';
@@ -42,6 +43,16 @@ const join = async (ports: ClaimPorts, ref: SessionRef, epoch: number, position:
   return result !== null && settled(result.record, epoch) === null;
 };
 
+/** Many claims of one runner at once get into each other's way: whoever does not come through waits in the queue, and fails nobody's start. */
+const tryClaim: typeof claimHost = async (...claim) => {
+  try {
+    return await claimHost(...claim);
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'throttled') return 'lost';
+    throw error;
+  }
+};
+
 /** Takes one session out of the queue onto a runner; what is over leaves it. @returns whether it has left the queue */
 const placeQueued = async (
   ports: ClaimPorts,
@@ -54,7 +65,7 @@ const placeQueued = async (
     await ports.db.write({ ...queueLeft(ref), conditions: [{ attr: 'epoch', op: '=', value: queued.epoch }] });
     return true;
   }
-  return (await claimHost(ports, ref, record, host, queued)) === 'placed';
+  return (await tryClaim(ports, ref, record, host, queued)) === 'placed';
 };
 
 /**
@@ -82,20 +93,18 @@ export const dispatchQueue = async (ports: ClaimPorts, tenantId: string, group: 
   return left;
 };
 
-/** The place without waiting; `null` when somebody waits already, or nobody has room. */
-const claimNow = async (ports: ClaimPorts, ref: SessionRef, epoch: number): Promise<Outcome | null> => {
-  for (let round = 0; round < CLAIM_ROUNDS_MAX; round += 1) {
+/** The place without waiting; otherwise the queue that it has to join, since somebody waits already or nobody has room. */
+const claimNow = async (ports: ClaimPorts, ref: SessionRef, epoch: number, group: string) => {
+  for (let round = 0; ; round += 1) {
     const record = await ports.sessions.record(ref);
-    if (record === null) return 'refused';
-    const known = settled(record, epoch);
-    if (known !== null) return known;
-    const { provider, pool } = record.meta.config;
-    const { hosts, queue } = await groupOf(ports, ref.tenantId, pool);
+    const known = record === null ? 'refused' : settled(record, epoch);
+    if (record === null || known !== null) return { outcome: known ?? 'refused' };
+    const { hosts, queue } = await groupOf(ports, ref.tenantId, group);
+    const { provider } = record.meta.config;
     const host = queue.length > 0 ? null : chooseHost(hosts, provider, ports.clock.nowMs());
-    if (host === null) return null;
-    if ((await claimHost(ports, ref, record, host, null)) === 'placed') return 'placed';
+    if (host === null || round === CLAIM_ROUNDS_MAX) return { queue };
+    if ((await tryClaim(ports, ref, record, host, null)) === 'placed') return { outcome: 'placed' as const };
   }
-  return null;
 };
 
 /** A slot that is held for nothing helps nobody. */
@@ -118,9 +127,8 @@ export const placeOnGroup = async (
   ref: SessionRef,
   { epoch, group }: { readonly epoch: number; readonly group: string },
 ): Promise<Outcome> => {
-  const claimed = await claimNow(ports, ref, epoch);
-  if (claimed !== null) return claimed;
-  const { queue } = await groupOf(ports, ref.tenantId, group);
+  const { outcome, queue } = await claimNow(ports, ref, epoch, group);
+  if (queue === undefined) return outcome;
   const own = queue.find(({ sessionId }) => sessionId === ref.sessionId);
   if (own !== undefined && ports.clock.nowMs() - own.queuedAtMs >= QUEUE_WAIT_MAX_MS) return giveUp(ports, ref, own);
   await join(ports, ref, epoch, positionIn(queue, ref.sessionId) ?? queue.length + 1);

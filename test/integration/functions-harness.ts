@@ -65,17 +65,22 @@ const closed = (server: Server): Promise<void> =>
     server.close(() => resolve());
   });
 
-/** Takes every post; ids named `gone…` answer 410. */
+/** Takes every post and every closing; ids named `gone…` answer 410. */
 const startManagement = async () => {
   const posts: { connectionId: string; frame: Record<string, unknown> }[] = [];
+  const closed: string[] = [];
   const server = createServer(async (request, response) => {
     const connectionId = decodeURIComponent(/@connections\/(?<id>[^/?]+)/.exec(request.url ?? '')?.groups?.id ?? '');
     const text = await readBody(request);
+    if (request.method === 'DELETE') {
+      closed.push(connectionId);
+      return void response.writeHead(204).end();
+    }
     const isGone = connectionId.startsWith('gone');
     if (!isGone) posts.push({ connectionId, frame: z.record(z.string(), z.unknown()).parse(JSON.parse(text)) });
     response.writeHead(isGone ? 410 : 200, isGone ? { 'x-amzn-errortype': 'GoneException' } : {}).end();
   });
-  return { posts, server, endpoint: await listen(server) };
+  return { posts, closed, server, endpoint: await listen(server) };
 };
 
 /** Answers RunTask, DescribeTasks and StopTask; keeps what was asked. */
@@ -311,6 +316,7 @@ export const startControlPlane = async (over: Readonly<Record<string, string>> =
     client,
     secretValues,
     posts: management.posts,
+    closedConnections: management.closed,
     ecsCalls: ecs.calls,
     ecsFault: ecs.fault,
     invoke,

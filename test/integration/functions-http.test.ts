@@ -35,6 +35,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   'POST /api/builds': fixture('http', 'register-build-body'),
   'POST /api/sessions': { provider: 'shell', repository: { url: '/srv/app' } },
   'POST /api/sessions/{id}/input': { data: 'x' },
+  'POST /api/runners/registrations': { group: 'lab' },
 };
 const call = (key: string, id: string, token?: string) => {
   const [method = '', path = ''] = key.split(' ');
@@ -42,7 +43,8 @@ const call = (key: string, id: string, token?: string) => {
   return plane.http(method, path.replace('{id}', id), { ...body, ...(token === undefined ? {} : { token }) });
 };
 const keys = HTTP_ROUTES.map(({ method, path }) => `${method} ${path}`);
-const ofSessions = keys.filter((key) => key.includes('{id}'));
+const ofSessions = keys.filter((key) => key.includes('/sessions/{id}'));
+const ofRunners = keys.filter((key) => key.includes('/runners/{id}'));
 const signedIn = HTTP_ROUTES.filter(({ authorizer }) => authorizer !== null).map(
   ({ method, path }) => `${method} ${path}`,
 );
@@ -82,6 +84,19 @@ describe('another tenant', () => {
     expect(answers.map(({ status }) => status)).toEqual([404, 404]);
     const [foreign, never] = answers.map(({ body }) => ({ ...body, requestId: '' }));
     expect(foreign).toEqual(never);
+  });
+
+  test.each(ofRunners)('%s: the same 404 as for a runner that never was, and nothing happens to it', async (key) => {
+    const registered = await call('POST /api/runners/registrations', '', acme.token);
+    expect(registered.status).toBe(201);
+    const id = String(registered.body.runnerId);
+    const answers = await Promise.all([call(key, id, other.token), call(key, 'rnr-never', other.token)]);
+    expect(answers.map(({ status }) => status)).toEqual([404, 404]);
+    const [foreign, never] = answers.map(({ body }) => ({ ...body, requestId: '' }));
+    expect(foreign).toEqual(never);
+    const { runners } = (await call('GET /api/runners', '', acme.token)).body;
+    expect(runners).toContainEqual(expect.objectContaining({ runnerId: id, state: 'registered' }));
+    expect((await call(key, id, acme.token)).status).toBeLessThan(300);
   });
 
   test.each(ofSessions.filter((key) => key.startsWith('GET')))('%s: its own tenant reads it', async (key) => {
@@ -195,6 +210,9 @@ describe('signing in', () => {
 
 describe('log hygiene', () => {
   test('no token, no prompt, no code stands in any line', async () => {
+    const registered = await call('POST /api/runners/registrations', '', acme.token);
+    expect(lines.join('')).not.toContain(registered.body.token);
+    expect(lines.join('')).not.toMatch(/r[rtw]\.[\w.-]+\.[0-9a-f]{32}/);
     expect(lines.join('')).not.toContain('SECRET-PROMPT');
     for (const secret of [
       acme.token,
