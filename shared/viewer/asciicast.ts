@@ -58,14 +58,21 @@ export class AsciicastWriter {
       this.#size = `${cols}x${rows}`;
       return [this.#header(cols, rows), ...(data === '' ? [] : [this.#line(atMs, 'o', screen)])];
     }
-    const isHole = after.epoch === epoch;
-    const label = isHole ? `${offset - after.offset} bytes were not stored` : `epoch ${epoch}`;
-    return [
-      ...this.#markerLines({ atMs, epoch, offset: isHole ? offset : 0 }),
-      this.#line(atMs, 'm', label),
-      ...this.#resizeLines(atMs, cols, rows),
-      this.#line(atMs, 'o', screen),
-    ];
+    if (after.epoch === epoch)
+      return [
+        ...this.#markerLines({ atMs, epoch, offset }),
+        this.#line(atMs, 'm', `${offset - after.offset} bytes were not stored`),
+        ...this.#screenLines(atMs, cols, rows, screen),
+      ];
+    // What happened in an epoch before it printed anything follows its beginning.
+    const past = this.#markerLines({ atMs, epoch: epoch - 1, offset: Number.POSITIVE_INFINITY });
+    const next = markers[this.#nextMarker];
+    const beginMs = next?.epoch === epoch ? Math.min(next.atMs, atMs) : atMs;
+    return [...past, this.#line(beginMs, 'm', `epoch ${epoch}`), ...this.#screenLines(beginMs, cols, rows, screen)];
+  }
+
+  #screenLines(atMs: number, cols: number, rows: number, screen: string): string[] {
+    return [...this.#resizeLines(atMs, cols, rows), this.#line(atMs, 'o', screen)];
   }
 
   /** Markers up to an address; each as late as its event, but not after what followed it in the terminal. */
