@@ -354,10 +354,12 @@ export interface ScheduleSpec {
   readonly everyMs: number;
   readonly function: FunctionName;
 }
+/** Run once more at the start of a local village, which would else have a cold first minute. */
+export const WARM_POOL_SCHEDULE = 'fill-warm-pool-every-minute';
 export const SCHEDULES: readonly ScheduleSpec[] = [
   { name: 'reap-every-minute', everyMs: 60_000, function: 'reap' },
   { name: 'reconcile-every-minute', everyMs: 60_000, function: 'reconcile' },
-  { name: 'fill-warm-pool-every-minute', everyMs: 60_000, function: 'fill-warm-pool' },
+  { name: WARM_POOL_SCHEDULE, everyMs: 60_000, function: 'fill-warm-pool' },
   { name: 'archive-every-minute', everyMs: 60_000, function: 'archive-events' },
 ];
 

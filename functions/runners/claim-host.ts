@@ -26,7 +26,7 @@ const placementOn = ({ runnerId, group }: Host) => ({ kind: 'group', runnerId, g
 
 /** What runs it is the runner's own: its build and its CLI are named as it reported them. */
 const reportedBy = (host: Host, config: SessionConfig) => ({
-  config: { ...config, buildId: host.buildId },
+  buildId: host.buildId,
   cliVersion: host.clis[config.provider] ?? 'unknown',
   taskDefinition: '',
 });
@@ -73,7 +73,11 @@ export const claimHost = async (
     ...(queued === null ? [] : [queueTaken(ref, epoch)]),
   ]);
   if (!claimed.ok) return 'lost';
-  const posted = await postAssign(ports, { connectionId, dial, runnerId }, ref, { ...record.meta, ...meta });
+  const posted = await postAssign(ports, { connectionId, dial, runnerId }, ref, {
+    ...record.meta,
+    ...meta,
+    config: { ...record.meta.config, buildId: host.buildId },
+  });
   if (posted === 'gone') return (await undo(ports, ref, epoch, { ...host, connectionId }, queued)) ? 'lost' : 'placed';
   /** What is not surely sent may have arrived all the same: the runner is asked again at its next status or hello. */
   if (posted === 'sent') await markAssigned(ports, ref, { epoch, leaseUntilMs: nowMs + START_TIMEOUT_MS });

@@ -223,17 +223,20 @@ export const fillWarmPool = async (ports: WarmPoolPorts): Promise<Filled> => {
     await Promise.all(wanted.map(async ({ buildId }) => [buildId, await fenceRev(ports.db, buildId)] as const)),
   );
   const runners = await listWarm(ports.db);
-  const ofBuild = (buildId: string) => runners.filter((runner) => runner.buildId === buildId);
-  const surplus = new Set(
-    [...new Set(runners.map(({ buildId }) => buildId))].flatMap((buildId) =>
-      surplusOf(ofBuild(buildId), revs.has(buildId) ? size : 0),
-    ),
+  /** A build that was registered anew has other tasks: those of before are too much. */
+  const poolOf = ({ buildId, taskDefinitionArn }: Build) =>
+    runners.filter((runner) => runner.buildId === buildId && runner.taskDefinition === taskDefinitionArn);
+  const kept = new Set(
+    wanted.flatMap((build) => {
+      const surplus = new Set(surplusOf(poolOf(build), size));
+      return poolOf(build).filter((runner) => !surplus.has(runner));
+    }),
   );
-  for (const runner of runners) await attempt(runner.runnerId, () => tend(ports, runner, surplus.has(runner)));
+  for (const runner of runners) await attempt(runner.runnerId, () => tend(ports, runner, !kept.has(runner)));
   for (const build of wanted) {
     const rev = revs.get(build.buildId) ?? 0;
     const launchedBefore = counts.launched;
-    const missing = missingOf(ofBuild(build.buildId), size, ports.clock.nowMs());
+    const missing = missingOf(poolOf(build), size, ports.clock.nowMs());
     /** What ECS refuses now it refuses again in a moment. */
     for (let made = 0; made < missing && counts.launched === launchedBefore + made; made += 1)
       await attempt(build.buildId, async () => ((await launchNew(ports, build, rev + made)) ? 'launched' : null));

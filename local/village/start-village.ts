@@ -1,7 +1,13 @@
 /** Puts the topology into motion on this machine: each part in a named step, stopped in reverse. */
 import { ECSClient } from '@aws-sdk/client-ecs';
 import { z } from 'zod';
-import { BOOTSTRAP_FUNCTION, HTTP_ROUTES, SCHEDULES, WEBSOCKET_APIS } from '../../infra/topology.ts';
+import {
+  BOOTSTRAP_FUNCTION,
+  HTTP_ROUTES,
+  SCHEDULES,
+  WARM_POOL_SCHEDULE,
+  WEBSOCKET_APIS,
+} from '../../infra/topology.ts';
 import { startGateway } from '../gateway/server.ts';
 import { REGION } from '../lambda/identity.ts';
 import { runSchedules } from '../lambda/schedules.ts';
@@ -157,17 +163,19 @@ export const startVillage = async (context: VillageContext): Promise<RunningVill
         warn(`${ended} of ${ended + left} runners stopped in order; their sessions go on at the next start`);
     },
   );
-  await series.step(
+  const running = await series.step(
     'streams and schedules',
     () => ({
       streams: startStreams(tables.streams, lambda, paths.streams, warn),
       schedules: runSchedules(SCHEDULES, { lambda, clock, random, log }),
       sweeper: startSweeper(tables.client, TABLE_SPECS, clock, warn),
     }),
-    async (running) => {
-      await Promise.all([running.streams.stop(), running.schedules.stop(), running.sweeper.stop()]);
+    async ({ streams, schedules, sweeper }) => {
+      await Promise.all([streams.stop(), schedules.stop(), sweeper.stop()]);
     },
   );
+  /** Not only after its first minute; what goes wrong is logged, as in any run. */
+  if (context.options.warmPoolSize > 0) void running.schedules.fire(WARM_POOL_SCHEDULE);
   await series.step(
     'endpoint file',
     () => writeEndpointFile(paths.endpoint, { url, token: first.token }),
