@@ -92,7 +92,7 @@ describe('the life of pty-host and its runner', () => {
     started.child.kill('SIGKILL');
     await client.lost;
     expect(await shell.exited).toEqual({ kind: 'lost' });
-    await expect(shell.write('x')).rejects.toMatchObject({ code: 'failed' });
+    await expect(shell.write('x')).rejects.toMatchObject({ code: 'host_gone' });
     await until(() => stateOf(pid) === undefined);
     await until(() => processesWith(shell.mark).length === 0);
     rmSync(join(socketPath, '..'), { recursive: true, force: true });

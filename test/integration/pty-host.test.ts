@@ -55,6 +55,32 @@ describe('pty-host', () => {
     expect(await shell.exited).toEqual({ kind: 'exited', exitCode: 5, signal: null });
   });
 
+  test('what is typed under a lane is written once, in rising order, whoever repeats it', async () => {
+    const shell = await client.spawn(bash('lanes'));
+    const output = collect(shell);
+    await output.until(/\$ /);
+    const type = (on: typeof shell, number: number, text: string) => on.write(text, { lane: 'viewer 1', number });
+    await type(shell, 1, 'echo a$((1));');
+    await type(shell, 2, 'echo b$((2));');
+    await type(shell, 2, 'echo again;');
+    await type(shell, 1, 'echo again;');
+    await shell.write('echo c$((3));', { lane: 'viewer 2', number: 1 });
+    // Another runner, which knows of nothing.
+    const next = await host.connect();
+    const [listed] = await next.list();
+    const adopted = await next.adopt('lanes', listed?.ackedOffset ?? 0);
+    expect(adopted.lanes).toEqual([
+      ['viewer 1', 2],
+      ['viewer 2', 1],
+    ]);
+    await type(adopted, 2, 'echo again;');
+    await type(adopted, 3, '\r');
+    const found = collect(adopted);
+    await found.until(/a1\r\nb2\r\nc3\r\n/);
+    expect(found.text()).not.toContain('again');
+    next.close();
+  });
+
   test('the environment is what was asked for, and the mark', async () => {
     const shell = await client.spawn({
       ...bash('env', 'env -0 | tr "\\0" "\\n" | sort'),

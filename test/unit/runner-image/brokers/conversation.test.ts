@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { CONTINUE_PROMPT } from '../../../../runner-image/src/adapters/type-prompt.ts';
 import { type Message, positionOf } from '../../../../runner-image/src/brokers/scripted-model/conversation.ts';
 
 const user = (...blocks: (string | object)[]): Message => ({
@@ -52,6 +53,17 @@ describe('positionOf', () => {
       turns: 1,
       calls: [],
     });
+  });
+
+  it('takes being asked to go on for no prompt: the script stands where it was', () => {
+    const messages = [
+      user('one'),
+      called('a', 'Bash'),
+      user(result('a', 'ok')),
+      said('half an ans'),
+      user(CONTINUE_PROMPT),
+    ];
+    expect(positionOf(messages)).toMatchObject({ turn: 0, turns: 1, calls: [{ name: 'Bash' }] });
   });
 
   it('counts one prompt after an interrupted turn', () => {

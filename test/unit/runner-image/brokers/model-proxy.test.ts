@@ -44,6 +44,29 @@ const post = (url: string, init: RequestInit & { duplex?: 'half' } = {}, path = 
   });
 
 describe('the model proxy', () => {
+  it('lets no call out while the session is held, and says so as the vendor does', async () => {
+    let isHeld = true;
+    const url = await start({ isHeld: () => isHeld });
+    const held = await post(url);
+    expect([held.status, await held.json()]).toMatchObject([529, { error: { type: 'overloaded_error' } }]);
+    expect(seen).toEqual([]);
+    isHeld = false;
+    expect((await post(url)).status).toBe(200);
+  });
+
+  it('listens where the one before it did, and not where somebody else does', async () => {
+    const first = await start();
+    const port = Number(new URL(first).port);
+    await expect(startModelProxy({ upstream, realKey: async () => REAL, dummyKey: DUMMY, port })).rejects.toMatchObject(
+      {
+        code: 'EADDRINUSE',
+      },
+    );
+    await proxy?.stop();
+    expect(await start({ port })).toBe(first);
+    expect((await post(first)).status).toBe(200);
+  });
+
   it('swaps the key and passes body, status and chosen headers on', async () => {
     handler = (request, response) => {
       response.writeHead(429, { 'retry-after': '7', 'set-cookie': 'x=1', 'content-type': 'application/json' });

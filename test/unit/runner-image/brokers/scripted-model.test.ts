@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import type { ModelUsage } from '../../../../runner-image/src/brokers/scripted-model/answer-wire.ts';
 import {
   type ScriptedModel,
   startScriptedModel,
@@ -17,7 +16,7 @@ afterEach(async () => {
 
 async function start(
   steps: ScenarioStep[],
-  over: { clock?: Clock; onUsage?: (usage: ModelUsage) => void } = {},
+  over: Partial<Parameters<typeof startScriptedModel>[0]> = {},
 ): Promise<ScriptedModel> {
   model = await startScriptedModel({
     scenario: { turns: [{ steps }] },
@@ -51,6 +50,27 @@ const prompt = (over: object = {}) => ({
 });
 
 describe('the scripted model over HTTP', () => {
+  it('says that a turn is done before its answer is, so that a crash in between forgets nothing', async () => {
+    const done: number[] = [];
+    const at = await start([{ say: 'hello' }], { onTurnDone: (turns) => done.push(turns) });
+    const response = await post(at, prompt({ stream: true }));
+    expect(await response.text()).toContain('message_stop');
+    await answerOf(post(at, prompt()));
+    expect(done).toEqual([1]);
+    await at.stop();
+    const again = await start([{ say: 'hello' }], { port: Number(new URL(at.url).port), turnsDone: 1 });
+    expect([again.url, again.progress().exhausted]).toEqual([at.url, true]);
+  });
+
+  it('answers nothing while the session is held', async () => {
+    let isHeld = true;
+    const at = await start([{ say: 'hello' }], { isHeld: () => isHeld });
+    const held = await post(at, prompt());
+    expect([held.status, await held.json()]).toMatchObject([529, { error: { type: 'overloaded_error' } }]);
+    isHeld = false;
+    expect((await post(at, prompt())).status).toBe(200);
+  });
+
   it('answers one JSON message with usage, and counts the turn as done', async () => {
     const onUsage = vi.fn();
     const at = await start([{ say: 'hello' }], { onUsage });

@@ -9,6 +9,7 @@ import {
   frameReader,
   type WireFrame,
 } from '../../../../runner-image/src/pty-host/wire.ts';
+import { RUNNER_CRASHES_SETTLED_MAX } from '../../../../shared/limits.ts';
 
 describe('output buffer', () => {
   test('any appends, acks and reads agree with one long buffer', () => {
@@ -87,5 +88,17 @@ describe('restart of a crashed runner', () => {
     [[0, 10, 20, 30, 60_015], 60_015, { action: 'restart', delayMs: 400 }],
   ] as const)('crashes at %j', (crashesMs, nowMs, expected) => {
     expect(decideRestart(crashesMs, nowMs)).toEqual(expected);
+  });
+
+  test('one that had taken up its sessions each time is started again, but not for ever', () => {
+    const crashesMs = Array.from({ length: RUNNER_CRASHES_SETTLED_MAX }, (_, index) => index * 1_000);
+    for (const [index, atMs] of crashesMs.entries()) {
+      const isLast = index === crashesMs.length - 1;
+      expect(decideRestart(crashesMs.slice(0, index + 1), atMs, atMs - 1)).toEqual(
+        isLast ? { action: 'give_up' } : { action: 'restart', delayMs: 100 },
+      );
+    }
+    // Since it settled last, it crashes at its start.
+    expect(decideRestart([0, 10, 20, 30, 40, 50], 50, 5)).toEqual({ action: 'give_up' });
   });
 });

@@ -98,6 +98,33 @@ describe('Freezer', () => {
   });
 });
 
+describe('Freezer for those who wait', () => {
+  it('lets them go on when the last reason is gone, and sees what was frozen before a crash', async () => {
+    const log: string[] = [];
+    const freezer = new Freezer(manualClock(), silentLog);
+    const target = {
+      freeze: async () => void log.push('freeze'),
+      thaw: async () => void log.push('thaw'),
+      kill: async () => {},
+    };
+    await freezer.whenFree();
+    await freezer.set('lease_lost', true);
+    await freezer.set('disk_full', true);
+    let isFree = false;
+    const waiting = freezer.whenFree().then(() => {
+      isFree = true;
+    });
+    // Frozen by the runner before this one, and still to be: it is left as it is.
+    freezer.setTarget(target, true);
+    await freezer.set('disk_full', false);
+    await setImmediate();
+    expect([isFree, freezer.isHeld, log]).toEqual([false, true, []]);
+    await freezer.set('lease_lost', false);
+    await waiting;
+    expect([freezer.isHeld, log]).toEqual([false, ['thaw']]);
+  });
+});
+
 describe('LeaseKeeper', () => {
   const setup = () => {
     const clock = manualClock();
@@ -137,6 +164,35 @@ describe('LeaseKeeper', () => {
     clock.advance(LEASE_MS);
     lease.prove(early);
     expect(log).toEqual(['lost']);
+  });
+
+  it('is as old after a crash of the runner as it was before, and no younger than the machine', () => {
+    const clock = manualClock();
+    const startMs = clock.monotonicMs();
+    clock.advance(LEASE_MS + 1_000);
+    const log: string[] = [];
+    const open = (provenAtMs: number) =>
+      new LeaseKeeper({
+        ...{ clock, provenAtMs, bootMs: () => clock.monotonicMs() },
+        onLost: () => log.push('lost'),
+        onHeld: () => log.push('held'),
+        onKill: () => log.push('kill'),
+      });
+    const old = open(startMs);
+    expect(old.isLost).toBe(true);
+    clock.advance(1);
+    expect(log).toEqual([]);
+    old.prove(clock.monotonicMs());
+    expect([old.isLost, log]).toEqual([false, ['held']]);
+    old.stop();
+    const future = open(startMs + 10 * LEASE_MS);
+    clock.advance(LEASE_MS);
+    expect([future.isLost, log]).toEqual([true, ['held', 'lost']]);
+    future.stop();
+    open(startMs);
+    clock.advance(LEASE_LOST_KILL_MS);
+    expect(log).toEqual(['held', 'lost', 'kill']);
+    expect(clock.timers).toBe(0);
   });
 
   it('sees time that passed while the machine slept', () => {
