@@ -5,6 +5,7 @@ import { composeRunner } from './compose-runner.ts';
 import { parseConfig, type RunnerConfig } from './config.ts';
 import { createErrorReport, type ErrorReport, NO_ERROR_REPORT } from './health/error-report.ts';
 import { startHealthServer } from './health/health-server.ts';
+import { takeState } from './host/take-state.ts';
 import { createLog, formatLine } from './log.ts';
 import { connectPtyHost } from './pty-host/client.ts';
 import { NO_RESTART_EXIT_CODE } from './pty-host/restart-policy.ts';
@@ -26,6 +27,11 @@ const main = async (): Promise<number> => {
     return NO_RESTART_EXIT_CODE;
   }
   const { config } = parsed;
+  const taken = await takeState(config, process.env);
+  if (taken.kind === 'refused') {
+    console.error(taken.message);
+    return NO_RESTART_EXIT_CODE;
+  }
   const errors = errorReportOf(config);
   const log = createLog(
     config.LOG_LEVEL,

@@ -196,13 +196,19 @@ export class Runner {
         else log.warn('the control plane answered with an error', { code: frame.code, answer: frame.message });
         return;
       case 'welcome':
-        this.#welcome = frame;
-        this.#sessions.welcome(frame);
-        this.#departure.ask(frame.desired);
+        this.#onWelcome(frame);
         return;
       default:
         this.#sessions.onFrame(frame);
     }
+  }
+
+  #onWelcome(frame: Welcome): void {
+    // The answer to an older dial says nothing about what is held now.
+    if (frame.dial !== this.#counters.dial) return;
+    this.#welcome = frame;
+    this.#sessions.welcome(frame);
+    this.#departure.ask(frame.desired);
   }
 
   #onAssign(frame: Assign): void {

@@ -40,7 +40,7 @@ const git = (cwd: string, ...args: string[]): void => {
   execFileSync('git', [...identity, ...args], { cwd, stdio: 'ignore', env: { PATH: process.env.PATH, HOME: cwd } });
 };
 
-const makeRepository = (folder: string): string => {
+export const makeRepository = (folder: string): string => {
   mkdirSync(folder, { recursive: true });
   git(folder, 'init', '-q');
   writeFileSync(join(folder, 'README.md'), 'hello\n');
@@ -49,7 +49,8 @@ const makeRepository = (folder: string): string => {
   return folder;
 };
 
-const pidsWith = (text: string): number[] =>
+/** Pids of live processes that carry `text` in their environment. */
+export const pidsWith = (text: string): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {

@@ -66,3 +66,9 @@ export const openDialStore = (path: string, startToken: string, random: Random, 
     },
   };
 };
+
+/** The credential in force, for a start that brings none; `undefined` where nothing is stored. Throws when the file is damaged. */
+export const storedCredential = (path: string, disk: Disk = realDisk): string | undefined => {
+  const text = disk.read(path);
+  return text === undefined ? undefined : Stored.parse(JSON.parse(text)).current;
+};
