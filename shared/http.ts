@@ -228,7 +228,7 @@ export const RegisterRunnerBody = z.strictObject({
   /** For people; the id is what counts. */
   name: z
     .string()
-    .regex(/^[\w][\w .-]{0,59}$/, 'must be at most 60 letters, digits, spaces, dots and -')
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/, 'must be letters, digits, . _ and -, at most 40')
     .optional(),
   maxSessions: z.int().min(1).max(RUNNER_SESSIONS_MAX).default(RUNNER_SESSIONS_DEFAULT),
 });

@@ -32,14 +32,12 @@ export interface Registrar {
   readonly idempotencyKey: string | undefined;
 }
 
-const quoted = (text: string): string => (/^[\w./:@-]+$/.test(text) ? text : `'${text}'`);
-
 const commandsOf = (ports: RegisterPorts, host: Pick<Host, 'name' | 'maxSessions'>, token: string) => {
   const options = [
     `--url ${ports.publicUrl}`,
     `--token ${token}`,
     ...(host.maxSessions === RUNNER_SESSIONS_DEFAULT ? [] : [`--max-sessions ${host.maxSessions}`]),
-    ...(host.name === null ? [] : [`--name ${quoted(host.name)}`]),
+    ...(host.name === null ? [] : [`--name ${host.name}`]),
   ].join(' ');
   const container = `docker run --rm --stop-timeout 30 --volume village-runner:/village --entrypoint node ${ports.runnerImage} /app/runner-image/src/host/main.ts`;
   return { command: `npx village-runner ${options}`, containerCommand: `${container} --workspace /village ${options}` };

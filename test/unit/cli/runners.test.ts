@@ -35,7 +35,7 @@ it('runners are listed with what they hold, and when they were heard last', () =
     [
       runner({
         group: 'lab',
-        name: 'rack 3',
+        name: 'rack-3',
         capacity: 4,
         sessions: [held],
         clis: { shell: '5.2' },
@@ -48,7 +48,7 @@ it('runners are listed with what they hold, and when they were heard last', () =
   );
   expect(lines.map((line) => line.split(/ {2,}/))).toEqual([
     ['RUNNER', 'NAME', 'POOL', 'STATE', 'SESSIONS', 'SEEN', 'VERSION', 'CLIS'],
-    ['rnr-1', 'rack 3', 'lab', 'serving', '1/4', '12 s ago', '0.1.0', 'shell@5.2'],
+    ['rnr-1', 'rack-3', 'lab', 'serving', '1/4', '12 s ago', '0.1.0', 'shell@5.2'],
     ['rnr-2', 'lab', 'registered', '0/1', 'never'],
     ['task', 'hosted', 'connected', held.sessionId, '1 h ago', '0.1.0'],
   ]);

@@ -28,10 +28,10 @@ const said = (text: string) => ({ type: 'provider_message', role: 'assistant', t
 describe('a registration', () => {
   test('gives one command with a token that works once, for an hour', async () => {
     const ports = controlPlanePorts();
-    const registered = await register(ports, { maxSessions: 8, name: 'rack 3' });
+    const registered = await register(ports, { maxSessions: 8, name: 'rack-3' });
     const { token, command, containerCommand, expiresAt, runnerId } = registered;
     expect(command).toBe(
-      `npx village-runner --url https://village.test --token ${token} --max-sessions 8 --name 'rack 3'`,
+      `npx village-runner --url https://village.test --token ${token} --max-sessions 8 --name rack-3`,
     );
     expect(containerCommand).toMatch(/^docker run --rm .* runner:test .*--token rr\.acme\./);
     expect(Date.parse(expiresAt) - ports.clock.nowMs()).toBe(RUNNER_REGISTRATION_TTL_MS);
