@@ -3,18 +3,14 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { silentLog } from '../../../../runner-image/src/log.ts';
 import { DiskGate } from '../../../../runner-image/src/session/disk-gate.ts';
-import { loadSession } from '../../../../runner-image/src/session/saved-session.ts';
-import { SessionCore } from '../../../../runner-image/src/session/session-core.ts';
 import { openSpool, type Spool } from '../../../../runner-image/src/stream/spool.ts';
 import { openTerminalStream } from '../../../../runner-image/src/stream/terminal-stream.ts';
 import { type Disk, realDisk } from '../../../../runner-image/src/transport/disk.ts';
 import { openJournal } from '../../../../runner-image/src/transport/journal.ts';
-import type { RunnerFrame } from '../../../../shared/frames.ts';
 import { DISK_RETRY_MS, DISK_WRITES_WAITING_MAX } from '../../../../shared/limits.ts';
-import { SessionConfig } from '../../../../shared/session.ts';
 import { manualClock } from '../manual-clock.ts';
+import { openCore } from './open-core.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -46,61 +42,11 @@ const smallDisk = () => {
   return { state, disk };
 };
 
-const config = SessionConfig.parse({
-  sessionId: 'ses_01J0000000000000000000000A',
-  tenantId: 'local',
-  agentId: 'agt_01J0000000000000000000000A',
-  provider: 'shell',
-  buildId: 'local',
-  model: 'default',
-  repository: { url: '/repository' },
-});
-const assign = { ...config, epoch: 1, config, capability: 'cap-cap', taskDefinition: 't', ranMs: 0 };
-
-const openCore = (disk: Disk, clock = manualClock()) => {
-  const sent: Extract<RunnerFrame, { type: 'runner_events' }>[] = [];
-  const held: string[] = [];
-  const core = new SessionCore({
-    assign,
-    ports: {
-      ...{ clock, disk, log: silentLog, stateDir: folder, bootMs: () => clock.monotonicMs() },
-      send: (frame) => sent.push(JSON.parse(frame)) > 0,
-      put: async () => ({ kind: 'failed', why: 'none' }),
-      putFile: async () => ({ kind: 'failed', why: 'none' }),
-      onTick: () => {},
-    },
-    config: { RUNNER_VERSION: '1', USAGE_TICK_INTERVAL_MS: 30_000, VILLAGE_TASK_DEFINITION: 't' },
-    saved: loadSession(join(folder, 'session.json'), disk),
-    headOffset: () => 0,
-    onAbort: () => {},
-  });
-  core.freezer.setTarget({
-    freeze: async () => void held.push('freeze'),
-    thaw: async () => void held.push('thaw'),
-    kill: async () => {},
-  });
-  const ack = () => {
-    const batch = sent.at(-1);
-    if (!batch) return;
-    const ackedRseq = batch.firstRseq + batch.events.length - 1;
-    const { sessionId } = config;
-    core.events.onAck({
-      type: 'ack',
-      sessionId,
-      epoch: 1,
-      firstRseq: batch.firstRseq,
-      ackedRseq,
-      headSeq: 0,
-      grants: [],
-    });
-  };
-  return { core, clock, sent, held, ack, types: () => sent.flatMap(({ events }) => events.map(({ type }) => type)) };
-};
-
 describe('a full disk', () => {
   it('holds the session, keeps its events in order, and sends none that is not in the journal', async () => {
     const { state, disk } = smallDisk();
-    const { core, clock, held, ack, types } = openCore(disk);
+    const { core, clock, held, target, deliver, types } = openCore(folder, disk);
+    core.freezer.setTarget(target);
     core.events.onWelcome(0);
     core.record({ type: 'provider_idle', turnsDone: 1 });
     state.isFull = true;
@@ -118,10 +64,7 @@ describe('a full disk', () => {
     state.isFull = false;
     clock.advance(DISK_RETRY_MS);
     await core.freezer.whenFree();
-    for (let round = 0; round < 3; round += 1) {
-      core.events.flush();
-      ack();
-    }
+    deliver();
     const all = [
       'provider_idle',
       'provider_idle',
@@ -139,11 +82,11 @@ describe('a full disk', () => {
 
   it('costs nothing when the runner crashes on it: what was not kept was not sent, and state and events fit', () => {
     const { state, disk } = smallDisk();
-    const first = openCore(disk);
+    const first = openCore(folder, disk);
     first.core.move({ type: 'PREPARE' });
     state.isFull = true;
     first.core.move({ type: 'PREPARED' });
-    const second = openCore(disk);
+    const second = openCore(folder, disk);
     expect([second.core.state, second.core.events.nextRseq]).toEqual(['preparing_workspace', 2]);
     state.isFull = false;
     second.clock.advance(DISK_RETRY_MS);
@@ -155,16 +98,16 @@ describe('a full disk', () => {
 
   it('between the saved state and its events: the journal is brought up to it once', () => {
     const { state, disk } = smallDisk();
-    const first = openCore(disk);
+    const first = openCore(folder, disk);
     first.core.move({ type: 'PREPARE' });
     // Saved, and then the process dies before the event is journaled.
     const halfDisk: Disk = { ...disk, replace: realDisk.replace };
-    const dying = openCore(halfDisk);
+    const dying = openCore(folder, halfDisk);
     state.isFull = true;
     dying.core.move({ type: 'PREPARED' });
     state.isFull = false;
     for (const _crash of [1, 2]) {
-      const { core } = openCore(disk);
+      const { core } = openCore(folder, disk);
       expect([core.state, core.events.nextRseq]).toEqual(['starting_provider', 3]);
     }
     expect(openJournal(join(folder, 'journal')).state.events).toMatchObject([
