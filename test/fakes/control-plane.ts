@@ -5,6 +5,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import type { EventEnvelope } from '../../shared/events.ts';
 import {
+  type Assign,
   type ControlToRunnerFrame,
   type FrameOf,
   NEXT_CREDENTIAL_HEADER,
@@ -70,6 +71,12 @@ export interface FakeControlPlaneOptions {
   readonly waitMs?: number;
   /** Whom the token names; for a runner that waits no session is there at first. */
   readonly kind?: RunnerPrincipal['kind'];
+  /** The epoch before the first one here: its session goes on from what it stored. */
+  readonly after?: {
+    readonly control: FakeControlPlane;
+    readonly checkpoint?: Assign['checkpoint'];
+    readonly ranMs?: number;
+  };
 }
 
 const FIRST_EPOCH = 1;
@@ -83,17 +90,23 @@ const readBody = async (request: IncomingMessage): Promise<Buffer> => {
   return Buffer.concat(chunks);
 };
 
-const principalOf = (kind: RunnerPrincipal['kind'], { tenantId, sessionId }: SessionConfig): RunnerPrincipal => {
+const principalOf = (
+  kind: RunnerPrincipal['kind'],
+  { tenantId, sessionId }: SessionConfig,
+  epoch: number,
+): RunnerPrincipal => {
   if (kind === 'group') return { kind, tenantId, runnerId: RUNNER_ID };
-  return kind === 'warm' ? { kind, runnerId: RUNNER_ID } : { kind, tenantId, sessionId, epoch: FIRST_EPOCH };
+  return kind === 'warm' ? { kind, runnerId: RUNNER_ID } : { kind, tenantId, sessionId, epoch };
 };
 
 export const startFakeControlPlane = async (options: FakeControlPlaneOptions): Promise<FakeControlPlane> => {
-  const { config, credentials, waitMs = 30_000, kind = 'session' } = options;
-  const token = formatRunnerCredential(principalOf(kind, config), 'a'.repeat(64));
+  const { config, credentials, waitMs = 30_000, kind = 'session', after } = options;
+  const before = after?.control.sessions[0];
+  const firstEpoch = (before?.epoch ?? 0) + 1;
+  const token = formatRunnerCredential(principalOf(kind, config, firstEpoch), 'a'.repeat(64));
   const sessions: FakeSession[] = [];
   const frames: RunnerFrame[] = [];
-  const objects = new Map<string, Buffer>();
+  const objects = after?.control.objects ?? new Map<string, Buffer>();
   const problems: string[] = [];
   const dials: number[] = [];
   const looks = new Set<() => void>();
@@ -134,6 +147,11 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
       return;
     }
+    const stored = objects.get(path);
+    if (request.method === 'GET' && stored) {
+      response.writeHead(200, { 'content-length': String(stored.length) }).end(stored);
+      return;
+    }
     const grant = sessions.map(({ granted }) => granted.get(path)).find((found) => found !== undefined);
     if (request.method !== 'PUT' || !grant) {
       problems.push(`${request.method} ${path} was not granted`);
@@ -171,12 +189,15 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   const address = (): string => `http://127.0.0.1:${Address.parse(server.address()).port}`;
   const add = (added: SessionConfig, epoch = FIRST_EPOCH): FakeSession => {
     const problem = (text: string): void => void problems.push(text);
-    const session = new FakeSession({ config: added, epoch, credentials, post, problem, frames });
+    const isNext = before !== undefined && added.sessionId === before.sessionId;
+    const url = (key: string): string => `${address()}${key}`;
+    const checkpoint = isNext ? (after?.checkpoint ?? before.checkpoint(url)) : null;
+    const resumed = { checkpoint, ranMs: after?.ranMs ?? 0 };
+    const session = new FakeSession({ config: added, epoch, ...resumed, credentials, post, problem, frames });
     sessions.push(session);
     if (!losesAssigns) post(session.assign());
     return session;
   };
-  if (kind === 'session') add(config);
   const first = (): FakeSession => {
     const [session] = sessions;
     if (!session) throw new Error('no session was assigned yet');
@@ -242,6 +263,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  if (kind === 'session') add(config, firstEpoch);
 
   return {
     url: address(),

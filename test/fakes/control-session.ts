@@ -21,6 +21,9 @@ type WelcomeSession = FrameOf<ControlToRunnerFrame, 'welcome'>['sessions'][numbe
 export interface FakeSessionOptions {
   readonly config: SessionConfig;
   readonly epoch: number;
+  /** Of an earlier epoch, and how long those ran. */
+  readonly checkpoint?: Assign['checkpoint'];
+  readonly ranMs?: number;
   readonly credentials: RunnerCredentials;
   readonly post: (frame: ControlToRunnerFrame) => void;
   readonly problem: (text: string) => void;
@@ -60,7 +63,7 @@ export class FakeSession {
 
   assign(): Assign {
     const { sessionId, epoch, capability } = this;
-    const { config } = this.options;
+    const { config, checkpoint = null, ranMs = 0 } = this.options;
     return {
       type: 'assign',
       sessionId,
@@ -68,9 +71,17 @@ export class FakeSession {
       config,
       capability,
       taskDefinition: 'task:1',
-      checkpoint: null,
-      ranMs: 0,
+      checkpoint,
+      ranMs,
     };
+  }
+
+  /** What the next epoch goes on from. */
+  checkpoint(url: (key: string) => string): Assign['checkpoint'] {
+    const last = this.events.findLast(({ type }) => type === 'workspace_checkpointed');
+    if (!last) return null;
+    const { checkpointKey: key, sizeBytes, sha256 } = last;
+    return { key: String(key), url: url(String(key)), sizeBytes: Number(sizeBytes), sha256: String(sha256) };
   }
 
   welcome(): WelcomeSession {

@@ -13,7 +13,7 @@ import { systemClock, systemRandom } from '../../shared/clock.ts';
 import type { RunnerCredentials } from '../../shared/http.ts';
 import type { RunnerPrincipal } from '../../shared/runner-credential.ts';
 import { SessionConfig } from '../../shared/session.ts';
-import { type FakeControlPlane, startFakeControlPlane } from '../fakes/control-plane.ts';
+import { type FakeControlPlane, type FakeControlPlaneOptions, startFakeControlPlane } from '../fakes/control-plane.ts';
 
 const PTY_HOST = fileURLToPath(new URL('../../runner-image/src/pty-host/main.ts', import.meta.url));
 /** `name` is one letter or digit of a ULID. */
@@ -70,6 +70,9 @@ export interface RunnerSetup {
   readonly config?: Partial<SessionConfig>;
   readonly credentials?: Partial<RunnerCredentials>;
   readonly env?: Record<string, string>;
+  /** The runner of the epoch before, which has ended: the session goes on from its checkpoint, in a state folder of its own. */
+  readonly after?: Pick<Prepared, 'control' | 'root'> &
+    Pick<NonNullable<FakeControlPlaneOptions['after']>, 'checkpoint' | 'ranMs'>;
 }
 
 interface Prepared {
@@ -82,8 +85,9 @@ interface Prepared {
 
 /** A repository, a control plane and folders for one runner. */
 const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
-  const root = mkdtempSync(join(tmpdir(), 'runner-test-'));
-  const repository = makeRepository(join(root, 'origin'));
+  const { after } = setup;
+  const root = after?.root ?? mkdtempSync(join(tmpdir(), 'runner-test-'));
+  const repository = after ? join(root, 'origin') : makeRepository(join(root, 'origin'));
   const configOf = (name: string, more: Partial<SessionConfig> = {}): SessionConfig =>
     SessionConfig.parse({
       sessionId: sessionIdOf(name),
@@ -98,6 +102,7 @@ const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
   const control = await startFakeControlPlane({
     config: configOf('A', setup.config),
     kind: setup.kind ?? 'session',
+    ...(after ? { after } : {}),
     credentials: {
       expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
       model: { kind: 'none' },
@@ -108,7 +113,7 @@ const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
   });
   const temporary = join(root, 'tmp');
   const home = join(root, 'home');
-  for (const folder of [temporary, home]) mkdirSync(folder, { mode: 0o700 });
+  for (const folder of [temporary, home]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   const env = {
     PATH: process.env.PATH ?? '',
     HOME: home,
@@ -116,7 +121,7 @@ const prepare = async (setup: RunnerSetup): Promise<Prepared> => {
     CONTROL_PLANE_URL: control.url,
     CONTROL_PLANE_TOKEN: control.token,
     WORKSPACE_ROOT: join(root, 'village'),
-    VILLAGE_STATE_DIR: join(root, 'state'),
+    VILLAGE_STATE_DIR: join(root, after ? 'state-after' : 'state'),
     USAGE_TICK_INTERVAL_MS: '1000',
     LOG_LEVEL: 'debug',
     VILLAGE_DIE_WITH_PARENT: '1',

@@ -89,12 +89,12 @@ describe('a shell session', () => {
     expect(control.problems).toEqual([]);
   });
 
-  it('ends in order when it is told to drain', async () => {
+  it('is given back in order when it is told to drain', async () => {
     const started = await start();
     await inState(started, 'running');
     started.drain();
     expect(await started.exited).toBe(0);
-    expect(last(started)).toMatchObject({ state: 'failed', reason: { code: 'runner_stopped' } });
+    expect(last(started)).toMatchObject({ type: 'epoch_drained', checkpointKey: expect.any(String) });
     expect(types(started)).toContain('runner_draining');
   });
 

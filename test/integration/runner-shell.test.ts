@@ -270,13 +270,13 @@ describe('a shell session on the real runner', () => {
     expect(started.control.problems).toEqual([]);
   });
 
-  it('ends in order when the host is told to stop', async () => {
+  it('is given back in order when the host is told to stop', async () => {
     const started = await start();
     await stateSeen(started, 'running');
     started.host.kill('SIGTERM');
     expect(await started.exited).toBe(0);
     const { control } = started;
-    expect(control.events.at(-1)).toMatchObject({ state: 'failed', reason: { code: 'runner_stopped' } });
+    expect(control.events.at(-1)).toMatchObject({ type: 'epoch_drained', checkpointKey: expect.any(String) });
     expect(types(started)).toContain('runner_draining');
     expect(control.problems).toEqual([]);
     expect(started.processesWith(started.root)).toEqual([]);

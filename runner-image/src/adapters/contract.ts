@@ -136,6 +136,16 @@ export interface StartConfig {
   readonly model?: ModelAccess;
   /** UUID of this life of the CLI; a conversation is found by it. */
   readonly cliInstanceId: string;
+  /** What the session did on other runners. With `hasConversation` the files of `cliInstanceId` are in `Conversations.folder`. */
+  readonly before?: { readonly turnsDone: number; readonly hasConversation: boolean };
+}
+
+/** How a conversation goes on in another life of the CLI: with its files put where the CLI looks for them. */
+export interface Conversations {
+  /** Folder of the workspace's conversations, in the private directory. */
+  folder(at: Pick<StartConfig, 'privateDir' | 'workspace'>): string;
+  /** The one that was led last; `null` before there is one. An agent may have had its hands in `saved`: only a UUID is given. */
+  current(saved: SavedProvider): string | null;
 }
 
 export type Detection =
@@ -174,6 +184,8 @@ export type StartResult =
 export interface Adapter {
   readonly provider: ProviderId;
   readonly capabilities: Capabilities;
+  /** Absent for a CLI that keeps none: a new life of it begins anew in the same files. */
+  readonly conversations?: Conversations;
   /** Asks the executable for its version; at most CLI_VERSION_TIMEOUT_MS, and once for each file. */
   detect(file: string): Promise<Detection>;
   /** Starts the CLI and returns at once; `ready` of the session says when it takes prompts. */

@@ -12,6 +12,10 @@ export const PASTE_SETTLE_MS = 250;
 export const CONTINUE_PROMPT =
   'The connection to the model was lost in the middle of your answer. Go on from where you were.';
 
+/** Asks an agent to go on whose turn was not over when its session moved. */
+export const MOVED_PROMPT =
+  'This session was moved to another machine in the middle of your work. Your files are as you left them. Go on from where you were.';
+
 const PASTE_OPEN = '\x1b[200~';
 const PASTE_CLOSE = '\x1b[201~';
 

@@ -1,7 +1,7 @@
 /** The head of a checkpoint: what it is of, and what a runner must know before it can go on from it. */
 import { z } from 'zod';
 import { Epoch, SessionId } from '../../../shared/ids.ts';
-import { CHECKPOINT_REFS_MAX } from '../../../shared/limits.ts';
+import { CHECKPOINT_REFS_MAX, QUEUED_PROMPTS_MAX } from '../../../shared/limits.ts';
 import { ProviderId } from '../../../shared/providers.ts';
 import { isRefName } from '../workspace/remote-probe.ts';
 
@@ -22,6 +22,8 @@ export const Progress = z.strictObject({
   turnsDone: z.int().min(0),
   /** A turn was not over: it has to be asked to go on. */
   turnOpen: z.boolean(),
+  /** Prompts that the CLI may not have had yet. */
+  pending: z.array(z.string()).max(QUEUED_PROMPTS_MAX),
   /** Turns of the scripted model that were played. */
   scriptTurnsDone: z.int().min(0),
   /** The conversation to go on with; `null` for a CLI without one. */
@@ -34,6 +36,7 @@ export const NO_PROGRESS: Progress = {
   prompts: 0,
   turnsDone: 0,
   turnOpen: false,
+  pending: [],
   scriptTurnsDone: 0,
   conversationId: null,
 };

@@ -80,7 +80,7 @@ export class HeldSessions {
   }
 
   /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
-  start({ type: _type, checkpoint: _checkpoint, ...assign }: Assign, dial: number): Held {
+  start({ type: _type, ...assign }: Assign, dial: number): Held {
     const { config } = this.#options;
     makeSessionFolder(config.VILLAGE_STATE_DIR, assign.sessionId);
     return this.#options.guard.run(assign, () => {
@@ -232,7 +232,8 @@ export class HeldSessions {
     if (!held) return;
     const { config, ports, onTick } = this.#options;
     onTick(held);
-    const lease = { sessionId, runnerId: config.RUNNER_ID, renewedAtMs: ports.clock.nowMs() };
+    const { epoch } = held;
+    const lease = { sessionId, epoch, runnerId: config.RUNNER_ID, renewedAtMs: ports.clock.nowMs() };
     renewLease(config.WORKSPACE_ROOT, lease).catch((error: unknown) =>
       ports.log.warn('the lease of the workspace could not be renewed', { sessionId, error }),
     );

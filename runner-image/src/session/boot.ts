@@ -1,7 +1,15 @@
 /** The start of a session, step by step: each step either leads on or ends the session with a reason that names it. */
+import { mkdir } from 'node:fs/promises';
+import { sleep } from '../../../shared/clock.ts';
 import type { RunnerCredentials } from '../../../shared/http.ts';
+import { RESTORE_RETRY_MS } from '../../../shared/limits.ts';
+import type { StateReason } from '../../../shared/session.ts';
+import { rememberStartRefs } from '../checkpoint/agent-refs.ts';
+import { removeWorkspace } from '../workspace/cleanup.ts';
+import { sessionPaths } from '../workspace/layout.ts';
 import { renewLease } from '../workspace/lease.ts';
 import { startCli } from './cli-life.ts';
+import { fetchStep, goneReason, type Restored, restoreStep } from './restore-step.ts';
 import type { RuntimeOptions, SessionRuntime } from './session-runtime.ts';
 import { repositoryAccess, sessionSecrets } from './session-secrets.ts';
 import { type Workspace, withoutCredentials, workspaceStep } from './workspace-step.ts';
@@ -12,9 +20,20 @@ export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptio
   if (credentials === null || runtime.isEnding) return;
   // Before git speaks, whose words may hold what it was given.
   runtime.core.hide(sessionSecrets(credentials, [options.assign.capability]));
-  const workspace = await prepare(runtime, options, credentials);
-  if (workspace === null || runtime.isEnding) return;
-  await startCli(runtime, options, credentials, workspace);
+  const prepared = await prepare(runtime, options, credentials);
+  if (prepared === null || runtime.isEnding) return;
+  if (prepared.restored) takeUpRestored(runtime, prepared.restored);
+  await startCli(runtime, options, credentials, prepared.workspace, prepared.restored);
+};
+
+const takeUpRestored = (runtime: SessionRuntime, { progress, leftOut, lostConversation }: Restored): void => {
+  runtime.restore(progress);
+  const alert = (code: string, message: string): void =>
+    runtime.core.record({ type: 'alert_raised', code, message: message.slice(0, 1_000) });
+  if (leftOut.length > 0)
+    alert('checkpoint_left_out', `Not in the checkpoint, and to be made again where needed: ${leftOut.join(', ')}`);
+  if (lostConversation)
+    alert('conversation_lost', 'The files are as they were; what was said is not in the checkpoint, and begins anew.');
 };
 
 const fetchFirst = async (
@@ -35,6 +54,10 @@ const fetchFirst = async (
   const answer = await ports.fetchCredentials(assign.capability, runtime.signal);
   if (answer.kind === 'ok') return answer.credentials;
   if (runtime.isEnding) return null;
+  if (answer.kind === 'unreachable' && assign.checkpoint !== null) {
+    runtime.giveBack(`the credentials could not be had: ${answer.message}`);
+    return null;
+  }
   runtime.failBoot({
     code: answer.kind === 'refused' ? answer.code : 'credentials_unavailable',
     message: answer.message,
@@ -44,27 +67,73 @@ const fetchFirst = async (
   return null;
 };
 
+/** What may be otherwise in a minute, or on another machine: no reason to give up work that a checkpoint has. */
+const PASSING = new Set(['host_unreachable', 'timeout', 'step_timeout', 'disk_full', 'checkpoint_unreachable']);
+
+/** A session that goes on from a checkpoint is not failed by what passes: tried again here for a while, then elsewhere. */
 const prepare = async (
   runtime: SessionRuntime,
-  { assign, ports, config }: RuntimeOptions,
+  options: RuntimeOptions,
   credentials: RunnerCredentials,
-): Promise<Workspace | null> => {
-  const { core, signal } = runtime;
-  const root = config.WORKSPACE_ROOT;
-  await renewLease(root, {
-    sessionId: assign.sessionId,
-    runnerId: config.RUNNER_ID,
-    renewedAtMs: ports.clock.nowMs(),
-  });
-  const { inputs, repository } = credentials;
-  const step = await workspaceStep(ports, root, assign.config, inputs, repositoryAccess(repository), signal);
-  if (runtime.isEnding) return null;
-  if (step.kind === 'failed') {
-    runtime.failBoot(step.reason);
-    return null;
+): Promise<Prepared | null> => {
+  const { ports, assign } = options;
+  for (const pauseMs of [...RESTORE_RETRY_MS, null]) {
+    const done = await prepareOnce(runtime, options, credentials);
+    if (runtime.isEnding) return null;
+    if (done.kind === 'ready') return done;
+    const isPassing = assign.checkpoint !== null && PASSING.has(done.reason.code);
+    if (!isPassing) {
+      runtime.failBoot(done.reason);
+      return null;
+    }
+    ports.log.warn('the session cannot go on from its checkpoint yet', { reason: done.reason, pauseMs });
+    if (pauseMs === null) runtime.giveBack(done.reason.message);
+    else await sleep(ports.clock, pauseMs, runtime.signal).catch(() => undefined);
+    if (runtime.isEnding) return null;
   }
-  const { headCommit, branch, mirror, cloneMs } = step.workspace;
+  return null;
+};
+
+interface Prepared {
+  readonly kind: 'ready';
+  readonly workspace: Workspace;
+  readonly restored: Restored | null;
+}
+
+const prepareOnce = async (
+  runtime: SessionRuntime,
+  { assign, ports, config }: RuntimeOptions,
+  { inputs, repository }: RunnerCredentials,
+): Promise<Prepared | { readonly kind: 'failed'; readonly reason: StateReason }> => {
+  const { core, signal } = runtime;
+  const { WORKSPACE_ROOT: root, RUNNER_ID: runnerId } = config;
+  const { sessionId, epoch } = assign;
+  await renewLease(root, { sessionId, epoch, runnerId, renewedAtMs: ports.clock.nowMs() });
+  // What an earlier epoch left is over with it.
+  await removeWorkspace(root, sessionId, { keepsLease: true });
+  const fetched = await fetchStep(runtime.options, signal);
+  if (fetched.kind === 'failed') return fetched;
+  const baseCommit = fetched.checkpoint?.manifest.baseCommit ?? null;
+  const access = repositoryAccess(repository);
+  const step = await workspaceStep(ports, root, assign.config, inputs, access, signal, baseCommit);
+  if (step.kind === 'failed') return { kind: 'failed', reason: goneReason(step.reason, baseCommit) };
+  const { headCommit, branch, mirror, cloneMs, path } = step.workspace;
+  await rememberStartRefs(await scratchOf(root, sessionId), path);
+  const restored = fetched.checkpoint
+    ? await restoreStep(runtime.options, fetched.checkpoint, step.workspace, signal)
+    : null;
+  if (restored?.kind === 'failed') return restored;
   core.setBaseCommit(headCommit);
-  core.record({ type: 'workspace_ready', headCommit, branch, mirror, tookMs: cloneMs });
-  return step.workspace;
+  core.record({
+    type: 'workspace_ready',
+    ...(restored?.head ?? { headCommit, branch }),
+    ...{ mirror, tookMs: cloneMs },
+  });
+  return { kind: 'ready', workspace: step.workspace, restored };
+};
+
+const scratchOf = async (root: string, sessionId: string): Promise<string> => {
+  const { scratch } = sessionPaths(root, sessionId);
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  return scratch;
 };

@@ -2,11 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { RunnerCredentials } from '../../../shared/http.ts';
+import { PROVIDERS } from '../../../shared/providers.ts';
 import type { ProviderSession } from '../adapters/contract.ts';
+import { MOVED_PROMPT } from '../adapters/type-prompt.ts';
 import { type ModelBroker, makeDummyKey, startModelBroker } from './model-access.ts';
 import type { RuntimePorts } from './ports.ts';
 import { composePrompt } from './prompt.ts';
 import { adoptProvider, awaitReady, type ProviderStart, startProvider } from './provider-start.ts';
+import type { Restored } from './restore-step.ts';
 import type { SavedAgent } from './saved-session.ts';
 import type { RuntimeOptions, SessionRuntime } from './session-runtime.ts';
 import { sessionSecrets } from './session-secrets.ts';
@@ -20,12 +23,14 @@ export const startCli = async (
   options: RuntimeOptions,
   credentials: RunnerCredentials,
   workspace: Pick<Workspace, 'path' | 'agentFolder'>,
+  restored: Restored | null = null,
 ): Promise<void> => {
   const { core, agent } = runtime;
   const { assign, ports, config } = options;
   const dummyKey = makeDummyKey(ports.random);
-  const fresh = { workspace: workspace.agentFolder, dummyKey, modelPort: null, scriptTurnsDone: 0, provider: null };
-  const saved: SavedAgent = { cliInstanceId: randomUUID(), ...fresh };
+  const { conversationId = null, scriptTurnsDone = 0, turnsDone = 0 } = restored?.progress ?? {};
+  const fresh = { workspace: workspace.agentFolder, dummyKey, modelPort: null, scriptTurnsDone, provider: null };
+  const saved: SavedAgent = { cliInstanceId: conversationId ?? randomUUID(), ...fresh };
   // With the state that needs it: after a crash the step is done again in this folder.
   agent.remember(saved);
   if (core.state !== 'starting_provider' && !core.move({ type: 'PREPARED' })) return;
@@ -33,10 +38,11 @@ export const startCli = async (
   if (broker === null || runtime.isEnding) return;
   const started = await startProvider({
     ...{ config, broker, session: assign.config, cliInstanceId: saved.cliInstanceId },
+    ...(restored ? { before: { turnsDone, hasConversation: conversationId !== null } } : {}),
     ...placeOf(runtime, options, saved),
   });
   if (started.kind === 'started') core.freezer.setTarget(agent.terminal.process);
-  await becomeReady(runtime, options, credentials, started);
+  await becomeReady(runtime, options, credentials, started, restored);
 };
 
 /** Goes on with the CLI of a runner process before this one, which the terminal holds already. */
@@ -106,6 +112,7 @@ const becomeReady = async (
   options: RuntimeOptions,
   credentials: RunnerCredentials,
   started: ProviderStart,
+  restored: Restored | null = null,
 ): Promise<void> => {
   const { core, agent } = runtime;
   if (started.kind === 'failed') return runtime.failBoot(started.reason);
@@ -115,7 +122,7 @@ const becomeReady = async (
     runtime.becomeRunning();
   } else runtime.resumeRunning();
   options.ports.host.settled().catch((error: unknown) => options.ports.log.warn('pty-host was not told', { error }));
-  await typePrompts(runtime, credentials);
+  await typePrompts(runtime, options, credentials, restored);
 };
 
 const isProven = async (
@@ -131,9 +138,19 @@ const isProven = async (
   return reason === null;
 };
 
-/** What was on its way when the runner crashed, then the prompt of the start if it is not. */
-const typePrompts = async (runtime: SessionRuntime, credentials: RunnerCredentials): Promise<void> => {
+/** What was on its way when the runner crashed or an earlier epoch ended, then the prompt of the start if it is not. */
+const typePrompts = async (
+  runtime: SessionRuntime,
+  { assign }: RuntimeOptions,
+  credentials: RunnerCredentials,
+  restored: Restored | null,
+): Promise<void> => {
   await runtime.submitAgain();
+  if (restored) {
+    const hasTurns = PROVIDERS[assign.config.provider].capabilities.gate !== 'not_needed';
+    const { turnOpen, pending } = restored.progress;
+    for (const text of [...(turnOpen && hasTurns ? [MOVED_PROMPT] : []), ...pending]) await runtime.submit(text);
+  }
   if (runtime.isPromptDone) return;
   const prompt = composePrompt(credentials.inputs);
   if (prompt === null) return;

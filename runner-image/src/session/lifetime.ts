@@ -34,6 +34,8 @@ export class Lifetime {
   #prompts: number;
   #turnsDone: number;
   #isWorking: boolean;
+  #silenceCounts = true;
+  #isStopped = false;
   #cancelTime: () => void = () => {};
   #cancelDone: () => void = () => {};
 
@@ -51,6 +53,20 @@ export class Lifetime {
 
   saved(): SavedProgress {
     return { prompts: this.#prompts, turnsDone: this.#turnsDone, isWorking: this.#isWorking };
+  }
+
+  /** Goes on from what an earlier epoch of the session had come to. */
+  restore({ prompts, turnsDone, isWorking }: SavedProgress): void {
+    this.#prompts = prompts;
+    this.#turnsDone = turnsDone;
+    this.#isWorking = isWorking;
+  }
+
+  /** While a session waits for a person to be parked, its silence is no idleness. */
+  setSilenceCounts(counts: boolean): void {
+    this.#silenceCounts = counts;
+    this.active();
+    if (!this.#isStopped) this.#lookAtTime();
   }
 
   /** The CLI is in a turn. */
@@ -98,6 +114,7 @@ export class Lifetime {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#cancelTime();
     this.#cancelDone();
   }
@@ -134,7 +151,8 @@ export class Lifetime {
     this.#cancelTime();
     const { clock, session, onWarn, onStop } = this.#options;
     const nowMs = clock.monotonicMs();
-    const { maxDurationMs, idleMs } = session;
+    const { maxDurationMs } = session;
+    const idleMs = this.#silenceCounts ? session.idleMs : Number.POSITIVE_INFINITY;
     const bounds = { startedMs: this.#startedMs, lastActivityMs: this.#lastActivityMs, maxDurationMs, idleMs };
     const decision = decideTime({ ...bounds, warned: this.#warned }, nowMs);
     if (decision.kind === 'stop') {

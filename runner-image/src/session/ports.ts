@@ -2,12 +2,13 @@
 import type { Clock, Random } from '../../../shared/clock.ts';
 import type { ProviderId } from '../../../shared/providers.ts';
 import type { Adapter } from '../adapters/contract.ts';
+import type { GetObject } from '../checkpoint/fetch-checkpoint.ts';
 import type { Log } from '../log.ts';
 import type { PtyHost } from '../pty-host/client.ts';
 import type { Disk } from '../transport/disk.ts';
 import type { Urgency } from '../transport/fair-queue.ts';
 import type { FetchCredentials } from './credentials.ts';
-import type { PutObject } from './uploads.ts';
+import type { PutFile, PutObject } from './uploads.ts';
 
 export interface RuntimePorts {
   readonly clock: Clock;
@@ -26,6 +27,9 @@ export interface RuntimePorts {
   readonly bufferedBytes: () => number;
   readonly fetchCredentials: FetchCredentials;
   readonly put: PutObject;
+  /** Of checkpoints, which are streamed; over HTTP where these are left out. */
+  readonly putFile?: PutFile;
+  readonly getObject?: GetObject;
   readonly adapters: Readonly<Record<ProviderId, Adapter>>;
   /** The part of the environment that git may see. */
   readonly gitEnvironment: Readonly<Record<string, string>>;

@@ -17,8 +17,9 @@ export interface ProviderStartOptions {
   readonly privateDir: string;
   readonly agentPath: string;
   readonly broker: ModelBroker;
-  /** UUID of this life of the CLI. */
+  /** UUID of this life of the CLI, or of the conversation it goes on with. */
   readonly cliInstanceId: string;
+  readonly before?: StartConfig['before'];
   readonly ports: AdapterPorts;
 }
 
@@ -53,6 +54,7 @@ export const startProvider = async (options: ProviderStartOptions): Promise<Prov
     privateDir: options.privateDir,
     path: options.agentPath,
     cliInstanceId: options.cliInstanceId,
+    ...(options.before === undefined ? {} : { before: options.before }),
     ...(broker.access === undefined ? {} : { model: broker.access }),
   };
   const limited = await within(ports.clock, BOOT_LIMITS_MS.starting_provider, adapter.startSession(start, ports));

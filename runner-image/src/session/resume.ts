@@ -14,6 +14,7 @@ import { sessionPaths } from '../workspace/layout.ts';
 import { spoolFolder } from './agent.ts';
 import { bootSession } from './boot.ts';
 import { adoptCli, privateDirOf, startCli } from './cli-life.ts';
+import type { Leaving } from './leaving.ts';
 import type { RuntimePorts } from './ports.ts';
 import type { SavedSession } from './saved-session.ts';
 import type { Ending, RuntimeOptions, SessionRuntime } from './session-runtime.ts';
@@ -85,8 +86,9 @@ const fetchAgain = async (
 };
 
 /** How a session ends that was ending when the runner crashed. */
-const endingOf = ({ ending, state }: SavedSession): Ending | null =>
+const endingOf = ({ ending, leaving, state }: SavedSession): Ending | Leaving | null =>
   ending ??
+  leaving ??
   (state === 'stopping' ? { to: 'completed', reason: { code: 'stopped', message: 'The session was stopped.' } } : null);
 
 /** For the end: what is stored already, and what the CLI printed since, if it can be masked. */
@@ -123,6 +125,11 @@ const goOn = async (
   if (agent && listed && agent.provider) {
     const { cliVersion } = saved;
     return adoptCli(runtime, options, credentials, { ...agent, provider: agent.provider }, { clone, cliVersion });
+  }
+  if (agent && !listed && saved.state === 'starting_provider' && saved.checkpoint !== null) {
+    // What its checkpoint brought may have been touched by a CLI that is gone: another runner begins from it anew.
+    runtime.giveBack('the runner crashed while the CLI was started again');
+    return;
   }
   if (agent && !listed && saved.state === 'starting_provider') {
     await rm(privateDirOf(ports), { recursive: true, force: true });

@@ -64,6 +64,16 @@ export const SavedSession = z.strictObject({
   held: z.array(z.enum(FREEZE_REASONS)),
   /** The session was ending, and how. */
   ending: z.strictObject({ to: z.enum(['completed', 'failed']), reason: StateReason.nullable() }).nullable(),
+  /** The epoch was ending, and its session goes on. */
+  leaving: z
+    .discriminatedUnion('to', [
+      z.strictObject({ to: z.literal('drained'), why: z.string() }),
+      z.strictObject({ to: z.literal('parked'), checkpointKey: z.string() }),
+    ])
+    .nullable()
+    .default(null),
+  /** The newest checkpoint of the session. */
+  checkpointKey: z.string().nullable().default(null),
   /** Prompts that the CLI may not have yet; the number of the next. */
   prompts: z.array(z.strictObject({ number: z.int().min(1), text: z.string() })),
   nextPrompt: z.int().min(1),

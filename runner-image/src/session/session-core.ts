@@ -20,14 +20,19 @@ import type { TranscriptPlace } from './transcript-store.ts';
 import { Uploads } from './uploads.ts';
 
 export interface CoreOptions {
-  readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
-  readonly ports: Pick<RuntimePorts, 'clock' | 'bootMs' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'onTick'>;
+  readonly assign: Omit<Assign, 'type' | 'checkpoint'> & Partial<Pick<Assign, 'checkpoint'>>;
+  readonly ports: Pick<
+    RuntimePorts,
+    'clock' | 'bootMs' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'putFile' | 'onTick'
+  >;
   readonly config: Pick<RunnerConfig, 'RUNNER_VERSION' | 'USAGE_TICK_INTERVAL_MS' | 'VILLAGE_TASK_DEFINITION'>;
   readonly saved: SavedSession | null;
   /** Offset after the last byte of the terminal stream. */
   readonly headOffset: () => number;
   /** The epoch or the lease is lost for good: everything must be killed at once. */
   readonly onAbort: (why: string) => void;
+  /** The state is another one. */
+  readonly onMoved?: () => void;
   /** What is saved beside this; then nothing is saved before the first change or `save()`. */
   readonly parts?: () => SavedParts;
 }
@@ -36,7 +41,8 @@ export interface CoreOptions {
 export type SavedParts = Pick<
   SavedSession,
   'ending' | 'prompts' | 'nextPrompt' | 'isPromptDone' | 'lanes' | 'typedInTerm' | 'progress' | 'agent'
->;
+> &
+  Partial<Pick<SavedSession, 'leaving' | 'checkpointKey'>>;
 
 const NO_PARTS: SavedParts = {
   ending: null,
@@ -85,7 +91,7 @@ export class SessionCore {
     this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
     this.#baseCommit = saved?.baseCommit ?? '';
     this.#transcript = saved?.transcript ?? { nextNumber: 0, storedOffset: 0 };
-    this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs();
+    this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs() - assign.ranMs;
     this.#isOver = saved?.isOver ?? false;
     this.#usage = new UsageTicker({
       clock,
@@ -131,6 +137,7 @@ export class SessionCore {
       clock,
       log,
       put: ports.put,
+      putFile: ports.putFile,
       wish: (wish, isUrgent) => this.events.wish(wish, isUrgent),
     });
     this.#lease = new LeaseKeeper({
@@ -204,6 +211,11 @@ export class SessionCore {
     if (missing.length > 0) this.#write([...missing], false);
   }
 
+  /** Does a write now, or when a full disk has room again; until then the session is held. */
+  keep(write: () => void): void {
+    this.#disk.run(write);
+  }
+
   /** From here on no event shows one of these. */
   hide(secrets: readonly string[]): void {
     this.#secrets = secrets;
@@ -232,7 +244,15 @@ export class SessionCore {
     // One batch: the control plane closes the epoch with the final state, and takes nothing after it.
     const ended = this.#isOver ? [this.#endedEvent(toState, reason)] : [];
     this.#write(this.#placed([changed, ...ended]), true);
+    this.#options.onMoved?.();
     return true;
+  }
+
+  /** The last event of an epoch whose session goes on elsewhere: nothing follows it here. */
+  leave(draft: Extract<EventDraft, { type: 'epoch_drained' | 'session_parked' }>): void {
+    const last = this.#placed([draft]);
+    this.#isOver = true;
+    this.#write(last, true);
   }
 
   /** From here on no agent time passes, whatever the state still is. */
@@ -303,7 +323,7 @@ export class SessionCore {
     return {
       v: 2,
       ...{ sessionId, epoch, config, capability, taskDefinition, ranMs },
-      checkpoint: null,
+      checkpoint: this.assign.checkpoint ?? null,
       state: this.#state,
       desired: this.#desired,
       counters: this.#usage.counters(),
@@ -315,6 +335,7 @@ export class SessionCore {
       headOffset: this.events.lastOffset,
       leaseProvenAtMs: this.#lease.provenAtMs,
       held: this.freezer.reasons,
+      ...{ leaving: null, checkpointKey: null },
       ...(this.#options.parts?.() ?? NO_PARTS),
     };
   }

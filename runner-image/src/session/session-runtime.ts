@@ -4,23 +4,30 @@ import { RESTARTED_LAST_ACK_MS } from '../../../shared/limits.ts';
 import type { StateReason, TerminalSize } from '../../../shared/session.ts';
 import type { ProviderEvent, SavedProvider } from '../adapters/contract.ts';
 import { CONTINUE_PROMPT } from '../adapters/type-prompt.ts';
+import type { Progress } from '../checkpoint/manifest.ts';
 import type { RunnerConfig } from '../config.ts';
 import { Agent } from './agent.ts';
 import { bootSession } from './boot.ts';
+import type { Checkpoints } from './checkpoints.ts';
 import { takeControlFrame } from './control-frames.ts';
 import { DesiredFollower } from './desired-follower.ts';
 import { endSession } from './ending.ts';
+import { type Leaving, STOPPED, savedEnding } from './leaving.ts';
 import { Lifetime } from './lifetime.ts';
+import type { Parking } from './parking.ts';
 import { People } from './people.ts';
 import type { RuntimePorts } from './ports.ts';
+import { type PromptResult, Prompts } from './prompts.ts';
 import { eventOf } from './provider-events.ts';
 import { endingOfExit, reactToProvider } from './provider-reactions.ts';
 import type { SavedSession } from './saved-session.ts';
+import { sessionCheckpoints, sessionParking } from './session-checkpoints.ts';
 import { type SavedParts, SessionCore } from './session-core.ts';
+import { countsFrom, progressOf } from './session-progress.ts';
 import { Typing } from './typing.ts';
 
 export interface RuntimeOptions {
-  readonly assign: Omit<Assign, 'type' | 'checkpoint'>;
+  readonly assign: Omit<Assign, 'type'>;
   readonly ports: RuntimePorts;
   readonly config: RunnerConfig;
   readonly saved: SavedSession | null;
@@ -31,10 +38,6 @@ export interface Ending {
   readonly reason: StateReason | null;
 }
 
-type PromptResult = { readonly kind: 'sent' } | { readonly kind: 'refused'; readonly reason: string };
-
-const STOPPED: Ending = { to: 'completed', reason: { code: 'stopped', message: 'The session was stopped.' } };
-
 export class SessionRuntime {
   readonly core: SessionCore;
   readonly agent: Agent;
@@ -42,16 +45,19 @@ export class SessionRuntime {
   readonly typing: Typing;
   readonly lifetime: Lifetime;
   readonly desired: DesiredFollower;
+  readonly checkpoints: Checkpoints;
+  readonly #parking: Parking;
   readonly #options: RuntimeOptions;
   readonly #abort = new AbortController();
   #booting: Promise<void> = Promise.resolve();
   #ending: Promise<void> | null = null;
   #isAborted = false;
-  #plannedEnd: Ending | null;
-  #prompts: SavedParts['prompts'];
-  #nextPrompt: number;
+  #plannedEnd: Ending | Leaving | null;
+  readonly #prompts: Prompts;
   #isPromptDone: boolean;
-  #drainMs: number | null = null;
+  #drainUntilMs: number | null = null;
+  /** As it was before the CLI was told to stop, which ends its turn. */
+  #lastProgress: Progress | null = null;
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(options: RuntimeOptions) {
@@ -59,9 +65,16 @@ export class SessionRuntime {
     const { sessionId, epoch, capability } = assign;
     const { clock, log } = ports;
     this.#options = options;
-    this.#plannedEnd = saved?.ending ?? null;
-    this.#prompts = saved?.prompts ?? [];
-    this.#nextPrompt = saved?.nextPrompt ?? 1;
+    this.#plannedEnd = saved?.ending ?? saved?.leaving ?? null;
+    this.#prompts = new Prompts({
+      from: saved,
+      send: ({ text, number }) => this.agent.provider?.sendInput(text, number) ?? null,
+      onQueued: () => this.lifetime.prompted(),
+      onSettled: (isSent) => {
+        if (!isSent) this.lifetime.promptRefused();
+        this.core.save();
+      },
+    });
     this.#isPromptDone = saved?.isPromptDone ?? false;
     const send = (frame: string): void => void ports.send(frame);
     this.agent = new Agent({
@@ -80,6 +93,7 @@ export class SessionRuntime {
       ...{ assign, ports, config, saved },
       headOffset: () => this.agent.headOffset,
       onAbort: (why) => this.abort(why),
+      onMoved: () => this.#parking.stateChanged(),
       parts: () => this.#parts(),
     });
     this.desired = new DesiredFollower(this);
@@ -117,7 +131,10 @@ export class SessionRuntime {
       },
       onStop: (why) => void this.stop({ to: 'completed', reason: { code: why, message: `Stopped: ${BOUNDS[why]}.` } }),
     });
+    this.checkpoints = sessionCheckpoints(this, options);
+    this.#parking = sessionParking(this, options);
     this.core.begin();
+    this.#parking.stateChanged();
   }
 
   /** Settles when nothing of the session is left here but what could not be delivered. */
@@ -189,6 +206,7 @@ export class SessionRuntime {
   /** The CLI takes prompts from here on. */
   becomeRunning(): void {
     if (!this.core.move({ type: 'READY' })) return;
+    this.checkpoints.start();
     this.openKeyboard();
     this.desired.follow();
   }
@@ -225,11 +243,33 @@ export class SessionRuntime {
 
   /** The host is told to go away: everything within `drainMs`. */
   async drain(drainMs: number): Promise<void> {
-    this.#drainMs = drainMs;
+    this.#drainUntilMs = this.#options.ports.clock.monotonicMs() + drainMs;
     this.core.record({ type: 'runner_draining', why: 'the task was asked to stop' });
-    if (this.core.desired.desired === 'stop') return this.stop();
-    const message = 'The runner was asked to stop before the session had ended.';
-    await this.stop({ to: 'failed', reason: { code: 'runner_stopped', message, hint: 'Start the session again.' } });
+    const isAskedToStop = this.core.desired.desired === 'stop' || this.core.state === 'stopping';
+    await (isAskedToStop ? this.stop() : this.end({ to: 'drained', why: 'the runner was asked to stop' }));
+  }
+
+  /** What cannot be done here may be done elsewhere: the session goes on in another epoch. */
+  giveBack(why: string): void {
+    void this.end({ to: 'drained', why: why.slice(0, 200) });
+  }
+
+  /** Goes on from what an earlier epoch had come to. */
+  restore(progress: Progress): void {
+    this.#isPromptDone = progress.promptDone;
+    this.lifetime.restore(countsFrom(progress));
+    this.core.save();
+  }
+
+  /** What a checkpoint says of the session. */
+  progress(): Progress {
+    return this.#lastProgress ?? progressOf(this, this.#prompts.waiting);
+  }
+
+  /** From here on the session counts as it is now, whatever its CLI does at its end. Resolves when prompts on their way have arrived. */
+  async freezeProgress(): Promise<void> {
+    await this.#prompts.settled();
+    this.#lastProgress = this.progress();
   }
 
   /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, tell nobody. */
@@ -247,22 +287,24 @@ export class SessionRuntime {
   }
 
   /** Ends once; later calls wait for the first. */
-  end(ending: Ending): Promise<void> {
+  end(ending: Ending | Leaving): Promise<void> {
     this.#ending ??= this.#endOnce(ending);
     return this.#ending;
   }
 
-  async #endOnce(ending: Ending): Promise<void> {
+  async #endOnce(ending: Ending | Leaving): Promise<void> {
     this.#plannedEnd = ending;
     this.core.save();
     this.#abort.abort(new Error('the session ends'));
     this.typing.end();
     this.lifetime.stop();
+    this.#parking.stop();
+    this.checkpoints.pause();
     await endSession(this, this.#options.ports, {
-      ...ending,
+      ending,
       booting: this.#booting,
       isAborted: () => this.#isAborted,
-      drainMs: this.#drainMs,
+      untilMs: () => this.#drainUntilMs,
     });
     this.#ended.resolve();
   }
@@ -277,56 +319,33 @@ export class SessionRuntime {
 
   /** Hands a prompt to the CLI in its own way. It is kept before anything is awaited: a crash does not lose it. */
   async submit(text: string, source?: 'first'): Promise<PromptResult> {
-    const prompt = this.#queue(text);
+    const prompt = this.#prompts.queue(text);
     const sizeBytes = Buffer.byteLength(text);
     if (source === 'first') this.#isPromptDone = true;
     this.core.commit(source ? [{ type: 'input_received', viewerId: null, sizeBytes, source: 'prompt' }] : []);
-    return await this.#send(prompt);
-  }
-
-  #queue(text: string): SavedParts['prompts'][number] {
-    const prompt = { number: this.#nextPrompt, text };
-    this.#nextPrompt += 1;
-    this.#prompts = [...this.#prompts, prompt];
-    this.lifetime.prompted();
-    return prompt;
+    return await this.#prompts.send(prompt);
   }
 
   /** After a crash: what may not have reached the CLI is handed over under its old number. */
   async submitAgain(): Promise<void> {
-    for (const prompt of this.#prompts) {
-      const result = await this.#send(prompt);
+    for (const prompt of this.#prompts.waiting) {
+      const result = await this.#prompts.send(prompt);
       if (result.kind === 'sent' || this.isEnding) continue;
       const message = `A prompt was not taken after a crash of the runner: ${result.reason}`.slice(0, 1_000);
       this.core.record({ type: 'alert_raised', code: 'input_lost', message });
     }
   }
 
-  async #send(prompt: SavedParts['prompts'][number]): Promise<PromptResult> {
-    const provider = this.agent.provider;
-    let isSent = false;
-    try {
-      if (!provider) return { kind: 'refused', reason: 'the CLI is not running' };
-      const result = await provider.sendInput(prompt.text, prompt.number);
-      isSent = result.kind === 'sent';
-      return result;
-    } finally {
-      if (!isSent) this.lifetime.promptRefused();
-      this.#prompts = this.#prompts.filter(({ number }) => number !== prompt.number);
-      this.core.save();
-    }
-  }
-
   #parts(): SavedParts {
     return {
-      ending: this.#plannedEnd,
-      prompts: this.#prompts,
-      nextPrompt: this.#nextPrompt,
+      ...savedEnding(this.#plannedEnd),
+      ...this.#prompts.saved(),
       isPromptDone: this.#isPromptDone,
       lanes: this.typing.saved(),
       typedInTerm: this.people.typedInTerm,
       progress: this.lifetime.saved(),
       agent: this.agent.saved,
+      checkpointKey: this.checkpoints.latestKey,
     };
   }
 
@@ -336,10 +355,12 @@ export class SessionRuntime {
     this.agent.remember({ provider: saved });
     const drafts = events.flatMap((event) => eventOf(event, { provider, isolation }) ?? []);
     const [ending] = events.flatMap((event) => reactToProvider(this, provider, event) ?? []);
-    const again = events.some(({ type }) => type === 'TURN_CUT') ? this.#queue(CONTINUE_PROMPT) : null;
+    const again = events.some(({ type }) => type === 'TURN_CUT') ? this.#prompts.queue(CONTINUE_PROMPT) : null;
     this.core.commit(drafts);
+    if (events.some(({ type }) => type === 'TURN_FINISHED')) this.checkpoints.turnEnded();
     if (ending) void this.end(ending);
-    else if (again) this.#send(again).catch((error: unknown) => this.#options.ports.log.warn('not typed', { error }));
+    else if (again)
+      this.#prompts.send(again).catch((error: unknown) => this.#options.ports.log.warn('not typed', { error }));
   }
 
   #onProviderExit(exit: { exitCode: number | null; signal: number | null }): void {

@@ -28,10 +28,13 @@ export const workspaceStep = async (
   inputs: SessionInputs,
   access: ReturnType<typeof repositoryAccess>,
   signal: AbortSignal,
+  /** The commit that a checkpoint is told against: branch and room are then what the checkpoint says. */
+  baseCommit: string | null,
 ): Promise<WorkspaceStep> => {
   const { repository, sessionId, tenantId } = session;
   const roomPath = inputs.task?.roomPath ?? repository.roomPath;
-  const branch = inputs.task?.branch;
+  const branch = baseCommit === null ? inputs.task?.branch : undefined;
+  const ref = baseCommit ?? repository.ref;
   const limitMs = BOOT_LIMITS_MS.preparing_workspace;
   const late = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
   const isLocal = ports.allowsLocalRepositories;
@@ -47,7 +50,7 @@ export const workspaceStep = async (
       sessionId,
       tenantId,
       url: repository.url,
-      ...(repository.ref === undefined ? {} : { ref: repository.ref }),
+      ...(ref === undefined ? {} : { ref }),
       ...(roomPath === undefined ? {} : { roomPath }),
       ...(branch === undefined ? {} : { sessionBranch: branch }),
       ...(access ?? {}),

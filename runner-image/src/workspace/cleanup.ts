@@ -45,11 +45,15 @@ const discard = async (folder: string, name: string): Promise<void> => {
 };
 
 /** Removes workspace, private git data and lease of a session whose processes have ended. Fine to repeat. */
-export const removeWorkspace = async (root: string, sessionId: string): Promise<void> => {
+export const removeWorkspace = async (
+  root: string,
+  sessionId: string,
+  { keepsLease = false }: { readonly keepsLease?: boolean } = {},
+): Promise<void> => {
   const paths = sessionPaths(root, sessionId);
   await discard(workspacesFolder(root), sessionId);
   await discard(scratchFolder(root), sessionId);
-  await rm(paths.lease, { force: true });
+  if (!keepsLease) await rm(paths.lease, { force: true });
 };
 
 export interface SweepOptions {

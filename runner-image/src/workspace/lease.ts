@@ -12,17 +12,27 @@ export const WorkspaceLease = z.strictObject({
   sessionId: z.string().min(1).max(120),
   runnerId: z.string().min(1).max(120),
   renewedAtMs: z.int().min(0),
+  /** Of the session that holds it. */
+  epoch: z.int().min(0).default(0),
 });
 export type WorkspaceLease = z.infer<typeof WorkspaceLease>;
+export type LeaseClaim = Omit<z.input<typeof WorkspaceLease>, 'v'>;
 
-/** Writes or renews the lease; `root` without links. Call it before preparing and with every usage tick. */
-export const renewLease = async (root: string, lease: Omit<WorkspaceLease, 'v'>): Promise<void> => {
+/** Writes or renews the lease; `root` without links. Call it before preparing and with every usage tick. That of a later epoch stays. */
+export const renewLease = async (root: string, lease: LeaseClaim): Promise<void> => {
+  if (await isOfLaterEpoch(root, lease)) return;
   const path = sessionPaths(root, lease.sessionId).lease;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const fresh = `${path}.${randomUUID()}`;
   await writeFile(fresh, JSON.stringify({ v: 1, ...lease }), { mode: 0o600 });
   await rename(fresh, path);
 };
+
+/** The folder belongs to a later epoch: a runner that was fenced off and comes to late must leave it alone. */
+export const isOfLaterEpoch = async (
+  root: string,
+  { sessionId, epoch = 0 }: Pick<LeaseClaim, 'sessionId' | 'epoch'>,
+): Promise<boolean> => ((await readLease(root, sessionId))?.epoch ?? 0) > epoch;
 
 /** The session's lease; `null` when there is none or it cannot be read. */
 export const readLease = async (root: string, sessionId: string): Promise<WorkspaceLease | null> => {

@@ -3,6 +3,7 @@ import { PROVIDERS } from '../../../../shared/providers.ts';
 import type { Adapter } from '../contract.ts';
 import { detectVersion } from '../detect.ts';
 import { adoptedOrRefused, startedOrRefused } from '../started-or-refused.ts';
+import { claudeConversations } from './conversations.ts';
 import { adoptClaudeSession, startClaudeSession } from './session.ts';
 
 const VERSION = /^(\d+\.\d+\.\d+\S*) \(Claude Code\)/m;
@@ -10,6 +11,7 @@ const VERSION = /^(\d+\.\d+\.\d+\S*) \(Claude Code\)/m;
 export const claudeCodeAdapter: Adapter = {
   provider: 'claude_code',
   capabilities: PROVIDERS.claude_code.capabilities,
+  conversations: claudeConversations,
   detect: (file) => detectVersion(file, VERSION),
   async startSession(config, ports) {
     const { model } = config;

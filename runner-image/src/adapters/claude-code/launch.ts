@@ -69,7 +69,7 @@ export function launchOf(config: StartConfig, model: ModelAccess, home: string, 
     '--settings',
     JSON.stringify(settingsOf(hook)),
   ];
-  args.push('--session-id', config.cliInstanceId);
+  args.push(config.before?.hasConversation ? '--resume' : '--session-id', config.cliInstanceId);
   if (model.modelName !== undefined) args.push('--model', model.modelName);
   return {
     file: config.file,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type Clock, sleep } from '../../../../shared/clock.ts';
 import type { AdapterPorts, AgentPty, ModelAccess, ProviderSession, SavedProvider, StartConfig } from '../contract.ts';
 import { type HookServer, startHookServer } from '../hook-server.ts';
+import { claudeBefore, homeOf } from './conversations.ts';
 import { type HookHandler, hookHandler } from './hook-handler.ts';
 import { HOOK_CLIENT_FILE, type HookCommand, launchOf, seedOf } from './launch.ts';
 import { promptTyper } from './prompt-typer.ts';
@@ -20,8 +21,6 @@ export interface ClaudeSessionOptions {
   /** Test seam for the gate: another client file stands for one that was removed. */
   readonly hook?: Partial<Pick<HookCommand, 'nodeFile' | 'clientFile'>>;
 }
-
-const homeOf = (config: StartConfig): string => join(config.privateDir, 'home');
 
 async function seedHome(options: ClaudeSessionOptions): Promise<string> {
   const home = homeOf(options.config);
@@ -120,7 +119,7 @@ function sessionOver(
 export async function startClaudeSession(options: ClaudeSessionOptions): Promise<ProviderSession> {
   const { config, model, ports } = options;
   const home = await seedHome(options);
-  return openSession(options, NEW_CLAUDE, (socketPath) => {
+  return openSession(options, { ...NEW_CLAUDE, ...(await claudeBefore(config)) }, (socketPath) => {
     const hook = { nodeFile: process.execPath, clientFile: HOOK_CLIENT_FILE, ...options.hook, socketPath };
     return ports.pty.spawn(launchOf(config, model, home, hook));
   });

@@ -1,6 +1,6 @@
 /** Reads from a Messages API request how far the script has come: the conversation itself is the state, so a retry or a restart skips nothing. */
 import { z } from 'zod';
-import { CONTINUE_PROMPT } from '../../adapters/type-prompt.ts';
+import { CONTINUE_PROMPT, MOVED_PROMPT } from '../../adapters/type-prompt.ts';
 
 const Block = z.looseObject({
   type: z.string(),
@@ -54,6 +54,7 @@ const INTERRUPTED = '[Request interrupted by user';
 const NOT_A_PROMPT = [
   INTERRUPTED,
   CONTINUE_PROMPT,
+  MOVED_PROMPT,
   '<local-command-',
   '<command-name>',
   '<command-message>',

@@ -17,7 +17,7 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { removeWorkspace, sweepOrphans } from '../../../../runner-image/src/workspace/cleanup.ts';
 import { sessionPaths } from '../../../../runner-image/src/workspace/layout.ts';
-import { readLease, renewLease } from '../../../../runner-image/src/workspace/lease.ts';
+import { isOfLaterEpoch, readLease, renewLease } from '../../../../runner-image/src/workspace/lease.ts';
 
 let root = '';
 beforeEach(() => {
@@ -125,8 +125,19 @@ describe('the lease', () => {
   it('is read back as it was renewed last', async () => {
     await renewLease(root, { sessionId: 's1', runnerId: 'r1', renewedAtMs: 1 });
     await renewLease(root, { sessionId: 's1', runnerId: 'r1', renewedAtMs: 2 });
-    expect(await readLease(root, 's1')).toEqual({ v: 1, sessionId: 's1', runnerId: 'r1', renewedAtMs: 2 });
+    const read = { v: 1, sessionId: 's1', runnerId: 'r1', renewedAtMs: 2, epoch: 0 };
+    expect(await readLease(root, 's1')).toEqual(read);
     expect(await readLease(root, 's2')).toBeNull();
     expect(left('leases')).toEqual(['s1.json']);
+  });
+
+  it('of a later epoch is not touched by the runner of an earlier one', async () => {
+    await renewLease(root, { sessionId: 's1', runnerId: 'r1', renewedAtMs: 1, epoch: 1 });
+    await renewLease(root, { sessionId: 's1', runnerId: 'r2', renewedAtMs: 2, epoch: 2 });
+    await renewLease(root, { sessionId: 's1', runnerId: 'r1', renewedAtMs: 3, epoch: 1 });
+    expect(await readLease(root, 's1')).toMatchObject({ runnerId: 'r2', renewedAtMs: 2, epoch: 2 });
+    expect(await isOfLaterEpoch(root, { sessionId: 's1', epoch: 1 })).toBe(true);
+    expect(await isOfLaterEpoch(root, { sessionId: 's1', epoch: 2 })).toBe(false);
+    expect(await isOfLaterEpoch(root, { sessionId: 's2', epoch: 0 })).toBe(false);
   });
 });

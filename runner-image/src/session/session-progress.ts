@@ -1,0 +1,29 @@
+/** What was asked of a session and what it has come to, as a checkpoint tells it to the next epoch. */
+import { QUEUED_PROMPTS_MAX } from '../../../shared/limits.ts';
+import type { Progress } from '../checkpoint/manifest.ts';
+import type { Prompts } from './prompts.ts';
+import type { SessionRuntime } from './session-runtime.ts';
+
+type Known = Pick<SessionRuntime, 'agent' | 'lifetime' | 'options' | 'isPromptDone'>;
+
+export const progressOf = (runtime: Known, waiting: Prompts['waiting']): Progress => {
+  const { prompts, turnsDone, isWorking } = runtime.lifetime.saved();
+  const { saved } = runtime.agent;
+  const { assign, ports } = runtime.options;
+  const { conversations } = ports.adapters[assign.config.provider];
+  return {
+    promptDone: runtime.isPromptDone,
+    ...{ prompts, turnsDone },
+    turnOpen: isWorking,
+    pending: waiting.slice(-QUEUED_PROMPTS_MAX).map(({ text }) => text),
+    scriptTurnsDone: saved?.scriptTurnsDone ?? 0,
+    conversationId: (saved?.provider && conversations?.current(saved.provider)) ?? null,
+  };
+};
+
+/** Prompts and turns to count on from; what will be handed to the CLI again is counted when it is. */
+export const countsFrom = ({ prompts, turnsDone, turnOpen, pending }: Progress) => ({
+  prompts: Math.max(0, prompts - pending.length - (turnOpen ? 1 : 0)),
+  turnsDone,
+  isWorking: false,
+});
