@@ -227,8 +227,11 @@ export const SessionView = z.object({
 });
 export type SessionView = z.infer<typeof SessionView>;
 
-/** A browser or a command line, in words for people. */
-export const Device = z.string().max(60);
+/** A browser or a command line, in words for people: shown in the terminals of others, so without control characters. */
+export const Device = z
+  .string()
+  .max(60)
+  .regex(/^\P{Cc}*$/u, 'must be plain text');
 export const Presence = z.strictObject({
   viewerId: z.string(),
   mode: z.enum(['control', 'watch']),

@@ -9,21 +9,44 @@ import { CliError, EXIT } from '../cli-error.ts';
 import type { CommandContext } from '../context.ts';
 import type { Run } from '../run.ts';
 import { sessionIdOf } from '../session-id.ts';
-import { createDetachKeys } from '../viewer/detach-keys.ts';
+import { createDetachKeys, type Offer } from '../viewer/detach-keys.ts';
 import { viewerLine } from '../viewer/dial.ts';
 import { type LocalTerminal, takeTerminal } from '../viewer/local-terminal.ts';
+import { offersOf, seatWords } from '../viewer/seat-words.ts';
 import { ViewerClient } from '../viewer/viewer-client.ts';
 
 /** The last bytes of a session that ended may still be on their way. */
 const LAST_BYTES_MS = 1_500;
 
+const choose = (viewer: ViewerClient, offer: Offer): void => {
+  if (offer === 'ask') viewer.askControl();
+  else if (offer === 'take') viewer.takeControl();
+  else viewer.answerControl(offer === 'allow');
+};
+
+/** The title bar, so that the screen itself stays the session's; a bell where an answer is waited for. */
+const titleBar = (stdout: NodeJS.WriteStream, sessionId: string) => {
+  let shown = '';
+  return (words: string, rings = false): void => {
+    if (!stdout.isTTY || words === shown) return;
+    shown = words;
+    stdout.write(`\x1b]2;${sessionId} · ${words}\x07${rings ? '\x07' : ''}`);
+  };
+};
+
 /** Connects terminal and viewer until detach, end of the session or a signal. Returns why. */
-const relay = async (viewer: ViewerClient, local: LocalTerminal, ended: Promise<string>): Promise<string> => {
+const relay = async (
+  viewer: ViewerClient,
+  local: LocalTerminal,
+  ended: Promise<string>,
+  offers: () => readonly Offer[],
+): Promise<string> => {
   const left = Promise.withResolvers<string>();
-  const detachKeys = createDetachKeys();
+  const detachKeys = createDetachKeys(offers);
   const onInput = (text: string): void => {
-    const { data, detach } = detachKeys(text);
+    const { data, detach, chosen } = detachKeys(text);
     if (data !== '') viewer.input(data);
+    for (const offer of chosen) choose(viewer, offer);
     if (detach) left.resolve('detached');
   };
   const onResize = (): void => viewer.resize(local.size());
@@ -62,6 +85,8 @@ const attach = async (context: CommandContext, sessionId: string, isWatching: bo
   const local = takeTerminal();
   const ended = Promise.withResolvers<string>();
   const notes: string[] = [];
+  const title = titleBar(process.stdout, sessionId);
+  let offers: readonly Offer[] = [];
   const viewer = new ViewerClient({
     line: viewerLine(context.api()),
     sessionId,
@@ -79,14 +104,16 @@ const attach = async (context: CommandContext, sessionId: string, isWatching: bo
       if (isFinal(toState)) setTimeout(() => ended.resolve(toState), LAST_BYTES_MS);
     },
     onInputLost: (reason) => notes.push(`some keys did not reach the session (${reason})`),
+    onSeat: (view) => {
+      offers = offersOf(view);
+      if (view.socket.kind === 'open') title(seatWords(view), view.askedBy !== null);
+    },
     onConnection: (state, why) => {
-      // The title bar, so that the screen itself stays the session's.
-      if (process.stdout.isTTY)
-        process.stdout.write(`\x1b]2;${state === 'connected' ? sessionId : `reconnecting: ${why}`}\x07`);
+      if (state === 'reconnecting') title(`reconnecting: ${why}; what you type is kept`);
     },
   });
   try {
-    return { why: await relay(viewer, local, ended.promise), notes };
+    return { why: await relay(viewer, local, ended.promise, () => offers), notes };
   } finally {
     viewer.close();
     local.restore();
@@ -96,7 +123,9 @@ const attach = async (context: CommandContext, sessionId: string, isWatching: bo
 export const addAttachSession = (sessions: Command, run: Run): void => {
   sessions
     .command('attach <id>')
-    .description('work in the session; ctrl-] or ctrl-p ctrl-q leaves it running')
+    .description(
+      'work in the session; ctrl-] or ctrl-p ctrl-q leaves it running; the title bar says who leads and how to ask',
+    )
     .option('--watch', 'look only')
     .option('--take-over', 'lead it even if somebody else does')
     .action(

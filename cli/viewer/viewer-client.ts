@@ -30,6 +30,8 @@ export interface ViewerClientOptions {
   readonly onStateChange?: (frame: StateChange) => void;
   /** Keys that did not reach the program. */
   readonly onInputLost?: (reason: string) => void;
+  /** Who is here, who leads, what is asked; told again when it changes. */
+  readonly onSeat?: (view: StreamView) => void;
   readonly onConnection?: (state: 'connected' | 'reconnecting', why?: string) => void;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -62,14 +64,17 @@ export class ViewerClient {
     this.done = this.#finished.promise;
     this.done.catch(() => {}); // Whoever awaits it hears of it; nobody has to.
     this.#stream = new SessionStream(
-      { sessionId, viewerId: this.viewerId, mode, takeOver, size, from: undefined },
+      { sessionId, viewerId: this.viewerId, mode, takeOver, device: 'command line', size, from: undefined },
       {
         clock,
         random,
         ticket: () => this.#ticket(),
         dial: options.line.dial,
         terminal: options.terminal,
-        onView: ({ socket }) => this.#sawSocket(socket),
+        onView: (view) => {
+          this.#sawSocket(view.socket);
+          options.onSeat?.(view);
+        },
         onAttached: (frame) => {
           options.onConnection?.('connected');
           options.onAttached?.(frame);
@@ -98,6 +103,17 @@ export class ViewerClient {
   /** What cannot be delivered is told to `onInputLost`. */
   input(data: string): void {
     this.#stream.type(data);
+  }
+
+  /** Asks whoever has the keyboard for it, or takes what nobody has. */
+  askControl(): void {
+    this.#stream.askControl();
+  }
+  takeControl(): void {
+    this.#stream.takeControl();
+  }
+  answerControl(allow: boolean): void {
+    this.#stream.answerControl(allow);
   }
 
   resize(size: TerminalSize): void {

@@ -1,6 +1,6 @@
 /** A village with one session of each kind, for looking at the page. */
 import type { TranscriptChunk } from '../../../shared/http.ts';
-import { mockEvents, mockId, mockSession } from './mock-data.ts';
+import { mockEvents, mockId, mockRunner, mockSession } from './mock-data.ts';
 import type { MockVillage } from './mock-village.ts';
 
 const ESC = '\u001b';
@@ -61,6 +61,8 @@ const MINUTE = 60_000;
 
 export const SHOWN = {
   live,
+  queued: mockId('ses', 7),
+  parked: mockId('ses', 8),
   booting: mockId('ses', 4),
   failed: mockId('ses', 5),
   ended: mockId('ses', 6),
@@ -208,8 +210,60 @@ const addEnded = (village: MockVillage): void => {
   village.add({ ...ended, head: { epoch: 1, offset: bytes, seq: 0 } }, { chunks: [chunk] });
 };
 
+/** A session in a queue, one that is parked, and the runners they ask for. */
+const addPools = (village: MockVillage): void => {
+  const queued = mockSession(7, {
+    state: 'created',
+    startedAt: null,
+    placement: null,
+    pool: 'build-farm',
+    queuePosition: 3,
+    title: 'Run the long benchmark',
+    lastEventAt: ago(2 * MINUTE),
+  });
+  village.add(queued, { live: false });
+  const parked = mockSession(8, {
+    state: 'waiting_for_approval',
+    parked: true,
+    placement: null,
+    title: 'Delete the old crew table',
+    lastEventAt: ago(95 * MINUTE),
+  });
+  const key = 'checkpoints/1-2';
+  village.add(parked, { live: false, events: mockEvents(parked, [{ type: 'session_parked', checkpointKey: key }]) });
+  village.runners.push(
+    mockRunner('run_1', {
+      name: 'under the desk',
+      clis: { claude_code: '2.1.330' },
+      sessions: [{ sessionId: live, epoch: 1 }],
+    }),
+    mockRunner('run_2', { name: 'rack 4', state: 'draining', isolation: 'shared_uid' }),
+    mockRunner('run_3', { name: 'rack 5', state: 'lost', lastSeenAt: ago(11 * MINUTE) }),
+    mockRunner('run_4', {
+      group: 'gpu',
+      name: 'the hot one',
+      state: 'registered',
+      runnerVersion: '',
+      lastSeenAt: null,
+    }),
+    mockRunner('task_1', { kind: 'hosted', group: null, state: 'connected', capacity: 1, sessionId: live, epoch: 1 }),
+    mockRunner('warm_1', { kind: 'warm', group: null, state: 'connected', capacity: 1 }),
+  );
+};
+
+/** What makes the terminal's bar and banners full: others, a question, typed text on its way, a cut made good. */
+export const crowd = (village: MockVillage): void => {
+  village.others.push(
+    { sessionId: live, viewerId: 'grace', userId: 'grace', device: 'Safari on an iPhone' },
+    { sessionId: live, viewerId: 'linus', userId: 'linus', device: 'command line' },
+  );
+  village.request = { viewerId: 'grace', sinceMs: 0, declined: false };
+  village.announce(live);
+};
+
 export const fillVillage = (village: MockVillage): void => {
   addLive(village);
+  addPools(village);
   village.add(
     mockSession(2, {
       state: 'waiting_for_approval',

@@ -166,6 +166,9 @@ export class MockVillage {
       ...this.#presence(frame.sessionId),
     };
     socket.send(JSON.stringify(ControlToViewerFrame.parse(attached)));
+    // As a runner does that has nothing new for this viewer.
+    const { epoch, offset } = view.head;
+    if (live && epoch > 0) socket.send(JSON.stringify({ type: 'head', sessionId, epoch, offset, seq: 0 }));
     this.announce(sessionId);
   }
 

@@ -1,6 +1,6 @@
 /** Every view once, in both schemes and on a phone: it renders without an error and nothing runs out of its box. */
 import type { Page } from '@playwright/test';
-import { fillVillage, SHOWN } from '../mock/mock-story.ts';
+import { crowd, fillVillage, SHOWN } from '../mock/mock-story.ts';
 import type { MockVillage } from '../mock/mock-village.ts';
 import { expect, test } from './fixtures.ts';
 
@@ -28,7 +28,8 @@ for (const [scheme, width, height] of [
   ['light', 390, 844],
   ['dark', 390, 844],
 ] as const) {
-  test(`${scheme} at ${width}`, async ({ page, village }) => {
+  test(`${scheme} at ${width}`, async ({ page, village, complaints }) => {
+    test.setTimeout(60_000);
     fillVillage(village);
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
     await page.setViewportSize({ width, height });
@@ -44,12 +45,49 @@ for (const [scheme, width, height] of [
     await picture(page, name('start-refused'));
     await openTerminal(page, village, SHOWN.live);
     await picture(page, name('session'));
+    if (width > 700) {
+      crowd(village);
+      await expect(page.getByTestId('control-question')).toBeVisible();
+      await page.getByTestId('presence').click();
+      await picture(page, name('session-asked'));
+      await page.getByTestId('presence').click();
+      await page.getByTestId('keep-control').click();
+    } else {
+      village.others.push({ sessionId: SHOWN.live, viewerId: 'grace', userId: 'grace', device: 'Firefox on Linux' });
+      village.controllerId = 'grace';
+      village.announce(SHOWN.live);
+      await page.getByTestId('ask-control').click();
+      await picture(page, name('session-asks'));
+    }
+    village.refuseSockets = true;
+    village.cut();
+    await expect(page.getByTestId('reconnect-banner')).toBeVisible();
+    if (width > 700) await page.keyboard.type('npm test');
+    await picture(page, name('session-cut'));
+    village.refuseSockets = false;
+    await expect(page.getByTestId('recovered-banner')).toBeVisible({ timeout: 20_000 });
+    await picture(page, name('session-recovered'));
+    complaints.splice(0);
     await page.getByTestId('tab-files').click();
     await page.getByTestId('file').first().getByRole('button').click();
     await expect(page.getByTestId('diff')).toBeVisible();
     await picture(page, name('files'));
     await page.getByTestId('tab-facts').click();
     await picture(page, name('facts'));
+    await page.goto(`/sessions/${SHOWN.queued}`);
+    await expect(page.getByTestId('queued')).toBeVisible();
+    await picture(page, name('queued'));
+    await page.goto(`/sessions/${SHOWN.parked}`);
+    await expect(page.getByTestId('notice-parked')).toBeVisible();
+    await picture(page, name('parked'));
+    await page.goto('/runners');
+    await expect(page.getByTestId('runner-row').first()).toBeVisible();
+    await picture(page, name('runners'));
+    await page.getByTestId('register-runner').click();
+    await page.getByLabel('Group').fill('build-farm');
+    await page.getByTestId('register-submit').click();
+    await expect(page.getByTestId('runner-command')).toBeVisible();
+    await picture(page, name('registered'));
     await page.goto(`/sessions/${SHOWN.booting}`);
     await expect(page.getByTestId('boot-step').first()).toBeVisible();
     await picture(page, name('boot'));

@@ -1,5 +1,5 @@
 /** Runners of one's own: registered by one command, listed with what they hold, drained, revoked, and chosen at a start. */
-import { mockId, mockRunner } from '../mock/mock-data.ts';
+import { mockId, mockRunner, mockSession } from '../mock/mock-data.ts';
 import { expect, test } from './fixtures.ts';
 
 test('a runner is registered by one command, then listed as not started', async ({ page }) => {
@@ -22,6 +22,7 @@ test('a runner is registered by one command, then listed as not started', async 
 
 test('groups show their free places; a runner is drained, and revoked after a question', async ({ page, village }) => {
   const sessions = [{ sessionId: mockId('ses', 1), epoch: 1 }];
+  village.add(mockSession(1, { title: 'The long job' }));
   village.runners.push(
     mockRunner('one', { name: 'one', sessions }),
     mockRunner('two', { name: 'two', capacity: 2, state: 'lost' }),
@@ -30,7 +31,7 @@ test('groups show their free places; a runner is drained, and revoked after a qu
   await page.goto('/runners');
   await expect(page.getByTestId('runner-group')).toContainText('3 of 4 places free');
   await expect(page.getByTestId('runner-state')).toHaveText(['Serving', 'Lost', 'Warm']);
-  await expect(page.getByRole('link', { name: mockId('ses', 1).slice(-8) })).toBeVisible();
+  await expect(page.getByRole('link', { name: 'The long job' })).toBeVisible();
   await page.getByTestId('drain').click();
   await expect(page.getByTestId('runner-state').first()).toHaveText('Draining');
   await page.getByTestId('revoke').first().click();

@@ -27,7 +27,10 @@ test('a queued session says its place in its group, and that nothing is billed',
   village.add(mockSession(1, queued), { live: false });
   village.add(mockSession(2, { ...queued, queuePosition: 1 }), { live: false });
   await page.goto('/');
-  await expect(page.getByTestId('group-queued').getByTestId('session-row')).toContainText(['Queued, 1', 'Queued, 3']);
+  await expect(page.getByTestId('group-queued').getByTestId('session-row')).toContainText([
+    'Queued, position 1',
+    'Queued, position 3',
+  ]);
   await page.getByText('Session 1').click();
   await expect(page.getByTestId('boot')).toContainText('Queued, position 3 in group build-farm');
   await expect(page.getByTestId('queued')).toContainText('Nothing is billed');

@@ -7,12 +7,12 @@ const SIZE = { cols: 20, rows: 5 };
 
 it('detach keys leave, and everything else reaches the session', () => {
   const keys = createDetachKeys();
-  expect(keys('ls\r')).toEqual({ data: 'ls\r', detach: false });
-  expect(keys('\x10')).toEqual({ data: '', detach: false });
-  expect(keys('x')).toEqual({ data: '\x10x', detach: false });
-  expect(keys('\x10\x10')).toEqual({ data: '\x10', detach: false });
-  expect(keys('\x11')).toEqual({ data: '', detach: true });
-  expect(createDetachKeys()('a\x1db')).toEqual({ data: 'a', detach: true });
+  expect(keys('ls\r')).toMatchObject({ data: 'ls\r', detach: false });
+  expect(keys('\x10')).toMatchObject({ data: '', detach: false });
+  expect(keys('x')).toMatchObject({ data: '\x10x', detach: false });
+  expect(keys('\x10\x10')).toMatchObject({ data: '\x10', detach: false });
+  expect(keys('\x11')).toMatchObject({ data: '', detach: true });
+  expect(createDetachKeys()('a\x1db')).toMatchObject({ data: 'a', detach: true });
 });
 
 const reset = (epoch: number): ReplayAction => ({ kind: 'reset', epoch });

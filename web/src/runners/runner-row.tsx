@@ -30,6 +30,8 @@ const RunnerBadge = ({ state, warm }: { state: RunnerState; warm: boolean }) => 
 interface RunnerRowProps {
   readonly runner: RunnerInfo;
   readonly nowMs: number;
+  /** What a session is called, where that is known. */
+  readonly titleOf: (sessionId: string) => string | undefined;
   readonly onDrain?: () => void;
   readonly onRevoke?: () => void;
 }
@@ -42,13 +44,13 @@ const aboutOf = ({ runnerVersion, clis, isolation, lastSeenAt }: RunnerInfo, now
     ...(lastSeenAt === null ? [] : [`heard ${agoWords(nowMs - Date.parse(lastSeenAt))}`]),
   ].join(' · ');
 
-export const RunnerRow = ({ runner, nowMs, onDrain, onRevoke }: RunnerRowProps) => {
+export const RunnerRow = ({ runner, nowMs, titleOf, onDrain, onRevoke }: RunnerRowProps) => {
   const held =
     runner.sessions.length > 0 || runner.sessionId === null ? runner.sessions : [{ sessionId: runner.sessionId }];
   return (
     <li
       data-testid="runner-row"
-      className="grid grid-cols-[1fr_auto] items-center gap-x-4 gap-y-1.5 px-4 py-3 sm:grid-cols-[1fr_9rem_8rem_auto]"
+      className="grid grid-cols-[1fr_auto] items-center gap-x-4 gap-y-1.5 px-4 py-3 sm:grid-cols-[1fr_9rem_7.5rem_9.5rem]"
     >
       <div className="min-w-0">
         <p className="truncate font-medium">{runner.name ?? runner.runnerId}</p>
@@ -81,9 +83,9 @@ export const RunnerRow = ({ runner, nowMs, onDrain, onRevoke }: RunnerRowProps) 
               key={sessionId}
               to="/sessions/$sessionId"
               params={{ sessionId }}
-              className="font-mono text-xs text-accent underline underline-offset-2"
+              className="max-w-full truncate text-accent underline underline-offset-2"
             >
-              {sessionId.slice(-8)}
+              {titleOf(sessionId) ?? sessionId}
             </Link>
           ))}
         </p>

@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { toast } from 'sonner';
 import type { RunnerInfo } from '../../../shared/http.ts';
-import { drainRunner, revokeRunner, runnersQuery } from '../api/queries.ts';
+import { drainRunner, revokeRunner, runnersQuery, sessionsQuery } from '../api/queries.ts';
 import { Button } from '../ui/button.tsx';
 import { Dialog } from '../ui/dialog.tsx';
 import { Icon } from '../ui/icon.tsx';
@@ -18,6 +18,9 @@ type Ask = { readonly what: 'drain' | 'revoke'; readonly runner: RunnerInfo };
 
 export const RunnersPage = () => {
   const list = useQuery(runnersQuery);
+  const sessions = useQuery(sessionsQuery);
+  const titleOf = (sessionId: string) =>
+    sessions.data?.sessions.find((session) => session.sessionId === sessionId)?.title;
   const nowMs = useNow(1_000);
   const [registers, setRegisters] = useState(false);
   const [revokes, setRevokes] = useState<RunnerInfo | null>(null);
@@ -55,6 +58,7 @@ export const RunnersPage = () => {
           key={group.group}
           view={group}
           nowMs={nowMs}
+          titleOf={titleOf}
           onDrain={(runner) => ask.mutate({ what: 'drain', runner })}
           onRevoke={setRevokes}
         />
@@ -66,7 +70,7 @@ export const RunnersPage = () => {
           </h2>
           <List>
             {hosted.map((runner) => (
-              <RunnerRow key={runner.runnerId} runner={runner} nowMs={nowMs} />
+              <RunnerRow key={runner.runnerId} runner={runner} nowMs={nowMs} titleOf={titleOf} />
             ))}
           </List>
         </section>
@@ -123,11 +127,12 @@ const List = ({ children }: { children: React.ReactNode }) => (
 interface GroupProps {
   readonly view: RunnerGroupView;
   readonly nowMs: number;
+  readonly titleOf: (sessionId: string) => string | undefined;
   readonly onDrain: (runner: RunnerInfo) => void;
   readonly onRevoke: (runner: RunnerInfo) => void;
 }
 
-const Group = ({ view, nowMs, onDrain, onRevoke }: GroupProps) => (
+const Group = ({ view, nowMs, titleOf, onDrain, onRevoke }: GroupProps) => (
   <section className="mt-7" data-testid="runner-group" aria-labelledby={`group-${view.group}`}>
     <h2 id={`group-${view.group}`} className="flex items-baseline gap-2 text-sm font-semibold text-muted">
       {view.group} <span className="tabular font-normal">{freeWords(view)}</span>
@@ -138,6 +143,7 @@ const Group = ({ view, nowMs, onDrain, onRevoke }: GroupProps) => (
           key={runner.runnerId}
           runner={runner}
           nowMs={nowMs}
+          titleOf={titleOf}
           onDrain={() => onDrain(runner)}
           onRevoke={() => onRevoke(runner)}
         />

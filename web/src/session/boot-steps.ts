@@ -68,8 +68,9 @@ export const bootSteps = (session: SessionView, events: readonly SessionEvent[],
   return steps.map((step, index) => {
     const startMs = starts[index] ?? null;
     const nextMs = starts.slice(index + 1).find((start) => start !== null) ?? readyAtMs;
-    const over = readyAtMs !== null || index < reached;
-    const waits = index > reached || session.queuePosition !== null;
+    const isQueued = session.queuePosition !== null;
+    const over = !isQueued && (readyAtMs !== null || index < reached);
+    const waits = isQueued || index > reached;
     const state = over ? 'done' : waits ? 'pending' : ended(session) ? 'failed' : 'active';
     const untilMs = over ? (nextMs ?? null) : waits ? null : endMs;
     const timed = startMs !== null && untilMs !== null && !(index === 0 && launchedAtUnknown);

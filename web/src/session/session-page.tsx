@@ -83,8 +83,9 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
   const isolation = useIsolation(session.sessionId, log);
   const [tab, setTab] = useState<SessionTab>('terminal');
   const booting = isBooting(session, log.events);
-  // A start that failed before any output has nothing to show in a terminal.
-  const hasTerminal = !(booting && isFinal(session.state) && session.head.offset === 0);
+  // A start that failed before any output, or waits in the queue, has nothing to show in a terminal.
+  const isStill = isFinal(session.state) || session.queuePosition !== null;
+  const hasTerminal = !(booting && isStill && session.head.offset === 0);
   useEffect(() => {
     document.title = `${session.title} · Agent Village`;
   }, [session.title]);

@@ -76,7 +76,10 @@ const Bar = ({ signingIn }: { signingIn: boolean }) => {
   return (
     <header className="sticky top-0 z-20 border-b border-line bg-surface/95 backdrop-blur">
       <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-2 px-3 sm:px-5">
-        <Link to="/" className="flex items-center gap-2.5 rounded-lg pr-2 font-semibold tracking-tight">
+        <Link
+          to="/"
+          className="flex items-center gap-2.5 rounded-lg pr-2 font-semibold tracking-tight whitespace-nowrap"
+        >
           <img src="/favicon.svg" alt="" className="size-6" />
           <span>Agent Village</span>
         </Link>
@@ -107,7 +110,7 @@ const Bar = ({ signingIn }: { signingIn: boolean }) => {
         </button>
         {signingIn ? null : (
           <Link to="/new" className={buttonClass('primary', true)} data-testid="new-session">
-            <Icon name="plus" /> New session
+            <Icon name="plus" /> New<span className="max-sm:sr-only"> session</span>
           </Link>
         )}
       </div>

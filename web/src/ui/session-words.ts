@@ -16,7 +16,7 @@ export const queueWords = ({ queuePosition, pool }: SessionView): string =>
 /** For the badge: short. */
 export const situationWords = (session: SessionView): string => {
   if (isFinal(session.state)) return STATE_WORDS[session.state];
-  if (session.queuePosition !== null) return `Queued, ${session.queuePosition}`;
+  if (session.queuePosition !== null) return `Queued, position ${session.queuePosition}`;
   if (session.parked && (isResting(session) || session.desired === 'pause')) return 'Parked: waits for you';
   if (session.parked || (session.state === 'created' && session.epoch > 1)) return 'Moving to another runner';
   return STATE_WORDS[session.state];

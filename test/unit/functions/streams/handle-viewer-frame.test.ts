@@ -268,6 +268,11 @@ describe('asking for the keyboard', () => {
     expect(toRunner().at(-1)).toMatchObject({ type: 'viewers', controllerId: 'second', controlTerm: 2 });
   });
 
+  test('names a device in plain text only: it is shown in the terminals of others', async () => {
+    const { attach } = await setUp();
+    await expect(attach({ device: 'x\u001b]2;evil\u0007' })).rejects.toThrow('must be plain text');
+  });
+
   test.each([
     ['control_request', { wanted: true }],
     ['control_answer', { controlTerm: 1, toViewerId: 'second', allow: true }],

@@ -49,7 +49,7 @@ describe('words', () => {
 describe('situations', () => {
   it.each([
     [{ state: 'running' }, 'Running'],
-    [{ state: 'created', queuePosition: 3, pool: 'build-farm' }, 'Queued, 3'],
+    [{ state: 'created', queuePosition: 3, pool: 'build-farm' }, 'Queued, position 3'],
     [{ state: 'waiting_for_approval', parked: true }, 'Parked: waits for you'],
     [{ state: 'running', parked: true }, 'Moving to another runner'],
     [{ state: 'created', epoch: 2 }, 'Moving to another runner'],
