@@ -1,4 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -44,6 +56,22 @@ const framesOf = ({ control }: Started, kind: string) => control.frames.filter((
 const acked = (started: Started): number =>
   Math.max(0, ...framesOf(started, 'input_ack').flatMap((frame) => ('inputSeq' in frame ? [frame.inputSeq] : [])));
 const ofType = ({ control }: Started, kind: string) => control.events.filter((event) => event.type === kind);
+const stateOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.[0];
+/** Writes until nothing more goes in, not even a byte. */
+const fillUp = (file: string): void => {
+  const fd = openSync(file, 'a');
+  try {
+    for (let size = 65_536; size >= 1; ) {
+      try {
+        if (writeSync(fd, Buffer.alloc(size)) < size) size >>= 1;
+      } catch {
+        size >>= 1;
+      }
+    }
+  } finally {
+    closeSync(fd);
+  }
+};
 const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'latin1');
 const stop = async (started: Started): Promise<void> => {
   started.control.ask('stop');
@@ -119,9 +147,7 @@ describe('a crash of the runner process under a shell', () => {
     await inState('paused_by_human', 1);
     await killRunner(started);
     const held = started.processesWith('PROMPT_COMMAND');
-    expect(held.map((pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.[0])).toEqual(
-      held.map(() => 'T'),
-    );
+    expect(held.map(stateOf)).toEqual(held.map(() => 'T'));
     control.ask('run');
     await inState('running', 2);
     type(started, 3, 'true three\r');
@@ -232,5 +258,42 @@ describe('a crash of pty-host', () => {
     expect(mine()).toEqual([]);
     expectNothingLost(started);
     expect(started.workspaces()).toEqual([]);
+  });
+});
+
+describe('a full disk', () => {
+  it('freezes the session, loses nothing, and goes on when there is room', async (context) => {
+    const mount = mkdtempSync(join(tmpdir(), 'small-disk-'));
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', mount], { stdio: 'ignore' });
+    } catch {
+      rmSync(mount, { recursive: true });
+      return context.skip('mounting is not permitted here');
+    }
+    try {
+      const started = await start({ env: { VILLAGE_STATE_DIR: join(mount, 'state') } });
+      const { control } = started;
+      await running(started);
+      type(started, 1, 'echo be""fore\r');
+      await control.until('output', () => control.output().includes('before'));
+      fillUp(join(mount, 'filler'));
+      type(started, 2, 'for i in $(seq 300); do printf "%0800d\\n" $i; done; echo af""ter\r');
+      const shells = () => started.processesWith('PROMPT_COMMAND').map((pid) => stateOf(pid));
+      await vi.waitFor(() => expect(new Set(shells())).toEqual(new Set(['T'])), { timeout: 20_000, interval: 20 });
+      rmSync(join(mount, 'filler'));
+      await control.until('the rest', () => control.output().includes('after'));
+      await stop(started);
+      const frozen = ofType(started, 'session_frozen');
+      expect(frozen.map((event) => event.frozen).slice(0, 2)).toEqual([true, false]);
+      const printed = Array.from({ length: 300 }, (_, index) => String(index + 1).padStart(800, '0')).join('\r\n');
+      expect(storedText(started)).toContain(printed);
+      expect(ofType(started, 'stream_gap')).toEqual([]);
+    } finally {
+      // Its folders go before the disk under them does.
+      await runner?.stop();
+      runner = null;
+      execFileSync('umount', [mount]);
+      rmSync(mount, { recursive: true });
+    }
   });
 });
