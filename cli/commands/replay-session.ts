@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { systemClock } from '../../shared/clock.ts';
 import { CAST_IDLE_LIMIT_MS } from '../../shared/limits.ts';
 import { SessionView, type StreamAddress, type TerminalSize } from '../../shared/session.ts';
+import { FULL_RESET } from '../../shared/viewer/drawing.ts';
 import { createQueryFilter } from '../../shared/viewer/query-filter.ts';
 import { storedChunks } from '../../shared/viewer/transcript-source.ts';
 import { TranscriptWalk, type WalkStep } from '../../shared/viewer/transcript-walk.ts';
@@ -19,7 +20,6 @@ import { transcriptSource } from '../viewer/transcript.ts';
 
 const STDOUT = '-';
 const SPEED_MAX = 1_000;
-const FULL_RESET = '\x1bc';
 
 const ReplayOptions = z.object({
   cast: z.string().min(1).optional(),

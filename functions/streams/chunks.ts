@@ -1,6 +1,7 @@
 /** Transcript chunks that committed events name: only these exist for a reader. */
 import { z } from 'zod';
 import type { EventOf, RunnerEvent } from '../../shared/events.ts';
+import type { StreamAddress } from '../../shared/session.ts';
 import type { Database, Put } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
@@ -52,21 +53,53 @@ export const checkpointObjectKey = (ref: SessionRef, epoch: number, number: numb
   `${objectPrefix(ref)}/checkpoints/${String(epoch).padStart(6, '0')}-${String(number).padStart(6, '0')}.tar.gz`;
 export const inputsObjectKey = (ref: SessionRef): string => `${objectPrefix(ref)}/inputs.json`;
 
+const EPOCH_END = 999_999;
+const rowOf = async (db: Database, ref: SessionRef, from: string, to: string, descending: boolean) => {
+  const page = await db.query({
+    table: 'sessions',
+    partition: sessionPk(ref),
+    sort: { from, to },
+    limit: 1,
+    descending,
+  });
+  return page.items[0] === undefined ? null : StoredChunk.parse(page.items[0]);
+};
+
+/**
+ * Sort key from which every chunk that ends after the address is listed. Numbers and offsets rise together, so halving finds it: a
+ * flood makes tens of thousands of chunks, and each page of them must not read all before it.
+ */
+const firstAfter = async (db: Database, ref: SessionRef, { epoch, offset }: StreamAddress): Promise<string> => {
+  if (offset === 0) return chunkSk(epoch, 0);
+  const last = await rowOf(db, ref, chunkSk(epoch, 0), chunkSk(epoch, EPOCH_END), true);
+  if (last === null || last.endOffset <= offset) return chunkSk(epoch + 1, 0);
+  let low = 0;
+  let high = last.number;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const row = await rowOf(db, ref, chunkSk(epoch, middle), chunkSk(epoch, high), false);
+    if (row === null || row.endOffset > offset) high = middle;
+    else low = row.number + 1;
+  }
+  return chunkSk(epoch, low);
+};
+
 /** Chunks that end after (epoch, offset), in order, at most `limit`. */
 export const listChunks = async (
   db: Database,
   ref: SessionRef,
-  from: { epoch: number; offset: number },
+  from: StreamAddress,
   limit: number,
 ): Promise<{ chunks: StoredChunk[]; more: boolean }> => {
   const chunks: StoredChunk[] = [];
+  const first = await firstAfter(db, ref, from);
   let cursor: string | undefined;
   do {
     const page = await db.query({
       table: 'sessions',
       partition: sessionPk(ref),
-      sort: { from: chunkSk(from.epoch, 0), to: 'CHUNK#~' },
-      limit: CHUNKS_PAGE,
+      sort: { from: first, to: 'CHUNK#~' },
+      limit: Math.min(CHUNKS_PAGE, limit + 1),
       ...(cursor === undefined ? {} : { cursor }),
     });
     const stored = page.items.map((item) => StoredChunk.parse(item));

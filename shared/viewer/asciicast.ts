@@ -4,9 +4,8 @@
  */
 import type { TranscriptChunk } from '../http.ts';
 import type { CastMarker } from './cast-markers.ts';
+import { FULL_RESET } from './drawing.ts';
 import { type BeginStep, TranscriptWalk, type WalkStep } from './transcript-walk.ts';
-
-const FULL_RESET = '\u001bc';
 
 export interface CastInfo {
   readonly title: string;
