@@ -1,6 +1,7 @@
 /**
- * All about a session's items: META (what lists and pages show), HEAD (the stream head, what every batch is conditional on),
- * EPOCH#n (one life on one runner). Keys carry the tenant, so another tenant's id finds nothing.
+ * All about a session's items: CARD (what never changes, and the lists' index), META (what pages show and every commit writes, so it is
+ * kept small), HEAD (the stream head, what every batch is conditional on), EPOCH#n (one life on one runner). Keys carry the tenant, so
+ * another tenant's id finds nothing.
  */
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
@@ -15,7 +16,7 @@ import {
   StateReason,
 } from '../../shared/session.ts';
 import { addCounters, UsageCounters } from '../../shared/usage.ts';
-import type { Database, Item, Key, Page } from '../database.ts';
+import type { Database, Item, Key, Page, Put } from '../database.ts';
 
 export interface SessionRef {
   readonly tenantId: string;
@@ -23,6 +24,7 @@ export interface SessionRef {
 }
 
 export const sessionPk = ({ tenantId, sessionId }: SessionRef): string => `T#${tenantId}#S#${sessionId}`;
+const cardKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'CARD' });
 export const metaKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'META' });
 export const headKey = (ref: SessionRef): Key => ({ pk: sessionPk(ref), sk: 'HEAD' });
 export const epochKey = (ref: SessionRef, epoch: number): Key => ({
@@ -45,11 +47,16 @@ export const Checkpoint = z.object({
 });
 export type Checkpoint = z.infer<typeof Checkpoint>;
 
-export const SessionMeta = z.looseObject({
+const SessionCard = z.looseObject({
   config: SessionConfig,
   title: z.string(),
   createdBy: z.string(),
   createdAt: z.string(),
+});
+const CARD_FIELDS = [...Object.keys(SessionCard.shape), 'tenantKey', 'createdKey'];
+
+/** A session as use-cases know it: card and META together. */
+export const SessionMeta = SessionCard.extend({
   updatedAt: z.string(),
   lastEventAt: z.string(),
   startedAt: z.string().nullable(),
@@ -171,6 +178,30 @@ export const refOfKey = (item: Item): SessionRef | null => {
     : { tenantId: match.groups.tenantId ?? '', sessionId: match.groups.sessionId ?? '' };
 };
 
+/** Both items of a new session. */
+export const sessionPuts = (ref: SessionRef, session: SessionMeta): Put[] => {
+  const isOfCard = ([name]: [string, unknown]) => CARD_FIELDS.includes(name);
+  const fields = Object.entries(session);
+  const card = {
+    ...Object.fromEntries(fields.filter(isOfCard)),
+    tenantKey: tenantKey(ref.tenantId),
+    createdKey: `${session.createdAt}#${ref.sessionId}`,
+  };
+  const meta = Object.fromEntries(fields.filter((field) => !isOfCard(field)));
+  const conditions = [{ attr: 'pk', is: 'absent' }] as const;
+  return [
+    { kind: 'put', table: 'sessions', item: { ...cardKey(ref), ...card }, conditions },
+    { kind: 'put', table: 'sessions', item: { ...metaKey(ref), ...meta }, conditions },
+  ];
+};
+
+/** @param meta names the build itself where a customer-hosted runner has one of its own */
+export const sessionOf = (card: Item, meta: Item): SessionMeta => {
+  const { config, ...rest } = SessionCard.parse(card);
+  const buildId = meta.buildId ?? config.buildId;
+  return SessionMeta.parse({ ...rest, ...meta, config: { ...config, buildId } });
+};
+
 const runnerIn = (placement: Placement | null): string | null =>
   placement === null || placement.kind === 'task' ? null : placement.runnerId;
 /** A claim writes both without moving `seq`: whoever closes the epoch must not see one without the other. */
@@ -180,14 +211,30 @@ const isSamePlacement = (meta: SessionMeta, head: StreamHead): boolean => {
   return runnerIn(meta.placement) === runnerId;
 };
 
+const sessionIdOf = (card: Item): string => SessionCard.parse(card).config.sessionId;
+
 const EPOCH_MEMORY_MS = 2_000;
 const EPOCH_MEMORY_MAX = 10_000;
+/** Cards never change: they are read once in a function's life, and the oldest is forgotten first. */
+const CARD_MEMORY_MAX = 10_000;
 /** A commit takes longer than two reads: a reader that is overtaken this often has met something else. */
 const RECORD_ROUNDS = 8;
 
 export const sessionStore = (db: Database, clock: Clock): SessionStore => {
   const epochs = new Map<string, { epoch: number; untilMs: number }>();
-  const meta = async (ref: SessionRef) => parse(SessionMeta, await db.get('sessions', metaKey(ref)));
+  const cards = new Map<string, Item>();
+  const card = async (ref: SessionRef): Promise<Item | null> => {
+    const known = cards.get(sessionPk(ref));
+    if (known !== undefined) return known;
+    const item = await db.get('sessions', cardKey(ref));
+    if (cards.size >= CARD_MEMORY_MAX) cards.delete(cards.keys().next().value ?? '');
+    if (item !== null) cards.set(sessionPk(ref), item);
+    return item;
+  };
+  const meta = async (ref: SessionRef): Promise<SessionMeta | null> => {
+    const [cardItem, metaItem] = await Promise.all([card(ref), db.get('sessions', metaKey(ref))]);
+    return cardItem === null || metaItem === null ? null : sessionOf(cardItem, metaItem);
+  };
   const head = async (ref: SessionRef) => parse(StreamHead, await db.get('sessions', headKey(ref)));
   return {
     meta,
@@ -219,7 +266,8 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
         descending: true,
         ...(cursor === undefined ? {} : { cursor }),
       });
-      return { sessions: page.items.map((item) => SessionMeta.parse(item)), cursor: page.cursor };
+      const sessions = await Promise.all(page.items.map((item) => meta({ tenantId, sessionId: sessionIdOf(item) })));
+      return { sessions: sessions.filter((session) => session !== null), cursor: page.cursor };
     },
     due: async (shard, nowMs, limit) => {
       const page = await db.query({

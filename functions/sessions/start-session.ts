@@ -25,7 +25,7 @@ import { type Chosen, choosePool } from './choose-pool.ts';
 import { liveShardOf } from './live-index.ts';
 import { type PlacePorts, placeEpoch } from './place-epoch.ts';
 import type { ObjectStore } from './ports.ts';
-import { epochKey, headKey, metaKey, type SessionMeta, type SessionRef, tenantKey } from './session-store.ts';
+import { epochKey, headKey, type SessionMeta, type SessionRef, sessionPuts } from './session-store.ts';
 import { takeSlot } from './slots.ts';
 
 export interface StartPorts extends PlacePorts {
@@ -91,13 +91,7 @@ const titleOf = (body: StartSessionBody): string =>
   (body.task?.title ?? body.prompt?.split('\n')[0] ?? body.repository.url.split('/').at(-1) ?? '').slice(0, 200) ||
   'Session';
 
-const metaOf = (
-  config: SessionConfig,
-  build: Chosen,
-  title: string,
-  userId: string,
-  nowMs: number,
-): SessionMeta & Record<string, unknown> => {
+const metaOf = (config: SessionConfig, build: Chosen, title: string, userId: string, nowMs: number): SessionMeta => {
   const nowIso = new Date(nowMs).toISOString();
   return {
     config,
@@ -130,8 +124,6 @@ const metaOf = (
     ranMs: 0,
     previousCheckpointKey: null,
     queuePosition: null,
-    tenantKey: tenantKey(config.tenantId),
-    createdKey: `${nowIso}#${config.sessionId}`,
     liveShard: liveShardOf(config.sessionId),
     nextCheckAtMs: nowMs + PLACE_RETRY_MS,
   };
@@ -161,7 +153,7 @@ const creation = (ref: SessionRef, meta: SessionMeta, token: string, nowMs: numb
     recent: [],
   };
   return [
-    { kind: 'put', table: 'sessions', item: { ...metaKey(ref), ...meta }, conditions: absent },
+    ...sessionPuts(ref, meta),
     { kind: 'put', table: 'sessions', item: { ...headKey(ref), ...head }, conditions: absent },
     {
       kind: 'put',

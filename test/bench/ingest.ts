@@ -62,6 +62,7 @@ const addSession = async (db: Database, number: number): Promise<SessionRef> => 
   for (let skipped = 0; skipped < number * 10; skipped += 1) ports.newId();
   const ref = await startedSession(ports);
   for (const [key, extra] of [
+    [{ pk: sessionPk(ref), sk: 'CARD' }, {}],
     [metaKey(ref), {}],
     [headKey(ref), { assignedAtMs: systemClock.nowMs() - 8 * 60 * 60_000 }],
   ] as const) {

@@ -1,7 +1,13 @@
 /** What the control plane has stored, out of the plain items of its tables: the simulation and the tests with real faults read it alike. */
 import { z } from 'zod';
 import type { Item } from '../../functions/database.ts';
-import { EpochItem, SessionMeta, type SessionRef, StreamHead } from '../../functions/sessions/session-store.ts';
+import {
+  EpochItem,
+  type SessionMeta,
+  type SessionRef,
+  StreamHead,
+  sessionOf,
+} from '../../functions/sessions/session-store.ts';
 import { Segment } from '../../functions/streams/segments.ts';
 import { EventEnvelope, type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
 import { UsageRow } from '../../shared/usage.ts';
@@ -86,13 +92,14 @@ export const storedVillage = (tables: TableItems): StoredVillage => {
   const sessions = [...grouped(tables.sessions)].flatMap(([pk, rows]): StoredSession[] => {
     const match = /^T#([^#]+)#S#([^#]+)$/.exec(pk);
     const meta = rows.find((row) => row.sk === 'META');
-    if (match === null || meta === undefined) return [];
+    const card = rows.find((row) => row.sk === 'CARD');
+    if (match === null || meta === undefined || card === undefined) return [];
     const log = events.get(pk) ?? [];
     const segments = under(log, 'SEG#').map((item) => Segment.parse(item));
     return [
       {
         ref: { tenantId: match[1] ?? '', sessionId: match[2] ?? '' },
-        meta: SessionMeta.parse(meta),
+        meta: sessionOf(card, meta),
         head: StreamHead.parse(rows.find((row) => row.sk === 'HEAD')),
         epochs: under(rows, 'EPOCH#').map((item) => EpochItem.parse(item)),
         segments,
