@@ -29,8 +29,14 @@ const holds = (item: Item | undefined, condition: Condition): boolean => {
   ];
 };
 
-const defined = (item: Item): Item =>
-  structuredClone(Object.fromEntries(Object.entries(item).filter(([, value]) => value !== undefined)));
+/** Items hold what JSON holds: copied by hand, since the simulation does little else. */
+const copied = <T>(value: T): T => {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(copied) as T;
+  const copy: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(value)) if (field !== undefined) copy[name] = copied(field);
+  return copy as T;
+};
 
 export class MemoryDatabase implements Database {
   readonly #tables = new Map<TableName, Map<string, Item>>();
@@ -50,7 +56,7 @@ export class MemoryDatabase implements Database {
   #apply(write: Write): Item | null {
     const table = this.#table(write.table);
     if (write.kind === 'put') {
-      table.set(this.#key(write.item), defined(write.item));
+      table.set(this.#key(write.item), copied(write.item));
       return null;
     }
     const before = table.get(this.#key(write.key));
@@ -58,11 +64,11 @@ export class MemoryDatabase implements Database {
       table.delete(this.#key(write.key));
       return before ?? null;
     }
-    const after: Record<string, unknown> = { ...(before ?? write.key), ...defined(write.set ?? {}) };
+    const after: Record<string, unknown> = { ...(before ?? write.key), ...copied(write.set ?? {}) };
     for (const [attr, value] of Object.entries(write.add ?? {})) after[attr] = Number(after[attr] ?? 0) + value;
     for (const attr of write.remove ?? []) delete after[attr];
     table.set(this.#key(write.key), after);
-    return structuredClone(after);
+    return copied(after);
   }
 
   /** Every item of a table, for assertions. */
@@ -71,13 +77,13 @@ export class MemoryDatabase implements Database {
   }
 
   async get(table: TableName, key: Key): Promise<Item | null> {
-    return structuredClone(this.#table(table).get(this.#key(key)) ?? null);
+    return copied(this.#table(table).get(this.#key(key)) ?? null);
   }
 
   async write(write: Write): Promise<WriteResult> {
     const current = this.#current(write);
     if (!(write.conditions ?? []).every((condition) => holds(current, condition)))
-      return { ok: false, item: structuredClone(current ?? null) };
+      return { ok: false, item: copied(current ?? null) };
     return { ok: true, item: this.#apply(write) };
   }
 
@@ -91,7 +97,7 @@ export class MemoryDatabase implements Database {
       const current = this.#current(write);
       return (write.conditions ?? []).every((condition) => holds(current, condition))
         ? []
-        : [{ index, item: structuredClone(current ?? null) }];
+        : [{ index, item: copied(current ?? null) }];
     });
     if (failed.length > 0) return { ok: false, failed };
     for (const write of writes) if (write.kind !== 'check') this.#apply(write);
@@ -112,7 +118,7 @@ export class MemoryDatabase implements Database {
     const rows = [...this.#table(query.table).values()].filter(matches).sort((a, b) => compare(a[sort], b[sort]));
     if (query.descending === true) rows.reverse();
     const start = query.cursor === undefined ? 0 : Number(query.cursor);
-    const items = structuredClone(rows.slice(start, start + query.limit));
+    const items = copied(rows.slice(start, start + query.limit));
     return { items, cursor: start + items.length < rows.length ? String(start + items.length) : null };
   }
 }

@@ -89,6 +89,11 @@ export class Faults {
     return this.#isOn && this.#chance.is(this.#rates[kind]);
   }
 
+  /** Frames overtake each other also when all is well. */
+  get holdsBack(): boolean {
+    return this.#chance.is(this.#rates.reorder);
+  }
+
   /** Draws and counts a fault that surely meets something. */
   strikes(kind: FaultKind): boolean {
     const isHit = this.draws(kind);

@@ -193,9 +193,9 @@ export class Gateway {
 
   #arrive(line: Line, way: 'up' | 'down', number: number, run: () => void): void {
     const { scheduler, chance, faults } = this.#options;
-    const heldMs = faults.draws('reorder') ? chance.between(20, chance.is(0.2) ? 15_000 : 1_500) : 0;
+    const heldMs = faults.holdsBack ? chance.between(20, chance.is(0.2) ? 15_000 : 1_500) : 0;
     scheduler.after(this.#travelMs() + heldMs, () => {
-      if (line.arrived[way] > number) faults.met('reorder');
+      if (faults.isOn && line.arrived[way] > number) faults.met('reorder');
       line.arrived[way] = Math.max(line.arrived[way], number);
       run();
     });

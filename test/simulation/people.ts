@@ -71,7 +71,7 @@ export class People {
     const again = faults.strikes('lambda_duplicate') ? this.#start(number) : null;
     const ref = (await this.#start(number)) ?? (await again);
     if (ref === null || this.#isStopping) return;
-    const viewers = chance.is(0.5) ? chance.int(1, 2) : 0;
+    const viewers = chance.is(0.6) ? chance.int(1, 2) : 0;
     for (let viewer = 0; viewer < viewers; viewer += 1) void this.#watch(ref, `view-${number}-${viewer}`);
     await this.#changeMind(ref);
   }
@@ -121,24 +121,29 @@ export class People {
   }
 
   async #watch(ref: SessionRef, viewerId: string): Promise<void> {
-    const { scheduler, chance } = this.#options;
+    const { chance } = this.#options;
     const viewer: Viewer = { ref, viewerId, connectionId: '', isOpen: false, isAttached: false };
     this.#viewers.push(viewer);
     while (!this.#isStopping) {
-      if (!viewer.isOpen) {
-        await scheduler.pause(chance.between(200, 30_000));
-        if (this.#isStopping) return;
-        void this.#stay(viewer, this.#connect(viewer));
-      }
-      await scheduler.pause(chance.between(2_000, 60_000));
+      await this.#idle(chance.between(200, viewer.isOpen ? 60_000 : 30_000));
       if (this.#isStopping) break;
-      if (chance.is(0.5)) this.#reload(viewer);
+      if (!viewer.isOpen) void this.#stay(viewer, this.#connect(viewer));
+      else if (chance.is(0.5)) this.#reload(viewer);
       else await this.#leave(viewer);
     }
-    // Whoever is still here loads the page once more: lists of before and after are on their way together.
-    if (!viewer.isOpen) return;
-    await scheduler.pause(chance.between(1_000, 20_000));
-    this.#reload(viewer);
+  }
+
+  /** Everybody who watches loads the page again: lists of before and after are on their way together. */
+  reloadAll(): void {
+    for (const viewer of this.#viewers) if (viewer.isOpen && viewer.isAttached) this.#reload(viewer);
+  }
+
+  /** Until something else is to be done, or it is time to go home. */
+  async #idle(forMs: number): Promise<void> {
+    const { scheduler } = this.#options;
+    const untilMs = scheduler.nowMs + forMs;
+    while (!this.#isStopping && scheduler.nowMs < untilMs)
+      await scheduler.pause(Math.min(1_000, untilMs - scheduler.nowMs));
   }
 
   /** The old connection ends and the new one attaches at the same time. */

@@ -100,6 +100,17 @@ const tickWithoutKey: Plant = {
     }),
 };
 
+/** The next epoch begins where the terminal of the last one ended. */
+const offsetCarriedOver: Plant = {
+  database: (db) =>
+    rewriting(db, (write) => {
+      const raises = write.kind === 'update' && isHead(write) && write.set?.ackedRseq === 0 && write.set.offset === 0;
+      if (!raises) return write;
+      const { offset: _offset, ...set } = write.set ?? {};
+      return { ...write, set };
+    }),
+};
+
 /** An ack for an earlier batch counts for the one in flight. */
 const delayedAckOfOldBatch: Plant = {
   line: () => {
@@ -142,6 +153,7 @@ export const PLANTS = {
   lease_ignored: { plant: () => leaseIgnored, breaks: ['cli_without_lease'] },
   slot_released_twice: { plant: () => slotReleasedTwice, breaks: ['slots'] },
   tick_without_key: { plant: () => tickWithoutKey, breaks: ['ledger'] },
+  offset_carried_over: { plant: () => offsetCarriedOver, breaks: ['terminal_address'] },
   delayed_ack_of_old_batch: { plant: () => delayedAckOfOldBatch, breaks: ['event_lost'] },
   viewers_without_revision: { plant: () => viewersWithoutRevision, breaks: ['watchers'] },
 } as const satisfies Record<string, PlantedBug>;

@@ -11,8 +11,8 @@ export interface SeedsOptions {
   readonly plant?: PlantName;
   /** Stops early once so many faults were met. */
   readonly faultsWanted?: number;
-  /** Stops at the first seed that breaks an invariant. */
-  readonly untilFailure?: boolean;
+  /** Stops once a seed came out like this. */
+  readonly until?: (result: SeedResult) => boolean;
   readonly threads?: number;
   readonly onResult?: (result: SeedResult) => void;
 }
@@ -29,14 +29,11 @@ export interface SeedsResult {
 const THREADS_MAX = 8;
 
 export const runSeeds = async (options: SeedsOptions): Promise<SeedsResult> => {
-  const { from, seeds, plant = null, faultsWanted = Number.POSITIVE_INFINITY, untilFailure = false } = options;
+  const { from, seeds, plant = null, faultsWanted = Number.POSITIVE_INFINITY, until = () => false } = options;
   const results: SeedResult[] = [];
   let faults = noFaults();
   let next = from;
-  const isEnough = () =>
-    next >= from + seeds ||
-    faultTotal(faults) >= faultsWanted ||
-    (untilFailure && results.some(({ violations }) => violations.length > 0));
+  const isEnough = () => next >= from + seeds || faultTotal(faults) >= faultsWanted || results.some(until);
   const thread = (): Promise<void> =>
     new Promise((resolve, reject) => {
       const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: { plant } });

@@ -55,7 +55,7 @@ export class SimHost implements Host, Owner {
   #isTerminating = false;
   /** When the batch that was acknowledged last was first sent, as the wire showed it. */
   #provenAtMs = Number.POSITIVE_INFINITY;
-  readonly #sentAtMs = new Map<number, number>();
+  readonly #sent = new Map<number, { readonly digest: string; readonly atMs: number }>();
 
   constructor(world: HostWorld, token: string, onExit: (exitCode: number) => void) {
     this.#world = world;
@@ -172,14 +172,17 @@ export class SimHost implements Host, Owner {
     const frame = JSON.parse(text);
     if (frame.type !== 'runner_events') return;
     this.#world.truth.sent(this, frame.sessionId, frame.epoch);
-    if (!this.#sentAtMs.has(frame.firstRseq)) this.#sentAtMs.set(frame.firstRseq, this.#world.scheduler.nowMs);
+    // An empty batch has the number of the events that follow it.
+    const { firstRseq, digest } = frame;
+    if (this.#sent.get(firstRseq)?.digest === digest) return;
+    this.#sent.set(firstRseq, { digest, atMs: this.#world.scheduler.nowMs });
   }
 
   sawReceived(frame: ControlToRunnerFrame): void {
     const { truth } = this.#world;
     if (frame.type === 'ack') {
       truth.acked(this, frame.ackedRseq);
-      this.#provenAtMs = Math.max(this.#provenFinite, this.#sentAtMs.get(frame.firstRseq) ?? 0);
+      this.#provenAtMs = Math.max(this.#provenFinite, this.#sent.get(frame.firstRseq)?.atMs ?? 0);
     }
     if (frame.type === 'welcome') for (const { ackedRseq } of frame.sessions) truth.acked(this, ackedRseq);
     if (frame.type === 'assign') this.#provenAtMs = this.#world.scheduler.nowMs;

@@ -129,7 +129,7 @@ export class SimRunner implements LineOwner {
     const saved = loadSession('state/session.json', disk);
     if (saved) {
       this.#session = new SimSession({ ...fixed, assign: { ...saved, ranMs: 0 }, saved });
-      this.#running(this.#session.resume(saved));
+      this.#running(this.#session.begin());
     }
     this.#connection.start();
   }
@@ -147,7 +147,7 @@ export class SimRunner implements LineOwner {
     this.#session = session;
     const runnerId = `runner-${assign.epoch}`;
     session.core.record({ type: 'session_assigned', runnerId, runnerVersion: '0.1.0', dial: this.#dial });
-    this.#running(session.boot());
+    this.#running(session.begin());
     if (this.isUp && this.#welcome) session.onFrame(this.#welcome);
   }
 

@@ -33,6 +33,9 @@ interface Shard {
   isBusy: boolean;
 }
 
+const HeadMoment = StreamHead.pick({ state: true, epoch: true, open: true, seq: true, ackedRseq: true });
+type HeadMoment = Pick<StreamHead, 'state' | 'epoch' | 'open' | 'seq' | 'ackedRseq'>;
+
 const parseRef = (pk: string): SessionRef => {
   const [, tenantId = '', , sessionId = ''] = pk.split('#');
   return { tenantId, sessionId };
@@ -49,7 +52,7 @@ export class World {
   readonly truth: Truth;
   readonly #hosts: SimHost[] = [];
   readonly #lose = new Map<SimHost, () => void>();
-  readonly #heads = new Map<string, StreamHead[]>();
+  readonly #heads = new Map<string, HeadMoment[]>();
   readonly #streams = new Map<string, Shard>();
 
   constructor(seed: number, rates: FaultRates, plant: Plant) {
@@ -150,13 +153,19 @@ export class World {
   }
 
   #onCommit(table: string, { pk, sk }: { pk: string; sk: string }, image: Item | null): void {
-    if (table === 'sessions' && sk === 'HEAD' && image !== null)
-      this.#heads.set(pk, [...(this.#heads.get(pk) ?? []), StreamHead.parse(image)]);
+    if (table === 'sessions' && sk === 'HEAD' && image !== null) this.#remember(pk, image);
     if (table === 'sessions' && sk.startsWith('EPOCH#') && image?.closedAtMs !== undefined)
       this.#checkClosed(parseRef(pk), Number(image.epoch));
     if (table === 'events' && sk.startsWith('SEG#') && image !== null) this.#stream(pk, image, 'fan-out-events');
     if (table === 'sessions' && sk === 'META' && image?.isSuspended === true)
       this.#stream(pk, image, 'continue-sessions');
+  }
+
+  #remember(pk: string, image: Item): void {
+    const { state, epoch, open, seq, ackedRseq } = HeadMoment.parse(image);
+    const heads = this.#heads.get(pk) ?? [];
+    this.#heads.set(pk, heads);
+    heads.push({ state, epoch, open, seq, ackedRseq });
   }
 
   /** Nothing of an epoch works on when it is closed: another may begin. */
