@@ -60,26 +60,41 @@ const mark = async (ports: EndPorts, host: Host): Promise<void> => {
   ]);
 };
 
-/** What follows the mark; may be repeated, and is by the table's stream where the first call died. */
+/** Closed, the runner dials again, is refused, and kills what it runs within a second. @returns the error where that failed */
+const cut = async (ports: EndPorts, ref: HostRef, connectionId: string): Promise<unknown> => {
+  try {
+    await ports.runnerCloser.close(connectionId);
+    await ports.db.write({
+      kind: 'update',
+      table: 'runners',
+      key: hostKey(ref),
+      set: { connectionId: null },
+      conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
+    });
+    return null;
+  } catch (error) {
+    return error;
+  }
+};
+
+/**
+ * What follows the mark; may be repeated, and is by the table's stream where the first call died. Sessions of a runner that was told go
+ * on at once; of one that nobody can tell anything not before it has frozen them itself, at the end of their lease.
+ */
 export const finishRevocation = async (ports: EndPorts, ref: HostRef): Promise<void> => {
   const host = await readHost(ports.db, ref, ports.clock.nowMs());
   if (host === null || !host.isRevoked) return;
   const { connectionId } = host;
+  const failure = connectionId === null ? null : await cut(ports, ref, connectionId);
+  const isTold = connectionId !== null && failure === null;
+  const reason = { code: 'runner_revoked', message: 'The runner of this session was revoked.' };
   for (const { sessionId, epoch } of await listAssignments(ports.db, ref.tenantId, ref.runnerId)) {
     const session = { tenantId: ref.tenantId, sessionId };
-    const reason = { code: 'runner_revoked', message: 'The runner of this session was revoked.' };
-    await closeEpoch(ports, session, { epoch, asRead: null, cause: 'runner_revoked', reason });
+    const cause = isTold ? 'host_lost' : 'runner_revoked';
+    await closeEpoch(ports, session, { epoch, asRead: null, cause, reason });
     if (connectionId !== null) await ports.runners.clear(session, connectionId);
   }
-  if (connectionId === null) return;
-  await ports.runnerCloser.close(connectionId);
-  await ports.db.write({
-    kind: 'update',
-    table: 'runners',
-    key: hostKey(ref),
-    set: { connectionId: null },
-    conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
-  });
+  if (failure !== null) throw failure;
 };
 
 /** @throws AppError `not_found` */

@@ -152,10 +152,23 @@ describe('a revocation', () => {
     const { close } = ports.runnerCloser;
     ports.runnerCloser.close = async () => Promise.reject(new Error('away'));
     await expect(revokeRunner(ports, mine)).rejects.toThrow('away');
+    expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true });
     ports.runnerCloser.close = close;
     await finishRevocation(ports, mine);
     expect(ports.runnerCloser.closed).toHaveLength(1);
     expect((await ports.sessions.head(ref))?.open).toBe(false);
+  });
+
+  test('lets sessions go on at once where the runner was told, and else after their lease', async () => {
+    const { ports, ref, mine } = await setUp();
+    await revokeRunner(ports, mine);
+    expect((await ports.sessions.meta(ref))?.nextCheckAtMs).toBe(ports.clock.nowMs());
+    const other = await setUp();
+    await runnerDisconnected(other.ports, other.runner.who);
+    await revokeRunner(other.ports, other.mine);
+    const { head, meta } = (await other.ports.sessions.record(other.ref)) ?? {};
+    expect(meta?.nextCheckAtMs).toBe(head?.leaseUntilMs);
+    expect(meta?.nextCheckAtMs).toBeGreaterThan(other.ports.clock.nowMs());
   });
 
   test('of a runner that may serve does nothing by the stream', async () => {
