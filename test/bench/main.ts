@@ -12,11 +12,13 @@ import { page } from './page.ts';
 import { reconnect } from './reconnect.ts';
 import { stall } from './stall.ts';
 import { start } from './start.ts';
+import { warm } from './warm.ts';
 
 const BENCHES: Readonly<Record<string, (n: number | undefined) => Promise<object>>> = {
   echo: (n) => echo(n ?? 300),
   bulk: () => bulk(),
   start: (n) => start(n ?? 10),
+  warm: (n) => warm(n ?? 15),
   page: (n) => page(n ?? 10),
   idle: (n) => idle(n ?? 5),
   fairness: (n) => fairness(n ?? 300),

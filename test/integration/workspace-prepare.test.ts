@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { type RunGit, runGit } from '../../runner-image/src/workspace/git.ts';
 import { mirrorPaths } from '../../runner-image/src/workspace/mirror.ts';
 import { lockMirror } from '../../runner-image/src/workspace/mirror-lock.ts';
 import {
@@ -286,6 +287,52 @@ describe('many sessions and crashes', () => {
     expect((await prepare('s3')).mirror).toBe('cold');
     writeFileSync(join(folder, 'HEAD'), '');
     expect((await prepare('s4')).mirror).toBe('cold');
+  });
+
+  it('fetches what is new and nothing else', async () => {
+    const root = temporaryFolder();
+    const repository = makeRepository({ 'a.txt': 'one\n' });
+    let session = 0;
+    const prepare = async () => {
+      const calls: string[] = [];
+      const git: RunGit = (call) => {
+        calls.push(call.args.find((arg) => ['fetch', 'clone', 'ls-remote'].includes(arg)) ?? 'other');
+        return runGit(call);
+      };
+      session += 1;
+      const { mirror, path } = ready(
+        await prepareWorkspace({ ...contextFor(root), git }, request(repository, { sessionId: `s${session}` })),
+      );
+      const branches = execFileSync('git', ['branch', '-r', '--format=%(refname:short) %(objectname)'], { cwd: path });
+      return { mirror, hasFetched: calls.includes('fetch'), branches: branches.toString() };
+    };
+    const settled = () =>
+      vi.waitFor(() => {
+        const { folder } = mirrorPaths(root, 't1', repository);
+        expect(readFileSync(join(folder, 'village-complete'), 'utf8')).not.toBe('');
+      });
+    expect(await prepare()).toMatchObject({ mirror: 'cold', hasFetched: true });
+    await settled();
+    const second = await prepare();
+    expect(second).toMatchObject({ mirror: 'warm', hasFetched: false });
+    // Whatever changes anywhere: a branch that is new or gone, a tag, a commit, the default branch.
+    const changes: readonly (readonly string[])[] = [
+      ['branch', 'other'],
+      ['tag', '-am', 'note', 'v1'],
+      ['branch', '-m', 'other', 'renamed'],
+      ['commit', '-q', '--allow-empty', '-m', 'second'],
+      ['symbolic-ref', 'HEAD', 'refs/heads/renamed'],
+    ];
+    for (const change of changes) {
+      git(repository, ...change);
+      expect([change, (await prepare()).hasFetched]).toEqual([change, true]);
+      await settled();
+      expect([change, (await prepare()).hasFetched]).toEqual([change, false]);
+    }
+    const { branches } = await prepare();
+    expect(branches).toContain(`origin/main ${git(repository, 'rev-parse', 'main')}`);
+    expect(branches).toContain('origin/renamed');
+    expect(branches).not.toContain('origin/other');
   });
 
   it('a git that hangs is killed with everything it started, and so is one that is cancelled', async () => {

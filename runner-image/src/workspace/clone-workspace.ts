@@ -78,15 +78,12 @@ export const checkoutTarget = async (outer: CheckoutRequest): Promise<CheckedOut
   const request = { ...outer, base: { ...outer.base, protocols: [], cwd: outer.workspace } };
   const run = (args: readonly string[], timeoutMs?: number) =>
     request.git({ ...request.base, args, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
-  const pointed = await run(['remote', 'set-url', '--', 'origin', request.originUrl]);
-  if (!succeeded(pointed)) return failureFromResult(pointed);
-  const parsed = await run([
-    'rev-parse',
-    '--verify',
-    '--quiet',
-    '--end-of-options',
-    `${revisionOf(request.target)}^{commit}`,
+  const revision = `${revisionOf(request.target)}^{commit}`;
+  const [pointed, parsed] = await Promise.all([
+    run(['remote', 'set-url', '--', 'origin', request.originUrl]),
+    run(['rev-parse', '--verify', '--quiet', '--end-of-options', revision]),
   ]);
+  if (!succeeded(pointed)) return failureFromResult(pointed);
   if (parsed.kind !== 'exited') return failureFromResult(parsed);
   if (parsed.code !== 0) {
     return failure(

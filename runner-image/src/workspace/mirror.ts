@@ -1,12 +1,12 @@
 /** The runner's bare copy of a repository: it makes the second session of a repository quick, and no agent ever sees it. */
 import { createHash } from 'node:crypto';
-import { access, readdir, rm, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GIT_CLONE_TIMEOUT_MS } from '../../../shared/limits.ts';
 import type { GitCall, GitResult, RunGit } from './git.ts';
 import { failureFromResult, type WorkspaceFailure } from './git-failure.ts';
 import { mirrorsFolder } from './layout.ts';
-import type { RemoteFacts } from './remote-probe.ts';
+import { digestOfRefs, type RemoteFacts } from './remote-probe.ts';
 
 export interface MirrorPaths {
   readonly folder: string;
@@ -19,7 +19,10 @@ export const mirrorPaths = (root: string, tenantId: string, url: string): Mirror
   return { folder: join(mirrorsFolder(root), `${name}.git`), lock: join(mirrorsFolder(root), `${name}.lock`) };
 };
 
-/** Written after the first whole fetch; a mirror without it was interrupted and is made anew. */
+/**
+ * Written after each whole fetch; a mirror without it was interrupted and is made anew. Once the mirror was looked at it holds the digest
+ * of its branches and tags: a remote of the same digest has nothing new.
+ */
 const COMPLETE = 'village-complete';
 
 const ok = (result: GitResult): boolean => result.kind === 'exited' && result.code === 0;
@@ -91,26 +94,53 @@ const fetchAll = async (fetch: Fetch): Promise<WorkspaceFailure | null> => {
     if (!ok(head)) return failureFromResult(head);
   }
   await writeFile(join(fetch.folder, COMPLETE), '');
-  // Many small fetches leave many packs; a failed tidying costs speed only and is tried at the next fetch.
-  await fetch.git({ ...fetch.base, args: [`--git-dir=${fetch.folder}`, 'gc', '--auto', '--quiet'] });
   return null;
 };
+
+/** What a fetch leaves to be done, for the next session of this repository. The caller holds the lock; a failure costs speed only. */
+export const tidyMirror = async ({ git, base, folder }: Pick<Fetch, 'git' | 'base' | 'folder'>): Promise<void> => {
+  const args = [`--git-dir=${folder}`, 'for-each-ref', '--format=%(refname) %(objectname)', 'refs/heads', 'refs/tags'];
+  const listed = await git({ ...base, args });
+  const head = /^ref: (\S+)$/m.exec(await readFile(join(folder, 'HEAD'), 'utf8'))?.[1] ?? null;
+  if (listed.kind === 'exited' && listed.code === 0 && !listed.cut) {
+    const lines = listed.stdout
+      .toString('utf8')
+      .split('\n')
+      .filter((line) => line !== '');
+    const refs = lines.map((line) => line.split(' ') as [string, string]);
+    await writeFile(join(folder, COMPLETE), digestOfRefs(refs, head));
+  }
+  // Many small fetches leave many packs.
+  await git({ ...base, args: [`--git-dir=${folder}`, 'gc', '--auto', '--quiet'] });
+};
+
+/** A commit that no branch or tag names may be missing all the same. */
+const isUpToDate = async ({ folder, facts }: Fetch): Promise<boolean> =>
+  facts.refsDigest !== null &&
+  facts.target.kind !== 'commit' &&
+  (await readFile(join(folder, COMPLETE), 'utf8').catch(() => '')) === facts.refsDigest;
+
+export interface UpdatedMirror {
+  readonly kind: 'updated';
+  readonly mirror: 'cold' | 'warm';
+  /** Something was fetched: `tidyMirror` is due. */
+  readonly isChanged: boolean;
+}
 
 /**
  * Brings the mirror up to date. The caller holds the mirror's lock. A mirror that git cannot read any more is thrown
  * away and fetched again once.
  */
-export const updateMirror = async (
-  fetch: Fetch,
-): Promise<{ readonly kind: 'updated'; readonly mirror: 'cold' | 'warm' } | WorkspaceFailure> => {
+export const updateMirror = async (fetch: Fetch): Promise<UpdatedMirror | WorkspaceFailure> => {
+  if (await isUpToDate(fetch)) return { kind: 'updated', mirror: 'warm', isChanged: false };
   if (await exists(join(fetch.folder, COMPLETE))) {
     await removeStaleLocks(fetch.folder);
     const failed = await fetchAll(fetch);
-    if (failed === null) return { kind: 'updated', mirror: 'warm' };
+    if (failed === null) return { kind: 'updated', mirror: 'warm', isChanged: true };
     if (failed.code !== 'git_failed' && failed.code !== 'repository_not_found') return failed;
   }
   const made = await initialise(fetch);
   if (!ok(made)) return failureFromResult(made);
   const failed = await fetchAll(fetch);
-  return failed ?? { kind: 'updated', mirror: 'cold' };
+  return failed ?? { kind: 'updated', mirror: 'cold', isChanged: true };
 };

@@ -8,8 +8,8 @@ import { type GitCall, type RunGit, runGit } from './git.ts';
 import { trustConfig } from './git-environment.ts';
 import { failure, failureFromText, type WorkspaceFailure } from './git-failure.ts';
 import { mirrorsFolder, type SessionPaths, scratchFolder, sessionPaths, workspacesFolder } from './layout.ts';
-import { mirrorPaths, updateMirror } from './mirror.ts';
-import { lockMirror } from './mirror-lock.ts';
+import { type MirrorPaths, mirrorPaths, tidyMirror, updateMirror } from './mirror.ts';
+import { type LockResult, lockMirror } from './mirror-lock.ts';
 import { isRefName, probeRemote, type RemoteFacts } from './remote-probe.ts';
 import { parseRepositoryUrl, type RepositoryLocation, type RepositorySources } from './repository-url.ts';
 
@@ -110,6 +110,7 @@ interface Run {
   readonly paths: SessionPaths;
   readonly git: RunGit;
   readonly source: Source;
+  readonly mirror: MirrorPaths;
   readonly base: Omit<GitCall, 'args'>;
 }
 
@@ -118,40 +119,51 @@ const lockFailure = (kind: 'timeout' | 'cancelled'): WorkspaceFailure =>
     ? failure('timeout', 'Another session is still fetching this repository.', 'Try again in a minute.')
     : failure('cancelled', 'Preparing was stopped.', 'Start the session again if that was not meant.');
 
-const copyThroughMirror = async (run: Run, facts: RemoteFacts) => {
-  const { context, request, git, base, source } = run;
-  const mirror = mirrorPaths(context.root, request.tenantId, source.fetchUrl);
+const takeLock = ({ context, mirror }: Run): Promise<LockResult> => {
   const { inherited, signal } = context;
-  const lock = await lockMirror({
-    path: mirror.lock,
-    timeoutMs: context.limits?.lockMs ?? MIRROR_LOCK_TIMEOUT_MS,
-    inherited,
-    ...(signal ? { signal } : {}),
-  });
+  const timeoutMs = context.limits?.lockMs ?? MIRROR_LOCK_TIMEOUT_MS;
+  return lockMirror({ path: mirror.lock, timeoutMs, inherited, ...(signal ? { signal } : {}) });
+};
+
+/** Holds the lock until the mirror is as the next session wants it, which this one does not wait for. */
+const copyThroughMirror = async (run: Run, facts: RemoteFacts, locking: Promise<LockResult>) => {
+  const { context, git, base, source, mirror } = run;
+  const lock = await locking;
   if (lock.kind !== 'locked') return lockFailure(lock.kind);
+  const { folder } = mirror;
+  let tidying: Promise<void> = Promise.resolve();
   try {
     const timeoutMs = context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS;
-    const updated = await updateMirror({ git, base, folder: mirror.folder, url: source.fetchUrl, facts, timeoutMs });
-    if (updated.kind === 'failed') return updated;
-    const failed = await cloneMirror({
-      git,
-      base,
-      mirrorFolder: mirror.folder,
-      workspace: run.paths.workspace,
-      timeoutMs,
-    });
+    const fetch = { git, base, folder, url: source.fetchUrl, facts, timeoutMs };
+    const clone = { git, base, mirrorFolder: folder, workspace: run.paths.workspace, timeoutMs };
+    let updated = await updateMirror(fetch);
+    let failed = updated.kind === 'failed' ? updated : await cloneMirror(clone);
+    const isBroken = failed?.code === 'git_failed' || failed?.code === 'repository_not_found';
+    if (isBroken && updated.kind === 'updated' && !updated.isChanged) {
+      // It looked complete and is not: a fetch finds that out, and makes it anew.
+      updated = await updateMirror({ ...fetch, facts: { ...facts, refsDigest: null } });
+      failed = updated.kind === 'failed' ? updated : await cloneMirror(clone);
+    }
+    // A mirror that is not tidy is fetched into again, that is all.
+    if (updated.kind === 'updated' && updated.isChanged)
+      tidying = tidyMirror({ git, base: { ...base, cwd: folder }, folder }).catch(() => undefined);
     return failed ?? updated;
   } finally {
-    await lock.release();
+    void tidying.then(lock.release);
   }
 };
 
 const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
   const { request, context, git, base } = run;
   const probe = { ...base, timeoutMs: context.limits?.probeMs ?? REPOSITORY_PROBE_MS };
+  const locking = takeLock(run);
   const facts = await probeRemote(git, probe, run.source.fetchUrl, request.ref);
-  if (facts.kind === 'failed') return facts;
-  const copied = await copyThroughMirror(run, facts);
+  if (facts.kind === 'failed') {
+    // Whatever became of it: the probe's answer is what counts.
+    locking.then((lock) => (lock.kind === 'locked' ? lock.release() : undefined)).catch(() => undefined);
+    return facts;
+  }
+  const copied = await copyThroughMirror(run, facts, locking);
   if (copied.kind === 'failed') return copied;
   const checked = await checkoutTarget({
     git,
@@ -198,7 +210,8 @@ const prepareIn = async (
     ...(source.authorization ? { authorization: source.authorization } : {}),
     ...(context.signal ? { signal: context.signal } : {}),
   };
-  return prepareClone({ context, request, paths, git: context.git ?? runGit, source, base });
+  const mirror = mirrorPaths(context.root, request.tenantId, source.fetchUrl);
+  return prepareClone({ context, request, paths, git: context.git ?? runGit, source, mirror, base });
 };
 
 /**

@@ -1,4 +1,5 @@
 /** Asks a repository what it has before anything is copied: a wrong address or branch must fail in seconds. */
+import { createHash } from 'node:crypto';
 import { REPOSITORY_PROBE_MS } from '../../../shared/limits.ts';
 import type { GitCall, RunGit } from './git.ts';
 import { failure, failureFromResult, type WorkspaceFailure } from './git-failure.ts';
@@ -17,6 +18,8 @@ export interface RemoteFacts {
   readonly defaultBranch: string | null;
   /** 40 characters for sha1, 64 for sha256. */
   readonly objectIdChars: number;
+  /** Of all branches and tags and the default branch; `null` when there are too many to be listed. */
+  readonly refsDigest: string | null;
 }
 
 const REF_NAME = /^(?![-/.])(?!.*(?:\.\.|@\{|\/\/|\/\.|\.lock(?:\/|$)))[^\s~^:?*[\\\x7f]+(?<![/.])$/;
@@ -51,6 +54,20 @@ const readRefs = (text: string): Refs => {
   return { objectIds, head };
 };
 
+/** Same for a remote and for a mirror that holds exactly what it has. `head`: the whole name of the default branch. */
+export const digestOfRefs = (
+  refs: Iterable<readonly [name: string, objectId: string]>,
+  head: string | null,
+): string => {
+  const lines = [...refs].map(([name, objectId]) => `${objectId} ${name}`).sort();
+  return createHash('sha256')
+    .update(`${head ?? ''}\n${lines.join('\n')}`)
+    .digest('hex');
+};
+
+const isBranchOrTag = ([name]: readonly [string, string]): boolean =>
+  /^refs\/(heads|tags)\//.test(name) && !name.endsWith('^{}');
+
 const shortName = (ref: string, prefix: string): string => (ref.startsWith(prefix) ? ref.slice(prefix.length) : ref);
 
 const targetOf = (refs: Refs, ref: string | undefined): RemoteTarget | null => {
@@ -78,13 +95,10 @@ export const probeRemote = async (
   ref: string | undefined,
 ): Promise<RemoteFacts | WorkspaceFailure> => {
   if (ref !== undefined && !isRefName(ref)) return noSuchRef(ref);
-  const patterns = ['HEAD'];
-  if (ref !== undefined) {
-    patterns.push(`refs/heads/${shortName(ref, 'refs/heads/')}`, `refs/tags/${shortName(ref, 'refs/tags/')}`);
-  }
+  // The host tells all it has in any case; with them we know whether the mirror has them already.
   const answer = await git({
     ...base,
-    args: ['ls-remote', '--symref', '--', url, ...patterns],
+    args: ['ls-remote', '--symref', '--', url, 'HEAD', 'refs/heads/*', 'refs/tags/*'],
     timeoutMs: base.timeoutMs ?? REPOSITORY_PROBE_MS,
   });
   if (answer.kind !== 'exited' || answer.code !== 0) return failureFromResult(answer);
@@ -100,5 +114,6 @@ export const probeRemote = async (
     target,
     defaultBranch: refs.head?.startsWith('refs/heads/') ? shortName(refs.head, 'refs/heads/') : null,
     objectIdChars: refs.objectIds.values().next().value?.length ?? 40,
+    refsDigest: answer.cut ? null : digestOfRefs([...refs.objectIds].filter(isBranchOrTag), refs.head),
   };
 };
