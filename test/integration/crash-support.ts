@@ -1,13 +1,15 @@
 /** Crashes of the runner process under the real pty-host, and what must be true afterwards. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { TranscriptChunk } from '../../shared/http.ts';
 import { TranscriptReplay } from '../../shared/viewer/transcript-replay.ts';
 import type { startRunner } from './runner-fixture.ts';
 
 export type Started = Awaited<ReturnType<typeof startRunner>>;
+
+const DEAD = { timeout: 10_000, interval: 2 };
 
 /** Kills the runner process and resolves when the next one is welcome. */
 export const killRunner = async (started: Started, whileDead: () => Promise<void> | void = () => {}): Promise<void> => {
@@ -17,7 +19,13 @@ export const killRunner = async (started: Started, whileDead: () => Promise<void
   // While pty-host is stopped nobody starts the next runner: what happens meanwhile happens without one.
   process.kill(host.pid, 'SIGSTOP');
   try {
-    process.kill(started.runnerPid(), 'SIGKILL');
+    const pid = started.runnerPid();
+    process.kill(pid, 'SIGKILL');
+    // Its sockets are closed when its last thread has ended; the one that would bury it is stopped.
+    await vi.waitFor(() => {
+      expect(readFileSync(`/proc/${pid}/stat`, 'latin1')).toMatch(/\) Z /);
+      expect(readdirSync(`/proc/${pid}/task`)).toHaveLength(1);
+    }, DEAD);
     await whileDead();
   } finally {
     process.kill(host.pid, 'SIGCONT');

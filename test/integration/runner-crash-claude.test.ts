@@ -1,7 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { globSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { SavedSession } from '../../runner-image/src/session/saved-session.ts';
 import { textPipeline } from '../../runner-image/src/stream/text-pipeline.ts';
 import type { Scenario } from '../../shared/scenario.ts';
 import { canRecord, ptyRecorder } from '../fakes/pty-recorder.ts';
@@ -145,6 +148,28 @@ describe('a crash of the runner under the real Claude Code', () => {
     expectNothingLost(started);
     expect(started.control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
     expect(typesOf(started).filter((type) => type.startsWith('tool_'))).toEqual(tool);
+  });
+
+  it('with its model port taken meanwhile: it ends, and says why', async () => {
+    const started = await start([{ steps: [{ say: 'Wait.' }, { waitMs: 60_000 }] }]);
+    const { control } = started;
+    await control.until('the stream', () => control.output().includes('Wait.'));
+    const [saved = ''] = globSync(join(started.root, 'state', '**', 'session.json'));
+    const { agent } = SavedSession.parse(JSON.parse(readFileSync(saved, 'utf8')));
+    expect(statSync(saved).mode & 0o777).toBe(0o600);
+    const thief = createServer();
+    try {
+      await killRunner(started, async () => {
+        thief.listen(agent?.modelPort, '127.0.0.1');
+        await once(thief, 'listening');
+      });
+      expect(await started.exited).toBe(0);
+    } finally {
+      thief.close();
+    }
+    expectNothingLost(started);
+    expect(control.events.at(-1)).toMatchObject({ state: 'failed', reason: { code: 'model_port_taken' } });
+    expect(started.processesWith(started.root)).toEqual([]);
   });
 
   it.each(['session_assigned', 'workspace_preparing', 'workspace_ready', 'provider_started', 'gate_proven'])(
