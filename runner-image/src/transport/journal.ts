@@ -1,7 +1,8 @@
 /**
  * The events of one epoch on disk until they are acknowledged, so that a crash of the runner loses none. Each record is
  * handed to the kernel (write(2)) before the event counts as recorded and is not fsynced: the file serves a restarted
- * runner on a living host, and a host that dies takes the CLI and this disk with it.
+ * runner on a living host, and a host that dies takes the CLI and this disk with it. Only a rewrite is fsynced, before it
+ * takes the old file's place. A full disk refuses an event with the file as it was; what was acknowledged can be forgotten.
  */
 import { z } from 'zod';
 import { EventEnvelope } from '../../../shared/events.ts';
