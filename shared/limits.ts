@@ -318,8 +318,10 @@ export const WATCH_BATCH_MS = 300;
 export const WATCH_BATCH_MAX_PATHS = 2_000;
 /** Folders watched of one workspace (each takes an inotify watch); the rest shows in the diff alone. */
 export const WATCH_MAX_FOLDERS = 8_000;
-/** A workspace whose lease was not renewed for this long and whose session is not live is an orphan. */
-export const WORKSPACE_LEASE_MS = 5 * 60_000;
+/** A workspace whose lease was not renewed for this long (it is with each usage tick) and whose session is not live is an orphan. */
+export const WORKSPACE_LEASE_MS = 90_000;
+/** An orphan is removed when its lease has stood still for this long of looking: then it is gone 180 s after its runner. */
+export const WORKSPACE_SWEEP_CONFIRM_MS = 45_000;
 
 // pty-host.
 /** Output kept per process until acknowledged; beyond it the PTY is not read and the program blocks. */
@@ -478,8 +480,8 @@ export const REFUSED_ASSIGNS_MAX = 1_000;
 export const HAND_OVER_QUIET_MS = 3_000;
 export const HAND_OVER_MAX_MS = 10 * 60_000;
 export const HAND_OVER_LOOK_MS = 500;
-/** Folders that belong to no session any more are looked for this often by a runner that stays. */
-export const WORKSPACE_SWEEP_MS = WORKSPACE_LEASE_MS;
+/** Folders that belong to no session any more are looked for this often by every runner. */
+export const WORKSPACE_SWEEP_MS = 15_000;
 /** A runner that was just killed lets its state folder go within this; a longer wait means that another one uses it. */
 export const STATE_LOCK_WAIT_MS = 3_000;
 

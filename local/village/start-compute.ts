@@ -47,7 +47,7 @@ export const startTasks = async (parts: Parts, lambda: Lambda) => {
     dir: paths.tasks,
     clock,
   });
-  const sweep = (): Promise<void> => removeLeftWorkspaces(paths.runner, warn);
+  const sweep = (): Promise<void> => removeLeftWorkspaces(paths.runner, clock.nowMs(), warn);
   // Started before the tasks, so stopped after them.
   await series.step('workspaces', () => {}, sweep);
   const ecs = await series.step(

@@ -18,7 +18,7 @@ import { Connection, type HelloBody } from './transport/connection.ts';
 import { openDialStore } from './transport/dial-store.ts';
 import { FairSender } from './transport/fair-sender.ts';
 import type { OpenSocket } from './transport/socket.ts';
-import { sweepOrphans } from './workspace/cleanup.ts';
+import { WorkspaceSweeper } from './workspace/sweeper.ts';
 
 export interface RunnerOptions {
   readonly config: RunnerConfig;
@@ -40,6 +40,8 @@ export class Runner {
   readonly #line: FairSender;
   readonly #sessions: HeldSessions;
   readonly #departure: Departure;
+  /** Of folders whose session is over, and whose runner is gone. */
+  readonly #sweeper: WorkspaceSweeper;
   readonly #guard = new SessionGuard();
   readonly #counters = new RunnerCounters();
   readonly #done = Promise.withResolvers<number>();
@@ -76,6 +78,10 @@ export class Runner {
       ...{ config, ports, line: this.#line, guard: this.#guard, keepsUndelivered: this.#stays },
       onTick: (held) => this.#onTick(held),
       onEnded: (held) => this.#onEnded(held),
+    });
+    this.#sweeper = new WorkspaceSweeper({
+      ...{ root: config.WORKSPACE_ROOT, clock, log },
+      held: () => this.#sessions.all.map(({ sessionId }) => sessionId),
     });
     this.#departure = new Departure({
       ...{ clock, log, sessions: () => this.#sessions },
@@ -141,7 +147,7 @@ export class Runner {
       await prepareAhead(config, adapters, log);
       this.#every('status', RUNNER_STATUS_MS, () => this.#sayStatus());
     }
-    if (this.#stays) this.#every('sweep', WORKSPACE_SWEEP_MS, () => this.#sweep());
+    this.#every('sweep', WORKSPACE_SWEEP_MS, () => void this.#sweeper.look());
     if (!this.#departure.isDraining) this.#connection.start();
   }
 
@@ -308,18 +314,6 @@ export class Runner {
 
   #say(frame: RunnerFrame): void {
     this.#connection.send(JSON.stringify(frame));
-  }
-
-  /** Folders whose session is over, and whose runner is gone. */
-  #sweep(): void {
-    const { config, ports } = this.#options;
-    const held = new Set(this.#sessions.all.map(({ sessionId }) => sessionId));
-    sweepOrphans(config.WORKSPACE_ROOT, held, { nowMs: ports.clock.nowMs() }).then(
-      ({ removed, failed }) => {
-        if (removed.length + failed.length > 0) ports.log.info('workspaces without a session', { removed, failed });
-      },
-      (error: unknown) => ports.log.warn('workspaces could not be looked through', { error }),
-    );
   }
 
   /** Now and then, until the runner goes. */

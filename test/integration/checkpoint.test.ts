@@ -10,6 +10,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -188,7 +189,8 @@ describe('a checkpoint', () => {
     write(place.workspace, { 'build/out.js': 'built\n', 'app.log': 'log\n', 'node_modules/a/index.js': 'a\n' });
     mkdirSync(join(place.workspace, 'node_modules/big'));
     // Sparse: it takes no room on the disk, and must take no time either.
-    execFileSync('truncate', ['-s', '50G', join(place.workspace, 'node_modules/big/file')]);
+    writeFileSync(join(place.workspace, 'node_modules/big/file'), '');
+    truncateSync(join(place.workspace, 'node_modules/big/file'), 50 * 1024 ** 3);
     const made = await makeOrThrow(place);
     expect(made.leftOut).toEqual(['node_modules/']);
     const { place: there, result } = await restore(made.file.path, url);
@@ -278,7 +280,8 @@ describe('a hostile work tree', () => {
   it('that is too large is told so, quickly', async () => {
     const url = makeRepository(BASE);
     const place = await cloneOf(url);
-    execFileSync('truncate', ['-s', '100G', join(place.workspace, 'huge')]);
+    writeFileSync(join(place.workspace, 'huge'), '');
+    truncateSync(join(place.workspace, 'huge'), 100 * 1024 ** 3);
     expect(await make(place)).toMatchObject({ kind: 'failed', code: 'checkpoint_too_large' });
     rmSync(join(place.workspace, 'huge'));
     write(place.workspace, { random: Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString('latin1') });

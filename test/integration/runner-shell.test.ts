@@ -9,9 +9,12 @@ import { type RunnerSetup, SESSION_ID, startRunner } from './runner-fixture.ts';
 
 type Started = Awaited<ReturnType<typeof startRunner>>;
 let runner: Started | null = null;
+let cleanUp: () => Promise<void> = async () => {};
 afterEach(async (context) => {
   if (context.task.result?.state === 'fail') console.log(runner?.log());
   await runner?.stop();
+  await cleanUp();
+  cleanUp = async () => {};
   runner = null;
 });
 
@@ -280,5 +283,33 @@ describe('a shell session on the real runner', () => {
     expect(types(started)).toContain('runner_draining');
     expect(control.problems).toEqual([]);
     expect(started.processesWith(started.root)).toEqual([]);
+  });
+
+  it('is given back after a crash of its runner as before one: its prompt is not typed twice in the next epoch', async () => {
+    const credentials = { inputs: { prompt: 'echo asked >> asked.txt; echo done-$((40+2))' } };
+    const first = await start({ credentials });
+    cleanUp = () => first.stop();
+    first.control.setWatchers(led);
+    await first.control.until('the command', () =>
+      first.control.events.find(({ type }) => type === 'command_executed'),
+    );
+    process.kill(first.runnerPid(), 'SIGKILL');
+    await first.control.until('the second runner', () => first.control.dials.length > 1 || undefined);
+    first.host.kill('SIGTERM');
+    expect(await first.exited).toBe(0);
+    expect(first.control.problems).toEqual([]);
+    expect(first.control.events.at(-1)).toMatchObject({ type: 'epoch_drained', checkpointKey: expect.any(String) });
+
+    const second = await start({ credentials, after: first });
+    await stateSeen(second, 'running');
+    second.control.setWatchers(led);
+    second.control.post({
+      ...{ type: 'input', sessionId: SESSION_ID, epoch: 2, viewerId: VIEWER, source: 'viewer', controlTerm: 1 },
+      ...{ inputSeq: 1, data: 'echo lines-$(wc -l < asked.txt)\r', submit: false },
+    });
+    await second.control.until('the count', () => second.control.output().includes('lines-1'));
+    second.control.ask('stop');
+    expect(await second.exited).toBe(0);
+    expect(second.control.problems).toEqual([]);
   });
 });

@@ -232,8 +232,9 @@ export class HeldSessions {
     if (!held) return;
     const { config, ports, onTick } = this.#options;
     onTick(held);
-    const { epoch } = held;
-    const lease = { sessionId, epoch, runnerId: config.RUNNER_ID, renewedAtMs: ports.clock.nowMs() };
+    const { epoch, config: session } = held.runtime.core.assign;
+    const holder = { runnerId: config.RUNNER_ID, pool: session.pool };
+    const lease = { sessionId, epoch, ...holder, renewedAtMs: ports.clock.nowMs() };
     renewLease(config.WORKSPACE_ROOT, lease).catch((error: unknown) =>
       ports.log.warn('the lease of the workspace could not be renewed', { sessionId, error }),
     );

@@ -108,7 +108,8 @@ const prepareOnce = async (
   const { core, signal } = runtime;
   const { WORKSPACE_ROOT: root, RUNNER_ID: runnerId } = config;
   const { sessionId, epoch } = assign;
-  await renewLease(root, { sessionId, epoch, runnerId, renewedAtMs: ports.clock.nowMs() });
+  const { pool } = assign.config;
+  await renewLease(root, { sessionId, epoch, pool, runnerId, renewedAtMs: ports.clock.nowMs() });
   // What an earlier epoch left is over with it.
   await removeWorkspace(root, sessionId, { keepsLease: true });
   const fetched = await fetchStep(runtime.options, signal);

@@ -70,22 +70,16 @@ export class Checkpoints {
     this.#plan(Math.max(CHECKPOINT_SETTLE_MS, CHECKPOINT_MIN_INTERVAL_MS - sinceMs));
   }
 
-  /** Makes one of what is there now, in the place of one on its way. @returns its key; `null` when that failed or took longer than `signal` allows */
-  async now(signal?: AbortSignal): Promise<string | null> {
+  /** Makes one of what is there now, in the place of one on its way. @returns its key; `null` when there is none */
+  now(): Promise<string | null> {
     this.#cancelPlan();
-    if (!this.#isStarted) return null;
+    if (!this.#isStarted) return Promise.resolve(null);
     this.#current?.abort();
     const mine = new AbortController();
-    const cancel = (): void => mine.abort();
-    signal?.addEventListener('abort', cancel, { once: true });
     this.#current = mine;
     const work = this.#work.then(() => this.#once(mine.signal));
     this.#work = work;
-    try {
-      return signal?.aborted ? null : await work;
-    } finally {
-      signal?.removeEventListener('abort', cancel);
-    }
+    return work;
   }
 
   /** None is begun from here on but by `now`. */

@@ -4,7 +4,7 @@ import { chmod, lstat, opendir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WORKSPACE_LEASE_MS } from '../../../shared/limits.ts';
 import { isSessionName, leasesFolder, scratchFolder, sessionPaths, workspacesFolder } from './layout.ts';
-import { isLeaseLive, readLease } from './lease.ts';
+import { isLeaseLive, readLease, type WorkspaceLease } from './lease.ts';
 
 const TRASH = '.trash-';
 const FOLDER_MODE = 0o700;
@@ -59,14 +59,22 @@ export const removeWorkspace = async (
 export interface SweepOptions {
   readonly nowMs: number;
   readonly leaseMs?: number;
+  /** Asked about each orphan, with its lease; `false` leaves it for now. With it, younger leftovers of removals are left as well. */
+  readonly confirm?: (sessionId: string, lease: WorkspaceLease | null) => boolean;
 }
 
 export interface SweepResult {
   readonly removed: readonly string[];
-  /** Not live here, but leased by another runner. */
+  /** Not live here, but leased by another runner, or not confirmed. */
   readonly leased: readonly string[];
   readonly failed: readonly { readonly sessionId: string; readonly message: string }[];
 }
+
+const isOlder = (path: string, thanMs: number): Promise<boolean> =>
+  lstat(path).then(
+    ({ ctimeMs }) => ctimeMs < thanMs,
+    () => false,
+  );
 
 const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
 
@@ -85,20 +93,25 @@ const sessionsOnDisk = async (root: string): Promise<string[]> => {
 export const sweepOrphans = async (
   root: string,
   liveSessionIds: ReadonlySet<string>,
-  { nowMs, leaseMs = WORKSPACE_LEASE_MS }: SweepOptions,
+  { nowMs, leaseMs = WORKSPACE_LEASE_MS, confirm }: SweepOptions,
 ): Promise<SweepResult> => {
   const removed: string[] = [];
   const leased: string[] = [];
   const failed: { sessionId: string; message: string }[] = [];
   for (const folder of [workspacesFolder(root), scratchFolder(root)]) {
     for (const name of await entriesOf(folder)) {
+      if (!name.startsWith(TRASH)) continue;
+      const path = join(folder, name);
+      // Another runner may be at it.
+      if (confirm && !(await isOlder(path, nowMs - leaseMs))) continue;
       // What an interrupted removal left; if it still cannot be removed, the next sweep tries again.
-      if (name.startsWith(TRASH)) await removeTree(join(folder, name)).catch(() => undefined);
+      await removeTree(path).catch(() => undefined);
     }
   }
   for (const sessionId of await sessionsOnDisk(root)) {
     if (liveSessionIds.has(sessionId)) continue;
-    if (isLeaseLive(await readLease(root, sessionId), nowMs, leaseMs)) {
+    const lease = await readLease(root, sessionId);
+    if (isLeaseLive(lease, nowMs, leaseMs) || confirm?.(sessionId, lease) === false) {
       leased.push(sessionId);
       continue;
     }

@@ -4,6 +4,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import { GIT_SMALL_FILE_MAX_BYTES, WORKSPACE_LEASE_MS } from '../../../shared/limits.ts';
+import { HOSTED_POOL, Pool } from '../../../shared/session.ts';
 import { leasesFolder, sessionPaths } from './layout.ts';
 import { readInside } from './open-inside.ts';
 
@@ -14,6 +15,8 @@ export const WorkspaceLease = z.strictObject({
   renewedAtMs: z.int().min(0),
   /** Of the session that holds it. */
   epoch: z.int().min(0).default(0),
+  /** Where the session asked to run: what runs on the platform's own tasks is over when the platform has ended those. */
+  pool: Pool.default(HOSTED_POOL),
 });
 export type WorkspaceLease = z.infer<typeof WorkspaceLease>;
 export type LeaseClaim = Omit<z.input<typeof WorkspaceLease>, 'v'>;

@@ -1,4 +1,9 @@
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '../../../../runner-image/src/log.ts';
 import { Uploads } from '../../../../runner-image/src/session/uploads.ts';
@@ -11,12 +16,17 @@ const setup = (answers: (Answer | Promise<Answer>)[], random = 0.5) => {
   const clock = manualClock();
   const wishes: UploadWish[] = [];
   const puts: string[] = [];
+  const files: string[] = [];
   const uploads = new Uploads({
     clock,
     log: silentLog,
     put: async (url) => {
       puts.push(url);
       return answers.shift() ?? { kind: 'failed', why: 'unexpected' };
+    },
+    putFile: async (url, _headers, path) => {
+      files.push(`${url} ${path}`);
+      return ok;
     },
     wish: (wish) => wishes.push(wish),
     random: { next: () => random },
@@ -29,7 +39,7 @@ const setup = (answers: (Answer | Promise<Answer>)[], random = 0.5) => {
     headers: {},
     expiresAtMs: 0,
   });
-  return { clock, wishes, puts, uploads, grant };
+  return { clock, wishes, puts, files, uploads, grant };
 };
 const ok: Answer = { kind: 'answer', status: 200 };
 const body = Buffer.from('body');
@@ -148,6 +158,53 @@ describe('Uploads', () => {
     uploads.onGrants([grant(1, 'transcript')]);
     expect(await stored).toEqual({ kind: 'failed', why: 'refused with status 400' });
     expect(clock.timers).toBe(0);
+  });
+
+  it('streams a file whose size and hash are known, and forgets what something newer replaces', async () => {
+    const { uploads, wishes, grant, files } = setup([]);
+    const sha256 = createHash('sha256').update(body).digest('hex');
+    const stored = uploads.store('checkpoint', 4, { path: '/archive', sizeBytes: 9, sha256 }, true);
+    const sha256Base64 = Buffer.from(sha256, 'hex').toString('base64');
+    expect(wishes).toEqual([{ kind: 'checkpoint', number: 4, sizeBytes: 9, sha256Base64 }]);
+    uploads.onGrants([grant(4, 'checkpoint')]);
+    expect(await stored).toEqual({ kind: 'stored', key: 'k4', sha256, sizeBytes: 9 });
+    expect(files).toEqual(['u4 /archive']);
+    const waiting = uploads.store('checkpoint', 5, { path: '/archive', sizeBytes: 9, sha256 }, true);
+    uploads.forget('checkpoint', 5, 'replaced');
+    uploads.forget('checkpoint', 6, 'unknown');
+    expect(await waiting).toEqual({ kind: 'failed', why: 'replaced' });
+  });
+
+  it('puts a file over HTTP as it is, and says when it cannot', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'uploads-'));
+    const path = join(folder, 'archive');
+    writeFileSync(path, 'x'.repeat(200_000));
+    const got: { length: string | undefined; body: Buffer; type: string | undefined }[] = [];
+    const server = createServer(async (request, response) => {
+      const chunks: Buffer[] = [];
+      for await (const chunk of request) chunks.push(chunk);
+      const { 'content-length': length, 'content-type': type } = request.headers;
+      got.push({ length, type, body: Buffer.concat(chunks) });
+      response.writeHead(200).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const clock = manualClock();
+    const uploads = new Uploads({ clock, log: silentLog, put: async () => ok, wish: () => {} });
+    const file = { path, sizeBytes: 200_000, sha256: 'ab'.repeat(32) };
+    const stored = uploads.store('checkpoint', 1, file, true);
+    const grant = {
+      kind: 'checkpoint',
+      number: 1,
+      key: 'k',
+      headers: { 'content-length': '200000' },
+      expiresAtMs: 0,
+    } as const;
+    uploads.onGrants([{ ...grant, url: `http://127.0.0.1:${port}/x` }]);
+    expect(await stored).toMatchObject({ kind: 'stored' });
+    expect(got).toMatchObject([{ length: '200000', type: undefined, body: Buffer.from('x'.repeat(200_000)) }]);
+    server.close();
+    rmSync(folder, { recursive: true });
   });
 
   it('settles what waits when it is closed, and takes nothing more', async () => {

@@ -125,7 +125,7 @@ describe('the lease', () => {
   it('is read back as it was renewed last', async () => {
     await renewLease(root, { sessionId: 's1', runnerId: 'r1', renewedAtMs: 1 });
     await renewLease(root, { sessionId: 's1', runnerId: 'r1', renewedAtMs: 2 });
-    const read = { v: 1, sessionId: 's1', runnerId: 'r1', renewedAtMs: 2, epoch: 0 };
+    const read = { v: 1, sessionId: 's1', runnerId: 'r1', renewedAtMs: 2, epoch: 0, pool: 'hosted' };
     expect(await readLease(root, 's1')).toEqual(read);
     expect(await readLease(root, 's2')).toBeNull();
     expect(left('leases')).toEqual(['s1.json']);
