@@ -1,5 +1,6 @@
 /** Runs git for the runner: argument arrays only, nothing of the environment, a time-out that kills the whole group, capped output. */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { GIT_COMMAND_TIMEOUT_MS, GIT_OUTPUT_MAX_BYTES, GIT_STDERR_MAX_BYTES } from '../../../shared/limits.ts';
 import { type GitEnvironmentOptions, gitEnvironment, guardArguments } from './git-environment.ts';
 
@@ -33,6 +34,12 @@ export type GitResult =
   | { readonly kind: 'git_missing' };
 
 export type RunGit = (call: GitCall) => Promise<GitResult>;
+
+/** Of util-linux, which every Debian has: the kernel kills git with the runner, also where the runner itself was killed. */
+const SETPRIV = '/usr/bin/setpriv';
+const WRAPPER = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig', 'KILL', '--'] : [];
+/** What a wrapper answers for a program that does not exist, as a shell does. */
+const NOT_FOUND_CODE = 127;
 
 /** Groups alive now: they die with the runner, however it ends short of SIGKILL. */
 const groups = new Set<number>();
@@ -82,13 +89,18 @@ const headKeeper = (maxBytes: number) => {
   };
 };
 
-const start = (call: GitCall) =>
-  spawn('git', [...guardArguments(call.protocols), ...call.args], {
+const start = (call: GitCall) => {
+  const [program = 'git', ...args] = [...WRAPPER, 'git', ...guardArguments(call.protocols), ...call.args];
+  return spawn(program, args, {
     cwd: call.cwd,
     env: { ...gitEnvironment(call), ...call.variables },
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
+};
+
+const isMissing = (code: number | null, stderr: string): boolean =>
+  WRAPPER.length > 0 && code === NOT_FOUND_CODE && stderr.startsWith('setpriv: ');
 
 /** Runs one git command to its end. Never rejects; a folder that is gone reads as `git_missing` only if git is. */
 export const runGit: RunGit = (call) =>
@@ -139,7 +151,8 @@ export const runGit: RunGit = (call) =>
           : { kind: 'exited', code: -1, stdout: Buffer.alloc(0), stderr: stderr.text(), cut: false },
       );
     });
-    child.once('close', (code) =>
-      settle({ kind: 'exited', code: code ?? -1, stdout: stdout.bytes(), stderr: stderr.text(), cut }),
-    );
+    child.once('close', (code) => {
+      if (isMissing(code, stderr.text())) settle({ kind: 'git_missing' });
+      else settle({ kind: 'exited', code: code ?? -1, stdout: stdout.bytes(), stderr: stderr.text(), cut });
+    });
   });

@@ -1,7 +1,8 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type GitCall, runGit } from '../../../../runner-image/src/workspace/git.ts';
 import {
   gitEnvironment,
@@ -28,6 +29,18 @@ const isGone = (pid: string) =>
   !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
 
 describe('runGit', () => {
+  it('leaves nothing running when the runner is killed', async () => {
+    const pidFile = join(folder, 'pid');
+    const held = call(`echo $$ > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 300`);
+    const module = new URL('../../../../runner-image/src/workspace/git.ts', import.meta.url).href;
+    const script = `const { runGit } = await import(${JSON.stringify(module)}); await runGit(${JSON.stringify(held)});`;
+    const runner = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' });
+    await vi.waitUntil(() => existsSync(pidFile), { timeout: 9_000 });
+    const pid = readFileSync(pidFile, 'utf8').trim();
+    runner.kill('SIGKILL');
+    await vi.waitUntil(() => isGone(pid), { timeout: 9_000 });
+  });
+
   it('returns code, output and the end of standard error', async () => {
     const script = 'cat; head -c 20000 /dev/zero | tr "\\0" e >&2; echo last >&2; exit 3';
     const result = await runGit(call(script, { stdin: 'in\0put' }));
