@@ -233,15 +233,15 @@ const addPools = (village: MockVillage): void => {
   village.add(parked, { live: false, events: mockEvents(parked, [{ type: 'session_parked', checkpointKey: key }]) });
   village.runners.push(
     mockRunner('run_1', {
-      name: 'under the desk',
+      name: 'under-the-desk',
       clis: { claude_code: '2.1.330' },
       sessions: [{ sessionId: live, epoch: 1 }],
     }),
-    mockRunner('run_2', { name: 'rack 4', state: 'draining', isolation: 'shared_uid' }),
-    mockRunner('run_3', { name: 'rack 5', state: 'lost', lastSeenAt: ago(11 * MINUTE) }),
+    mockRunner('run_2', { name: 'rack-4', state: 'draining', isolation: 'shared_uid' }),
+    mockRunner('run_3', { name: 'rack-5', state: 'lost', lastSeenAt: ago(11 * MINUTE) }),
     mockRunner('run_4', {
       group: 'gpu',
-      name: 'the hot one',
+      name: 'hot-one',
       state: 'registered',
       runnerVersion: '',
       lastSeenAt: null,

@@ -10,12 +10,12 @@ test('a runner is registered by one command, then listed as not started', async 
   await page.getByTestId('register-submit').click();
   await expect(page.getByTestId('error-group')).toContainText('Must be lower-case');
   await page.getByLabel('Group').fill('build-farm');
-  await page.getByLabel('Name').fill('the big one');
+  await page.getByLabel('Name').fill('rack-4');
   await page.getByLabel('Sessions at once').fill('2');
   await page.getByTestId('register-submit').click();
   await expect(page.getByTestId('runner-command')).toContainText('npx village-runner --url');
   await page.getByRole('button', { name: 'Done' }).click();
-  await expect(page.getByTestId('runner-row')).toContainText('the big one');
+  await expect(page.getByTestId('runner-row')).toContainText('rack-4');
   await expect(page.getByTestId('runner-state')).toHaveText('Not started yet');
   await expect(page.getByTestId('runner-group')).toContainText('no runner serves now');
 });

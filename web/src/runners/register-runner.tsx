@@ -79,7 +79,7 @@ export const RegisterRunner = ({ open, onClose }: { open: boolean; onClose: () =
             {input('group', { placeholder: 'build-farm', spellCheck: false })}
           </Field>
           <Field id="name" label="Name" optional error={errors.name}>
-            {input('name', { placeholder: 'the machine under the desk' })}
+            {input('name', { placeholder: 'rack-4', spellCheck: false })}
           </Field>
           <Field id="maxSessions" label="Sessions at once" error={errors.maxSessions}>
             {input('maxSessions', { type: 'number', min: 1, max: RUNNER_SESSIONS_MAX })}

@@ -15,7 +15,7 @@ export interface SessionNotice {
   readonly stays?: boolean;
 }
 
-const MOVED_SHOWN_MS = 2 * 60_000;
+const MOVED_SHOWN_MS = 60_000;
 
 const placeNotice = (session: SessionView, events: readonly SessionEvent[]): SessionNotice | null => {
   if (session.queuePosition !== null)
@@ -53,7 +53,8 @@ const drainingNotice = (events: readonly SessionEvent[]): SessionNotice | null =
 const movedNotice = (events: readonly SessionEvent[], nowMs: number): SessionNotice | null => {
   const resumed = events.findLast((event) => event.type === 'session_resumed');
   if (resumed?.type !== 'session_resumed' || nowMs - resumed.ts > MOVED_SHOWN_MS) return null;
-  return { id: `moved-${resumed.seq}`, look: 'good', text: `${resumedWords(events, resumed)}.` };
+  const look = resumed.checkpointKey === null ? 'warn' : 'good';
+  return { id: `moved-${resumed.seq}`, look, text: `${resumedWords(events, resumed)}.` };
 };
 
 const alertNotice = (events: readonly SessionEvent[]): SessionNotice | null => {
