@@ -3,8 +3,8 @@ import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DynamoDBStreamsClient } from '@aws-sdk/client-dynamodb-streams';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { BUCKETS, SECRETS, TABLES } from '../../infra/topology.ts';
-import { startDynamodb } from '../dynamodb/dynoxide.ts';
 import { ensureTables } from '../dynamodb/ensure-tables.ts';
+import { keepDynamodb } from '../dynamodb/keep-dynamodb.ts';
 import { REGION } from '../lambda/identity.ts';
 import { startS3 } from '../s3/server.ts';
 import { startSecrets } from '../secrets/server.ts';
@@ -16,21 +16,16 @@ const SECRET_BYTES = 32;
 export const TABLE_SPECS = TABLES.map((table) => ({ ...table, name: tableName(table.name) }));
 
 /** Returns the endpoint. Throws VillageError where the embedded database cannot run. */
-export const startDatabase = async ({ options, series, paths, clock, onLost }: Parts): Promise<string> => {
+export const startDatabase = async ({ options, series, paths, clock, warn, onLost }: Parts): Promise<string> => {
   if (options.dynamodbEndpoint !== undefined) return options.dynamodbEndpoint;
-  let isStopping = false;
   const started = await series.step(
     'database',
-    () => startDynamodb({ dir: paths.dynamodb, clock }),
+    () => keepDynamodb({ dir: paths.dynamodb, clock, warn, onLost }),
     async (result) => {
-      isStopping = true;
       if (result.ok) await result.dynamodb.stop();
     },
   );
   if (!started.ok) throw new VillageError(started.message);
-  void started.dynamodb.exited.then(() => {
-    if (!isStopping) onLost('the embedded DynamoDB ended');
-  });
   return started.dynamodb.endpoint;
 };
 
