@@ -157,10 +157,12 @@ describe('a crash of the runner under the real Claude Code', () => {
     const [saved = ''] = globSync(join(started.root, 'state', '**', 'session.json'));
     const { agent } = SavedSession.parse(JSON.parse(readFileSync(saved, 'utf8')));
     expect(statSync(saved).mode & 0o777).toBe(0o600);
+    const port = agent?.modelPort ?? 0;
+    expect(port).toBeGreaterThan(0);
     const thief = createServer();
     try {
       await killRunner(started, async () => {
-        thief.listen(agent?.modelPort, '127.0.0.1');
+        thief.listen(port, '127.0.0.1');
         await once(thief, 'listening');
       });
       expect(await started.exited).toBe(0);
