@@ -47,9 +47,7 @@ export const INPUT_RESEND_FIRST_MS = 400;
 export const INPUT_RESEND_MAX_MS = 8_000;
 export const HEAD_REPEAT_MS: readonly number[] = [500, 5_000];
 export const PING_INTERVAL_MS = 5 * 60_000;
-/** A ping without its pong for this long means that the line is dead though nobody said so. */
-export const PONG_DEADLINE_MS = 10_000;
-/** The same for a viewer, which asks again after half of it: a person waits for the answer. */
+/** A viewer's ping without any answer for this long means that the line is dead though nobody said so; it asks again after half of it. */
 export const VIEWER_PROBE_DEADLINE_MS = 5_000;
 /** A probe without an answer for this long shows: the line is in doubt. */
 export const VIEWER_DOUBT_MS = 1_000;

@@ -1,7 +1,7 @@
 /** A shell session of the real village, and what a test reads and types on its page. */
 import type { Page } from '@playwright/test';
 import { EventPage, SessionStarted } from '../../../shared/http.ts';
-import { type TestVillage, until } from '../../fakes/village.ts';
+import type { TestVillage } from '../../fakes/village.ts';
 import { expect } from './fixtures.ts';
 
 interface Hook {
@@ -73,4 +73,3 @@ export const eventTypes = async (village: TestVillage, sessionId: string): Promi
 export const stop = async (village: TestVillage, sessionId: string): Promise<void> => {
   await village.api('POST', `/api/sessions/${sessionId}/stop`, {});
 };
-export { until };
