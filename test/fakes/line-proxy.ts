@@ -1,6 +1,6 @@
 /**
- * A line that a test can cut, stall and delay: a SOCKS5 proxy on the loopback, so that a browser behind it keeps the real
- * address, origin and certificate of what it talks to.
+ * A line that a test can cut, stall and delay: a SOCKS5 proxy, so that a browser behind it keeps the real address, origin and
+ * certificate of what it talks to; or a plain forwarder to one address, for programs that know no proxies.
  */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
@@ -17,6 +17,7 @@ export interface LineFault {
 export interface LineProxy {
   /** For a browser's proxy setting. */
   readonly url: string;
+  readonly port: number;
   /** Holds until the next call; `{}` is a good line. */
   fault(fault: LineFault): void;
   /** Ends every connection with a reset, as a router does that forgot them. Returns how many there were. */
@@ -100,7 +101,14 @@ const targetOf = async (client: Socket): Promise<{ host: string; port: number }>
   return { host, port };
 };
 
-export const lineProxy = async (): Promise<LineProxy> => {
+export interface LineProxyOptions {
+  /** Where every connection goes; without it each says so itself, by SOCKS5. */
+  readonly to?: { readonly host: string; readonly port: number };
+  /** Address it listens on; the loopback unless told. */
+  readonly host?: string;
+}
+
+export const lineProxy = async ({ to, host: ownHost = '127.0.0.1' }: LineProxyOptions = {}): Promise<LineProxy> => {
   let now: LineFault = {};
   let receivedBytes = 0;
   const lines = new Set<Line>();
@@ -115,7 +123,7 @@ export const lineProxy = async (): Promise<LineProxy> => {
       client.resetAndDestroy();
       return;
     }
-    targetOf(client).then(
+    (to === undefined ? targetOf(client) : Promise.resolve(to)).then(
       ({ host, port }) => {
         const target = keep(connect({ host, port, allowHalfOpen: true }));
         const line = new Line(
@@ -132,12 +140,13 @@ export const lineProxy = async (): Promise<LineProxy> => {
       () => client.destroy(),
     );
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, ownHost);
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
   return {
-    url: `socks5://127.0.0.1:${address.port}`,
+    url: `socks5://${ownHost}:${address.port}`,
+    port: address.port,
     fault: (fault) => {
       now = fault;
       if (fault.stalls === true) for (const line of lines) line.stall();

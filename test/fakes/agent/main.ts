@@ -1,7 +1,7 @@
 /**
  * A coding CLI without a model: it plays a scenario file in its terminal, for load and simulation. Started with Claude Code's own arguments it
  * also calls the hooks named in `--settings`, so that the real adapter drives it.
- * usage: node main.ts --scenario <file> [--settings <json>] [--session-id <id>] [--version]
+ * usage: node main.ts --scenario <file> [--settings <json>] [--session-id <id> | --resume <id>] [--version]
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -19,6 +19,7 @@ const { values } = parseArgs({
     scenario: { type: 'string' },
     settings: { type: 'string' },
     'session-id': { type: 'string', default: 'fake-session' },
+    resume: { type: 'string' },
     version: { type: 'boolean', default: false },
   },
   strict: false,
@@ -31,10 +32,11 @@ async function main(): Promise<void> {
     return;
   }
   const scenario = Scenario.parse(JSON.parse(readFileSync(text(values.scenario) ?? '', 'utf8')));
-  const sessionId = text(values['session-id']) ?? '';
+  const resumed = text(values.resume);
+  const sessionId = resumed ?? text(values['session-id']) ?? '';
   const transcript = openTranscript(process.env.HOME ?? '', sessionId);
   const callHook = hookCaller(text(values.settings), sessionId, transcript.file);
-  await callHook('SessionStart', { source: 'startup' });
+  await callHook('SessionStart', { source: resumed === undefined ? 'startup' : 'resume' });
   drawBanner(FAKE_VERSION);
   drawInput('');
   let box = '';
