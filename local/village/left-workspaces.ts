@@ -1,5 +1,5 @@
 /** Folders of sessions that a killed runner could not remove: no task outlives its village, so what belongs to tasks belongs to nobody. */
-import { chmod, opendir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, opendir, readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WORKSPACE_LEASE_MS } from '../../shared/limits.ts';
@@ -59,5 +59,7 @@ export const removeLeftWorkspaces = async (
           warn(`${path} cannot be removed: ${error instanceof Error ? error.message : error}`),
         );
     }
+    // With nothing in it it goes, too.
+    await rmdir(folder).catch(() => undefined);
   }
 };

@@ -136,7 +136,7 @@ export interface StartConfig {
   readonly model?: ModelAccess;
   /** UUID of this life of the CLI; a conversation is found by it. */
   readonly cliInstanceId: string;
-  /** What the session did on other runners. With `hasConversation` the files of `cliInstanceId` are in `Conversations.folder`. */
+  /** What the session did on other runners. With `hasConversation` the one of `cliInstanceId` exists. */
   readonly before?: { readonly turnsDone: number; readonly hasConversation: boolean };
 }
 
@@ -144,6 +144,8 @@ export interface StartConfig {
 export interface Conversations {
   /** Folder of the workspace's conversations, in the private directory. */
   folder(at: Pick<StartConfig, 'privateDir' | 'workspace'>): string;
+  /** Whether the one with this id can be gone on with. */
+  exists(at: Pick<StartConfig, 'privateDir' | 'workspace'>, id: string): Promise<boolean>;
   /** The one that was led last; `null` before there is one. An agent may have had its hands in `saved`: only a UUID is given. */
   current(saved: SavedProvider): string | null;
 }

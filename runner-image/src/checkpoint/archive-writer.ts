@@ -1,6 +1,5 @@
 /** Writes a checkpoint's archive to a private file: tar, compressed, hashed and bounded while it grows. */
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { Transform } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -128,7 +127,19 @@ export class ArchiveWriter {
   async #write(bytes: Buffer): Promise<void> {
     if (this.#error !== null) throw this.#error;
     if (bytes.length === 0 || this.#gzip.write(bytes)) return;
-    await Promise.race([once(this.#gzip, 'drain'), once(this.#gzip, 'close')]).catch(() => undefined);
+    await this.#room();
     if (this.#error !== null) throw this.#error;
+  }
+
+  /** Resolves when it takes more, or never will. */
+  #room(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#gzip.off('drain', done).off('close', done);
+        resolve();
+      };
+      if (this.#gzip.destroyed) resolve();
+      else this.#gzip.once('drain', done).once('close', done);
+    });
   }
 }

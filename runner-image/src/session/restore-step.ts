@@ -102,7 +102,9 @@ export const restoreStep = async (
   // A room whose files were all removed is a folder all the same.
   await mkdir(workspace.agentFolder, { recursive: true });
   const hasSpoken = conversations !== undefined && manifest.progress.promptDone;
-  const isThere = manifest.progress.conversationId !== null && result.conversationFiles > 0;
+  const { conversationId } = manifest.progress;
+  const place = { privateDir, workspace: workspace.agentFolder };
+  const isThere = conversationId !== null && (await conversations?.exists(place, conversationId)) === true;
   const progress = isThere ? manifest.progress : { ...manifest.progress, conversationId: null };
   return {
     kind: 'restored',

@@ -15,8 +15,16 @@ const EXTENSION = '.jsonl';
 const folderOf = (at: Pick<StartConfig, 'privateDir' | 'workspace'>): string =>
   join(homeOf(at), '.claude', 'projects', at.workspace.replace(/[^A-Za-z0-9]/g, '-'));
 
+const fileOf = (at: Pick<StartConfig, 'privateDir' | 'workspace'>, id: string): string =>
+  join(folderOf(at), `${id}${EXTENSION}`);
+
 export const claudeConversations: Conversations = {
   folder: folderOf,
+  exists: (at, id) =>
+    stat(fileOf(at, id)).then(
+      (stats) => stats.isFile() && stats.size > 0,
+      () => false,
+    ),
   current(saved) {
     // `/clear` begins another one: the transcript that is followed tells which.
     const file = SavedClaude.safeParse(saved).data?.transcript.file ?? '';
@@ -30,7 +38,7 @@ export const claudeBefore = async (config: StartConfig): Promise<Partial<SavedCl
   if (before === undefined) return {};
   const turns = { ...NO_TURNS, started: before.turnsDone, done: before.turnsDone };
   if (!before.hasConversation) return { turns };
-  const file = join(folderOf(config), `${cliInstanceId}${EXTENSION}`);
+  const file = fileOf(config, cliInstanceId);
   const { size: offset } = await stat(file);
   return { turns, transcript: { ...NO_TRANSCRIPT, file, offset } };
 };

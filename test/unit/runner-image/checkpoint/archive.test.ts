@@ -259,6 +259,21 @@ describe('packing and unpacking', () => {
     await expect(unpack(at.archive, at.from, at.to)).rejects.toThrow();
   });
 
+  it('waits for room without piling up listeners', async () => {
+    const at = places();
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    writeFileSync(join(at.from, 'noise'), crypto.getRandomValues(new Uint8Array(65_536)));
+    const writer = new ArchiveWriter(at.archive, { maxBytes: 64 * MIB, maxUnpackedBytes: 64 * MIB });
+    const noise = readFileSync(join(at.from, 'noise'));
+    for (let round = 0; round < 300; round++) await writer.bytes(`noise-${round}`, noise);
+    await writer.finish();
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it('stops at its bounds, packed and unpacked', async () => {
     const at = places();
     writeFileSync(join(at.from, 'zeros'), Buffer.alloc(4 * MIB));
