@@ -56,7 +56,23 @@ const framesOf = ({ control }: Started, kind: string) => control.frames.filter((
 const acked = (started: Started): number =>
   Math.max(0, ...framesOf(started, 'input_ack').flatMap((frame) => ('inputSeq' in frame ? [frame.inputSeq] : [])));
 const ofType = ({ control }: Started, kind: string) => control.events.filter((event) => event.type === kind);
+/** Processes of the session: nothing else has its HOME in the state directory. Other tests run beside this one. */
+const agentOf = (started: Started): number[] => started.processesWith(`HOME=${join(started.root, 'state')}`);
 const stateOf = (pid: number) => readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.[0];
+const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+/** Pids of `sleep` with this argument, whatever their environment. */
+const sleeping = (seconds: string): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return commandOf(pid) === `sleep\0${seconds}\0`;
+      } catch {
+        // It ended while we looked.
+        return false;
+      }
+    });
 /** Writes until nothing more goes in, not even a byte. */
 const fillUp = (file: string): void => {
   const fd = openSync(file, 'a');
@@ -72,7 +88,6 @@ const fillUp = (file: string): void => {
     closeSync(fd);
   }
 };
-const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/cmdline`, 'latin1');
 const stop = async (started: Started): Promise<void> => {
   started.control.ask('stop');
   expect(await started.exited).toBe(0);
@@ -146,7 +161,7 @@ describe('a crash of the runner process under a shell', () => {
       );
     await inState('paused_by_human', 1);
     await killRunner(started);
-    const held = started.processesWith('PROMPT_COMMAND');
+    const held = agentOf(started);
     expect(held.map(stateOf)).toEqual(held.map(() => 'T'));
     control.ask('run');
     await inState('running', 2);
@@ -169,7 +184,7 @@ describe('a crash of the runner process under a shell', () => {
     control.refuseCredentials(true);
     await killRunner(started, () => {
       // Printed while no runner lives, and read while the next one does not know yet what to hide.
-      const [shell] = started.processesWith('PROMPT_COMMAND');
+      const [shell] = agentOf(started);
       expect(shell).toBeDefined();
     });
     type(started, 1, `echo ${password} > notes; cat notes; echo do''ne\r`);
@@ -189,7 +204,7 @@ describe('a crash of the runner process under a shell', () => {
     const { control } = started;
     await running(started);
     await killRunner(started, () => {
-      for (const pid of started.processesWith('PROMPT_COMMAND')) process.kill(pid, 'SIGKILL');
+      for (const pid of agentOf(started)) process.kill(pid, 'SIGKILL');
     });
     expect(await started.exited).toBe(0);
     expectNothingLost(started);
@@ -243,14 +258,13 @@ describe('a crash of pty-host', () => {
     const started = await start();
     const { control } = started;
     await running(started);
-    type(
-      started,
-      1,
-      "(trap '' HUP TERM; setsid sleep 301 & (setsid sleep 302 &) & env -i sleep 303 & echo star''ted; wait)\r",
-    );
+    // As a name that no other test has: one of them cleans its environment.
+    const naps = `30${process.pid}`;
+    const lines = `setsid sleep ${naps} & (setsid sleep ${naps} &) & env -i sleep ${naps} & echo star''ted; wait`;
+    type(started, 1, `(trap '' HUP TERM; ${lines})\r`);
     await control.until('daemons', () => control.output().includes('started'));
-    const mine = () => [...started.processesWith('VILLAGE_SESSION_MARK='), ...started.processesWith(started.root)];
-    expect(mine().length).toBeGreaterThan(4);
+    const mine = () => [...started.processesWith(started.root), ...sleeping(naps)];
+    await vi.waitFor(() => expect(sleeping(naps)).toHaveLength(3), { timeout: 10_000, interval: 20 });
     const runnerPid = started.runnerPid();
     started.host.kill('SIGKILL');
     await control.until('the end', () => control.events.some(({ type: kind }) => ENDS.has(kind)));
@@ -278,7 +292,7 @@ describe('a full disk', () => {
       await control.until('output', () => control.output().includes('before'));
       fillUp(join(mount, 'filler'));
       type(started, 2, 'for i in $(seq 300); do printf "%0800d\\n" $i; done; echo af""ter\r');
-      const shells = () => started.processesWith('PROMPT_COMMAND').map((pid) => stateOf(pid));
+      const shells = () => started.processesWith(`HOME=${join(mount, 'state')}`).map((pid) => stateOf(pid));
       await vi.waitFor(() => expect(new Set(shells())).toEqual(new Set(['T'])), { timeout: 20_000, interval: 20 });
       rmSync(join(mount, 'filler'));
       await control.until('the rest', () => control.output().includes('after'));
