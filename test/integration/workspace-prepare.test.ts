@@ -57,7 +57,8 @@ describe('a workspace from a repository on disk', () => {
     for (const entry of readdirSync(join(result.path, '.git'), { recursive: true, withFileTypes: true })) {
       if (entry.isFile()) expect(statSync(join(entry.parentPath, entry.name)).nlink).toBe(1);
     }
-    expect(readdirSync(join(root, 'scratch'))).toEqual([]);
+    // Its own folder goes beside what follows.
+    await vi.waitFor(() => expect(readdirSync(join(root, 'scratch'))).toEqual([]));
   });
 
   it('uses the mirror the second time and sees what was pushed or deleted since', async () => {
@@ -287,6 +288,16 @@ describe('many sessions and crashes', () => {
     expect((await prepare('s3')).mirror).toBe('cold');
     writeFileSync(join(folder, 'HEAD'), '');
     expect((await prepare('s4')).mirror).toBe('cold');
+  });
+
+  it('names the repository it came from, whatever its path holds', async () => {
+    const folder = join(temporaryFolder(), 'a "quoted" \\ #odd; $one');
+    const repository = makeRepository({ 'a.txt': 'one\n' }, folder);
+    for (const root of [temporaryFolder(), join(temporaryFolder(), 'a "root" # \\')]) {
+      const { path } = ready(await prepareWorkspace(contextFor(root), request(repository)));
+      expect(git(path, 'remote', 'get-url', 'origin')).toBe(repository);
+      expect(readFileSync(join(path, '.git/config'), 'utf8')).not.toContain('mirrors');
+    }
   });
 
   it('fetches what is new and nothing else', async () => {

@@ -34,13 +34,15 @@ export const startCli = async (
   // With the state that needs it: after a crash the step is done again in this folder.
   agent.remember(saved);
   if (core.state !== 'starting_provider' && !core.move({ type: 'PREPARED' })) return;
-  const broker = await surround(runtime, options, credentials, saved, workspace.path);
+  const broker = await surround(runtime, options, credentials, saved);
   if (broker === null || runtime.isEnding) return;
   const started = await startProvider({
     ...{ config, broker, session: assign.config, cliInstanceId: saved.cliInstanceId },
     ...(restored ? { before: { turnsDone, hasConversation: conversationId !== null } } : {}),
     ...placeOf(runtime, options, saved),
   });
+  // After the CLI, which must not wait for git: what it does before is found by the diff.
+  agent.openFiles(core, workspace.path);
   if (started.kind === 'started') core.freezer.setTarget(agent.terminal.process);
   await becomeReady(runtime, options, credentials, started, restored);
 };
@@ -53,8 +55,9 @@ export const adoptCli = async (
   saved: SavedAgent & { readonly provider: NonNullable<SavedAgent['provider']> },
   places: { readonly clone: string; readonly cliVersion: string },
 ): Promise<void> => {
-  const broker = await surround(runtime, options, credentials, saved, places.clone);
+  const broker = await surround(runtime, options, credentials, saved);
   if (broker === null) return;
+  runtime.agent.openFiles(runtime.core, places.clone);
   const adopted = await adoptProvider({
     ...{ broker, saved: saved.provider, cliVersion: places.cliVersion, cliInstanceId: saved.cliInstanceId },
     ...placeOf(runtime, options, saved),
@@ -70,19 +73,17 @@ const placeOf = ({ core, agent }: SessionRuntime, { assign, ports }: RuntimeOpti
   agentPath: ports.agentPath,
 });
 
-/** What the CLI finds around it: masks first, then terminal, files, and the model broker; `null` where it cannot be had. */
+/** What the CLI finds around it: masks first, then terminal, and the model broker; `null` where it cannot be had. */
 const surround = async (
   runtime: SessionRuntime,
   { assign, ports }: RuntimeOptions,
   credentials: RunnerCredentials,
   { dummyKey, workspace, modelPort, scriptTurnsDone }: SavedAgent,
-  clone: string,
 ): Promise<ModelBroker | null> => {
   const { core, agent } = runtime;
   const secrets = sessionSecrets(credentials, [dummyKey, assign.capability]);
   core.hide(secrets);
   runtime.people.setLive(await agent.openStream(core, secrets));
-  agent.openFiles(core, clone);
   const start = await startModelBroker({
     ...{ credentials, dummyKey, workspace, scriptTurnsDone, clock: ports.clock, model: assign.config.model },
     port: modelPort,

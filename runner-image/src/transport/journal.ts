@@ -215,7 +215,8 @@ class FileJournal implements Journal {
   #rewrite(): void {
     const events = this.#events.map(({ event }) => event);
     const text = wholeFile({ nextRseq: this.#nextRseq, ackedRseq: this.#ackedRseq, events, sealed: this.#sealed });
-    this.#disk.replace(this.#path, text, true);
+    // A new one holds nothing yet: a start does not wait for the disk.
+    this.#disk.replace(this.#path, text, this.#nextRseq > 1);
     this.close();
     this.#file = this.#disk.openAppend(this.#path);
     this.#isCutOff = false;

@@ -1,4 +1,6 @@
 /** Makes a session's own clone out of the mirror: nothing in it is shared with the mirror or with another session. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { GIT_CLONE_TIMEOUT_MS } from '../../../shared/limits.ts';
 import type { GitCall, GitResult, RunGit } from './git.ts';
 import { failure, failureFromResult, type WorkspaceFailure } from './git-failure.ts';
@@ -16,6 +18,8 @@ export interface CheckoutRequest {
   readonly git: RunGit;
   readonly base: Omit<GitCall, 'args'>;
   readonly workspace: string;
+  /** What it was cloned from. */
+  readonly mirrorFolder: string;
   readonly originUrl: string;
   readonly target: RemoteTarget;
   readonly roomPath?: string;
@@ -73,38 +77,76 @@ const checkoutArguments = (request: CheckoutRequest, commit: string): string[] =
   return ['--detach', commit];
 };
 
+type Run = (args: readonly string[], timeoutMs?: number) => Promise<GitResult>;
+
+/** As git writes a value that may hold anything but a line's end. */
+const configValue = (text: string): string => `"${text.replaceAll(/["\\]/g, '\\$&')}"`;
+
+/** The clone names the mirror it was made from, which the agent must not know of. Written by us where that is sure to be right: it is quicker. */
+const pointOrigin = async (request: CheckoutRequest, run: Run): Promise<WorkspaceFailure | null> => {
+  const { mirrorFolder, originUrl, workspace } = request;
+  const file = join(workspace, '.git', 'config');
+  const config = await readFile(file, 'utf8');
+  const named = `\turl = ${mirrorFolder}\n`;
+  if (config.split(named).length === 2 && !/[\r\n\0]/.test(originUrl)) {
+    await writeFile(
+      file,
+      config.replace(named, () => `\turl = ${configValue(originUrl)}\n`),
+    );
+    return null;
+  }
+  const pointed = await run(['remote', 'set-url', '--', 'origin', originUrl]);
+  return succeeded(pointed) ? null : failureFromResult(pointed);
+};
+
+/** The commit of a branch of a fresh clone, which git has packed; `null` where it must be asked. */
+const packedCommit = async ({ workspace, target }: CheckoutRequest): Promise<string | null> => {
+  if (target.kind !== 'branch') return null;
+  const packed = await readFile(join(workspace, '.git', 'packed-refs'), 'utf8').catch(() => '');
+  const line = packed.split('\n').find((text) => text.endsWith(` ${revisionOf(target)}`));
+  return line?.slice(0, line.indexOf(' ')) ?? null;
+};
+
+/** Where the checkout begins, and that the room is there. */
+const startOf = async (
+  request: CheckoutRequest,
+  run: Run,
+): Promise<{ readonly kind: 'commit'; readonly commit: string } | WorkspaceFailure> => {
+  let commit = await packedCommit(request);
+  if (commit === null) {
+    const revision = `${revisionOf(request.target)}^{commit}`;
+    const parsed = await run(['rev-parse', '--verify', '--quiet', '--end-of-options', revision]);
+    if (parsed.kind !== 'exited') return failureFromResult(parsed);
+    if (parsed.code !== 0)
+      return failure(
+        'ref_not_found',
+        'The repository has no such commit.',
+        'Check the spelling, and that it was pushed.',
+      );
+    commit = parsed.stdout.toString().trim();
+  }
+  if (await roomExists(request, commit)) return { kind: 'commit', commit };
+  return failure(
+    'room_not_found',
+    `The repository has no folder "${request.roomPath?.slice(0, 250)}" at this commit.`,
+    'Name a folder that exists in the repository, relative to its top.',
+  );
+};
+
 /** Points `origin` at the real address and checks the target out. Runs before any agent has touched the clone. */
 export const checkoutTarget = async (outer: CheckoutRequest): Promise<CheckedOut | WorkspaceFailure> => {
   const request = { ...outer, base: { ...outer.base, protocols: [], cwd: outer.workspace } };
   const run = (args: readonly string[], timeoutMs?: number) =>
     request.git({ ...request.base, args, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
-  const revision = `${revisionOf(request.target)}^{commit}`;
-  const [pointed, parsed] = await Promise.all([
-    run(['remote', 'set-url', '--', 'origin', request.originUrl]),
-    run(['rev-parse', '--verify', '--quiet', '--end-of-options', revision]),
-  ]);
-  if (!succeeded(pointed)) return failureFromResult(pointed);
-  if (parsed.kind !== 'exited') return failureFromResult(parsed);
-  if (parsed.code !== 0) {
-    return failure(
-      'ref_not_found',
-      'The repository has no such commit.',
-      'Check the spelling, and that it was pushed.',
-    );
-  }
-  const headCommit = parsed.stdout.toString().trim();
-  if (!(await roomExists(request, headCommit))) {
-    return failure(
-      'room_not_found',
-      `The repository has no folder "${request.roomPath?.slice(0, 250)}" at this commit.`,
-      'Name a folder that exists in the repository, relative to its top.',
-    );
-  }
+  const pointed = await pointOrigin(request, run);
+  if (pointed !== null) return pointed;
+  const start = await startOf(request, run);
+  if (start.kind === 'failed') return start;
   const checked = await run(
-    ['checkout', '--quiet', '--force', '--no-recurse-submodules', ...checkoutArguments(request, headCommit), '--'],
+    ['checkout', '--quiet', '--force', '--no-recurse-submodules', ...checkoutArguments(request, start.commit), '--'],
     request.timeoutMs ?? GIT_CLONE_TIMEOUT_MS,
   );
   if (!succeeded(checked)) return failureFromResult(checked);
   const branch = request.sessionBranch ?? (request.target.kind === 'branch' ? request.target.name : null);
-  return { kind: 'checked_out', headCommit, branch };
+  return { kind: 'checked_out', headCommit: start.commit, branch };
 };

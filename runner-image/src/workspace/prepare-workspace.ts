@@ -157,9 +157,10 @@ const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> |
   const { request, context, git, base } = run;
   const probe = { ...base, timeoutMs: context.limits?.probeMs ?? REPOSITORY_PROBE_MS };
   const locking = takeLock(run);
+  // Heard of where it is waited for; the probe's failure comes first.
+  locking.catch(() => undefined);
   const facts = await probeRemote(git, probe, run.source.fetchUrl, request.ref);
   if (facts.kind === 'failed') {
-    // Whatever became of it: the probe's answer is what counts.
     locking.then((lock) => (lock.kind === 'locked' ? lock.release() : undefined)).catch(() => undefined);
     return facts;
   }
@@ -169,6 +170,7 @@ const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> |
     git,
     base,
     workspace: run.paths.workspace,
+    mirrorFolder: run.mirror.folder,
     originUrl: run.source.fetchUrl,
     target: facts.target,
     timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
@@ -246,7 +248,12 @@ export const prepareWorkspace = async (
     if (!isDiskFull(error)) throw error;
     result = failureFromText('No space left on device');
   } finally {
-    if (home !== undefined) await rm(home, { recursive: true, force: true });
+    if (home !== undefined) {
+      const removed = rm(home, { recursive: true, force: true });
+      // Nobody waits for it where all went well: what is in it is no secret.
+      if (result?.kind === 'ready') removed.catch(() => undefined);
+      else await removed;
+    }
     if (result?.kind !== 'ready') await rm(paths.workspace, { recursive: true, force: true });
   }
   if (result.kind === 'failed') return result;
