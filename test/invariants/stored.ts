@@ -8,8 +8,8 @@ import {
   StreamHead,
   sessionOf,
 } from '../../functions/sessions/session-store.ts';
-import { Segment } from '../../functions/streams/segments.ts';
-import { EventEnvelope, type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
+import { eventsOf, Segment } from '../../functions/streams/segments.ts';
+import { EventEnvelope, type SessionEvent } from '../../shared/events.ts';
 import { UsageRow } from '../../shared/usage.ts';
 
 /** Every item of four tables, whoever read them. */
@@ -75,8 +75,6 @@ const asideOf = (item: Item): AsideBatch => {
   const { epoch, firstRseq, events } = Aside.parse(item);
   return { epoch, firstRseq, events: AsideEvents.parse(JSON.parse(events)) };
 };
-
-const eventsOf = (segment: Segment): SessionEvent[] => z.array(SessionEventSchema).parse(JSON.parse(segment.events));
 
 const slotsOf = (items: readonly Item[]): StoredSlots[] =>
   [...grouped(items)].map(([pk, rows]) => ({
