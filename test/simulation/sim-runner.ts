@@ -91,7 +91,7 @@ export class SimRunner implements LineOwner {
       after: (delayMs: number, run: () => void) => plain.after(delayMs, () => this.enter(run)),
     };
     const ports = {
-      ...{ clock, disk, log: silentLog, stateDir: 'state' },
+      ...{ clock, disk, random: chance, log: silentLog, stateDir: 'state' },
       bootMs: () => scheduler.nowMs,
       send: (frame: string) => this.#connection?.send(frame) === 'sent',
       put: this.#world.objects.putter(this),

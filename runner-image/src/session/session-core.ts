@@ -23,7 +23,7 @@ export interface CoreOptions {
   readonly assign: Omit<Assign, 'type' | 'checkpoint'> & Partial<Pick<Assign, 'checkpoint'>>;
   readonly ports: Pick<
     RuntimePorts,
-    'clock' | 'bootMs' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'putFile' | 'onTick'
+    'clock' | 'bootMs' | 'random' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'putFile' | 'onTick'
   >;
   readonly config: Pick<RunnerConfig, 'RUNNER_VERSION' | 'USAGE_TICK_INTERVAL_MS' | 'VILLAGE_TASK_DEFINITION'>;
   readonly saved: SavedSession | null;
@@ -135,6 +135,7 @@ export class SessionCore {
     });
     this.uploads = new Uploads({
       clock,
+      random: ports.random,
       log,
       put: ports.put,
       putFile: ports.putFile,

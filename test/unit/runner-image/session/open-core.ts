@@ -6,7 +6,7 @@ import { SessionCore } from '../../../../runner-image/src/session/session-core.t
 import type { Disk } from '../../../../runner-image/src/transport/disk.ts';
 import type { RunnerFrame } from '../../../../shared/frames.ts';
 import { SessionConfig } from '../../../../shared/session.ts';
-import { manualClock } from '../manual-clock.ts';
+import { fixedRandom, manualClock } from '../manual-clock.ts';
 
 const config = SessionConfig.parse({
   sessionId: 'ses_01J0000000000000000000000A',
@@ -28,7 +28,7 @@ export const openCore = (folder: string, disk: Disk, clock = manualClock()) => {
   const core = new SessionCore({
     assign,
     ports: {
-      ...{ clock, disk, log: silentLog, stateDir: folder, bootMs: () => clock.monotonicMs() },
+      ...{ clock, disk, random: fixedRandom(), log: silentLog, stateDir: folder, bootMs: () => clock.monotonicMs() },
       send: (frame) => sent.push(JSON.parse(frame)) > 0,
       put: async () => ({ kind: 'failed', why: 'none' }),
       putFile: async () => ({ kind: 'failed', why: 'none' }),
