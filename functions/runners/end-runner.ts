@@ -68,7 +68,7 @@ const cut = async (ports: EndPorts, ref: HostRef, connectionId: string): Promise
       kind: 'update',
       table: 'runners',
       key: hostKey(ref),
-      set: { connectionId: null },
+      set: { connectionId: null, isCut: true },
       conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
     });
     return null;
@@ -86,7 +86,8 @@ export const finishRevocation = async (ports: EndPorts, ref: HostRef): Promise<v
   if (host === null || !host.isRevoked) return;
   const { connectionId } = host;
   const failure = connectionId === null ? null : await cut(ports, ref, connectionId);
-  const isTold = connectionId !== null && failure === null;
+  /** Also where another call has cut it: of two that follow one mark, both may close what it ran. */
+  const isTold = failure === null && (connectionId !== null || host.isCut);
   const reason = { code: 'runner_revoked', message: 'The runner of this session was revoked.' };
   for (const { sessionId, epoch } of await listAssignments(ports.db, ref.tenantId, ref.runnerId)) {
     const session = { tenantId: ref.tenantId, sessionId };

@@ -166,7 +166,7 @@ const suspendedOnGroup = async (ports: TestPorts): Promise<void> => {
   await ports.db.write({
     kind: 'update',
     table: 'sessions',
-    key: metaKey(ref),
+    key: { ...metaKey(ref), sk: 'CARD' },
     set: { config: { ...meta?.config, pool: 'lab' } },
   });
   const host: Host = {

@@ -163,6 +163,9 @@ describe('a revocation', () => {
     const { ports, ref, mine } = await setUp();
     await revokeRunner(ports, mine);
     expect((await ports.sessions.meta(ref))?.nextCheckAtMs).toBe(ports.clock.nowMs());
+    const twice = await setUp();
+    await Promise.all([revokeRunner(twice.ports, twice.mine), revokeRunner(twice.ports, twice.mine)]);
+    expect((await twice.ports.sessions.meta(twice.ref))?.nextCheckAtMs).toBe(twice.ports.clock.nowMs());
     const other = await setUp();
     await runnerDisconnected(other.ports, other.runner.who);
     await revokeRunner(other.ports, other.mine);
