@@ -109,8 +109,7 @@ export class AgentTerminal {
   #read(process: PtyProcess, stream: TerminalStream, onOutput: OnOutput | undefined): AgentPty {
     process.onData((bytes, rawOffset) => {
       try {
-        stream.accept(bytes, rawOffset);
-        onOutput?.(bytes, rawOffset);
+        stream.accept(bytes, rawOffset, onOutput);
       } catch (error) {
         this.#options.onBroken(error);
       }

@@ -46,8 +46,11 @@ export interface TerminalStream {
   readonly resumeRawOffset: number;
   readonly headOffset: number;
   readonly size: Size;
-  /** Raw bytes in order; what was seen before is ignored, a gap throws. */
-  accept(bytes: Buffer, rawOffset: number): void;
+  /**
+   * Raw bytes in order; what was seen before is ignored, a gap throws. `onStored` gets the new ones before they are acknowledged: what a
+   * crash keeps it from doing it is given again.
+   */
+  accept(bytes: Buffer, rawOffset: number, onStored?: (fresh: Buffer, rawOffset: number) => void): void;
   /** The PTY's new size: what is emitted from here on was written for it. */
   resize(cols: number, rows: number): Size;
   subscribe(onPiece: (piece: OutputPiece) => void): () => void;
@@ -129,13 +132,14 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
     const piece = { epoch, offset, endOffset, text, sizeRev, cols, rows, atMs };
     for (const subscriber of subscribers) subscriber(piece);
   };
-  const emit = ({ text, redactions }: Redacted): void => {
+  const emit = ({ text, redactions }: Redacted, onStored?: () => void): void => {
     if (redactions > 0) options.onRedactions?.(redactions, spool.headOffset);
     const [atMs, written] = [clock.nowMs(), size];
     if (text !== '') {
       keep(() => stamp(atMs));
       keep(() => store(text, atMs, written));
     }
+    if (onStored) keep(onStored);
     const { reread } = pipeline;
     if (reread === undefined) return;
     const rawOffset = nextRaw - reread.rawBytes;
@@ -154,13 +158,14 @@ export const openTerminalStream = (options: TerminalStreamOptions): TerminalStre
     get size() {
       return size;
     },
-    accept(bytes, rawOffset) {
+    accept(bytes, rawOffset, onStored) {
       if (rawOffset > nextRaw) throw new Error(`raw bytes from ${nextRaw} to ${rawOffset} are missing`);
-      const fresh = bytes.subarray(nextRaw - rawOffset);
+      const from = nextRaw;
+      const fresh = bytes.subarray(from - rawOffset);
       if (fresh.length === 0) return;
       nextRaw += fresh.length;
       cancelFlush();
-      emit(pipeline.push(fresh));
+      emit(pipeline.push(fresh), onStored && (() => onStored(fresh, from)));
       if (pipeline.isUndecided) cancelFlush = clock.after(REDACTOR_HOLD_MS, () => emit(pipeline.flush()));
     },
     resize(cols, rows) {

@@ -145,6 +145,33 @@ describe('a full disk', () => {
   });
 });
 
+describe('the terminal stream', () => {
+  it('tells what it stored before it acknowledges it: what a crash kept from being told comes again', () => {
+    const told: string[] = [];
+    const open = () => {
+      const spool = openSpool({ folder, epoch: 1 });
+      const stream = openTerminalStream({
+        ...{ epoch: 1, spool, clock: manualClock(), cols: 80, rows: 24, secrets: [] },
+        ack: (rawOffset) => void told.push(`ack ${rawOffset}`),
+      });
+      return { spool, stream };
+    };
+    const first = open();
+    first.stream.accept(Buffer.from('one'), 0, (fresh, rawOffset) => void told.push(`${fresh} at ${rawOffset}`));
+    expect(() =>
+      first.stream.accept(Buffer.from('two'), 3, () => {
+        throw new Error('the process dies');
+      }),
+    ).toThrow('dies');
+    const { stream, spool } = open();
+    expect([stream.resumeRawOffset, stream.headOffset]).toEqual([3, 3]);
+    stream.accept(Buffer.from('onetwo'), 0, (fresh, rawOffset) => void told.push(`${fresh} at ${rawOffset}`));
+    expect(told).toEqual(['one at 0', 'ack 3', 'two at 3', 'ack 6']);
+    expect(spool.read(0, 100)).toMatchObject({ bytes: Buffer.from('onetwo') });
+    for (const { stream: old } of [first, { stream }]) old.dispose();
+  });
+});
+
 describe('a full disk under the terminal stream', () => {
   it('shows and acknowledges nothing that is not spooled, then all of it in order, over a resize too', () => {
     const clock = manualClock();
