@@ -131,6 +131,8 @@ export interface FunctionSpec {
   readonly timeoutMs: number;
   /** Ingest, viewer and control functions keep concurrency of their own, so that one cannot starve another. */
   readonly reservedConcurrency?: number;
+  /** Whether it begins traces of its own; what runs for each frame of a terminal only joins one that it is handed. */
+  readonly begins: 'traces' | 'none';
   readonly grants: readonly Grant[];
 }
 
@@ -144,6 +146,7 @@ const fn = (
   entry: `functions/entries/${name}.ts`,
   memoryMb: 512,
   timeoutMs,
+  begins: 'traces',
   grants,
   ...over,
 });
@@ -185,6 +188,7 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     10_000,
     [...writes('connections'), ...reads('sessions'), secret('signing-key'), ...posts('runner', 'viewer')],
     {
+      begins: 'none',
       reservedConcurrency: 200,
     },
   ),
@@ -199,7 +203,7 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
       { kind: 'bucket', bucket: 'transcripts', access: 'getput', prefix: 'tenants/' },
       { kind: 'bucket', bucket: 'transcripts', access: 'delete', prefix: 'tenants/*/checkpoints/' },
     ],
-    { reservedConcurrency: 400, memoryMb: 1_024 },
+    { begins: 'none', reservedConcurrency: 400, memoryMb: 1_024 },
   ),
   fn('task-events', 20_000, writes('sessions', 'events', 'usage', 'tenants', 'runners')),
   fn('reap', 60_000, [...CONTINUE_GRANTS, ...tasks('describe', 'stop')], { reservedConcurrency: 1 }),
@@ -226,7 +230,9 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     { reservedConcurrency: 20 },
   ),
   /** Posts to runners too: a viewer found gone is taken off the list, and the runner is told. */
-  fn('fan-out-events', 30_000, [...reads('sessions'), ...writes('connections'), ...posts('runner', 'viewer')]),
+  fn('fan-out-events', 30_000, [...reads('sessions'), ...writes('connections'), ...posts('runner', 'viewer')], {
+    begins: 'none',
+  }),
   /** One run at a time; it reads back each object that it stored. */
   fn(
     'archive-events',

@@ -4,10 +4,10 @@ import type { SessionEvent } from '../../shared/events.ts';
 import { EVENT_PAGE_MAX_BYTES } from '../../shared/limits.ts';
 import type { Database } from '../database.ts';
 import type { ObjectStore } from '../sessions/ports.ts';
-import type { SessionRef } from '../sessions/session-store.ts';
+import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 import { type ReadPart, readPart } from './archive-object.ts';
 import { archiveStateOf, logPartAt } from './archive-rows.ts';
-import { readEvents, segmentEvents } from './segments.ts';
+import { eventsOf, readEvents } from './segments.ts';
 
 export interface HistoryPorts {
   readonly db: Database;
@@ -56,7 +56,7 @@ export const readHistory = async (
       return fromTable(ports, ref, next, room(), read.kind);
     }
     for (const row of read.rows) {
-      const found = segmentEvents(row.events).filter(({ seq }) => seq >= next);
+      const found = eventsOf({ ...row, pk: sessionPk(ref) }).filter(({ seq }) => seq >= next);
       if (found.length === 0) continue;
       sizeBytes += Buffer.byteLength(row.events);
       if (sizeBytes > EVENT_PAGE_MAX_BYTES && events.length > 0) return events;

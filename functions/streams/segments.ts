@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
 import { EVENT_PAGE_MAX_BYTES } from '../../shared/limits.ts';
 import type { Database, Item, Put } from '../database.ts';
-import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
+import { refOfKey, type SessionRef, sessionPk } from '../sessions/session-store.ts';
 
 const SEQ_DIGITS = 12;
 const padded = (value: number) => String(value).padStart(SEQ_DIGITS, '0');
@@ -19,7 +19,10 @@ export const Segment = z.looseObject({
   firstSeq: z.int(),
   lastSeq: z.int(),
   digest: z.string(),
-  /** JSON array of SessionEvent: one attribute, so that an item's size is known and no marshalling changes a number. */
+  /**
+   * JSON array of SessionEvent without what the item says for all of them: one attribute, so that an item's size is known and no
+   * marshalling changes a number; small, since each begun KiB of it is paid for twice.
+   */
   events: z.string(),
   committedAtMs: z.int(),
 });
@@ -34,6 +37,8 @@ export interface SegmentDraft {
   readonly committedAtMs: number;
 }
 
+const withoutScope = ({ sessionId: _session, tenantId: _tenant, epoch: _epoch, ...event }: SessionEvent) => event;
+
 export const segmentPut = (ref: SessionRef, draft: SegmentDraft): Put => ({
   kind: 'put',
   table: 'events',
@@ -46,7 +51,7 @@ export const segmentPut = (ref: SessionRef, draft: SegmentDraft): Put => ({
     firstSeq: draft.firstSeq,
     lastSeq: draft.firstSeq + draft.events.length - 1,
     digest: draft.digest,
-    events: JSON.stringify(draft.events),
+    events: JSON.stringify(draft.events.map(withoutScope)),
     committedAtMs: draft.committedAtMs,
   },
   conditions: [{ attr: 'pk', is: 'absent' }],
@@ -87,8 +92,13 @@ export const quarantinePut = (ref: SessionRef, draft: AsideDraft): Put =>
   asidePut(ref, `QUARANTINE#${batchName(draft)}#${draft.digest}`, draft);
 
 const EventArray = z.array(SessionEventSchema);
-export const segmentEvents = (json: string): SessionEvent[] => EventArray.parse(JSON.parse(json));
-export const eventsOf = (item: Item): SessionEvent[] => segmentEvents(Segment.parse(item).events);
+const Stored = z.array(z.looseObject({}));
+/** Events of a segment, whole again; older segments have each event whole. */
+const segmentEvents = ({ pk, epoch, events }: Pick<Segment, 'pk' | 'epoch' | 'events'>): SessionEvent[] => {
+  const ref = refOfKey({ pk });
+  return EventArray.parse(Stored.parse(JSON.parse(events)).map((event) => ({ ...ref, epoch, ...event })));
+};
+export const eventsOf = (item: Item): SessionEvent[] => segmentEvents(Segment.parse(item));
 
 /**
  * Events with `seq >= fromSeq` that stand in the table, at most `limit` (whole segments are read, the page is then cut) and fewer where

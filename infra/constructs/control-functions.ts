@@ -72,7 +72,7 @@ class ControlFunction extends Construct {
       ...(spec.reservedConcurrency === undefined ? {} : { reservedConcurrentExecutions: spec.reservedConcurrency }),
       role: functionRole(this, spec, logs, targets),
       environment: { ...environment, POWERTOOLS_SERVICE_NAME: spec.name },
-      tracing: Tracing.ACTIVE,
+      tracing: spec.begins === 'traces' ? Tracing.ACTIVE : Tracing.PASS_THROUGH,
       logGroup: logs,
       loggingFormat: LoggingFormat.JSON,
       /** START, END and REPORT of each of millions of frames would cost more than the frames' own work; metrics say the same. */

@@ -13,8 +13,10 @@ import { deriveStartToken } from '../../functions/runners/runner-credentials.ts'
 import { runnerStore } from '../../functions/runners/runner-store.ts';
 import { reap } from '../../functions/sessions/reap.ts';
 import { sessionStore } from '../../functions/sessions/session-store.ts';
+import { setDesired } from '../../functions/sessions/set-desired.ts';
 import { startSession } from '../../functions/sessions/start-session.ts';
 import { jwtSigner } from '../../functions/signing.ts';
+import { archiveFinished } from '../../functions/streams/archive-finished.ts';
 import { fanOutEvents } from '../../functions/streams/fan-out-events.ts';
 import { handleViewerFrame } from '../../functions/streams/handle-viewer-frame.ts';
 import { runnerLine } from '../../functions/streams/runner-line.ts';
@@ -32,7 +34,7 @@ import type { SocketEvents } from '../../runner-image/src/transport/socket.ts';
 import { systemRandom } from '../../shared/clock.ts';
 import { type ControlToRunnerFrame, type ControlToViewerFrame, RunnerFrame, ViewerFrame } from '../../shared/frames.ts';
 import { StartSessionBody } from '../../shared/http.ts';
-import { PING_INTERVAL_MS } from '../../shared/limits.ts';
+import { ARCHIVE_AFTER_MS, PING_INTERVAL_MS } from '../../shared/limits.ts';
 import { controlPlanePorts } from '../fakes/control-plane-ports.ts';
 import { manualClock } from '../unit/runner-image/adapters/fake-ports.ts';
 import { type DatabaseUnits, meteredDatabase } from './metered-database.ts';
@@ -55,6 +57,7 @@ export interface Counts {
   gbSeconds: number;
   httpRequests: number;
   puts: number;
+  gets: number;
   batches: number;
   readonly database: DatabaseUnits;
 }
@@ -159,6 +162,7 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
       gbSeconds: 0,
       httpRequests: 0,
       puts: 0,
+      gets: 0,
       batches: 0,
     },
     invocations: {},
@@ -206,6 +210,17 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
     builds: buildStore(db),
     runnerStore: runnerStore(db, clock),
     signer: jwtSigner({ key: signingKey, clock }),
+    objects: {
+      ...fakes.objects,
+      putOnce: (...asked: Parameters<typeof fakes.objects.putOnce>) => {
+        counts.puts += 1;
+        return fakes.objects.putOnce(...asked);
+      },
+      getBytes: (...asked: Parameters<typeof fakes.objects.getBytes>) => {
+        counts.gets += 1;
+        return fakes.objects.getBytes(...asked);
+      },
+    },
     onError: (_ref: unknown, error: unknown) => {
       throw error;
     },
@@ -417,6 +432,11 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
       await run();
     }
     counts.connectionMinutes += durationMs / 60_000;
+    // The history's way into the archive, of a session that ends after this.
+    await invoke('api', 1, () => setDesired(ports, ref, 'stop', 'ada'));
+    await stateIs('completed');
+    await clock.advance(ARCHIVE_AFTER_MS);
+    await invoke('archive-events', 1 / ASSUMED.sessionsPerCell, () => archiveFinished(ports));
     return structuredClone(counts);
   } finally {
     runner.drain();

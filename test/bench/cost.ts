@@ -1,4 +1,5 @@
 /** What a session-hour costs the control plane: billable units counted from the real handlers on a recorded terminal, times the price list. */
+import { FUNCTIONS } from '../../infra/topology.ts';
 import { type Counts, playHour } from './cost-hour.ts';
 import { ASSUMED, PRICES, TASK } from './prices.ts';
 
@@ -8,6 +9,11 @@ const MILLION = 1_000_000;
 
 const dollars = (counts: Counts) => {
   const invocations = Object.values(counts.invocations).reduce((sum, count) => sum + count, 0);
+  const beginsTraces = (name: string) => FUNCTIONS.find((one) => one.name === name)?.begins === 'traces';
+  const traced = Object.entries(counts.invocations).reduce(
+    (sum, [name, count]) => sum + (beginsTraces(name) ? count : 0),
+    0,
+  );
   const messages = counts.runnerMessages + counts.viewerMessages;
   const parts = {
     messages: (messages * PRICES.webSocketPerMillion) / MILLION,
@@ -18,8 +24,9 @@ const dollars = (counts: Counts) => {
     writeUnits: (counts.database.writes * PRICES.dynamoWritesPerMillion) / MILLION,
     readUnits: (counts.database.reads * PRICES.dynamoReadsPerMillion) / MILLION,
     puts: (counts.puts * PRICES.s3PutsPerMillion) / MILLION,
+    gets: (counts.gets * PRICES.s3GetsPerMillion) / MILLION,
     logs: (counts.batches * ASSUMED.logBytesPerBatch * PRICES.logsPerGb) / 1e9,
-    traces: (invocations * ASSUMED.tracedShare * PRICES.tracesPerMillion) / MILLION,
+    traces: (traced * ASSUMED.tracedShare * PRICES.tracesPerMillion) / MILLION,
   };
   return { parts, all: Object.values(parts).reduce((sum, part) => sum + part, 0), invocations, messages };
 };

@@ -39,7 +39,7 @@ describe.each(FUNCTIONS.map((spec) => [spec.name, spec] as const))('%s', (name, 
       Handler: 'index.handler',
       MemorySize: spec.memoryMb,
       Timeout: spec.timeoutMs / 1_000,
-      TracingConfig: { Mode: 'Active' },
+      TracingConfig: { Mode: spec.begins === 'traces' ? 'Active' : 'PassThrough' },
     });
     expect(functionOf(name).ReservedConcurrentExecutions).toBe(spec.reservedConcurrency);
   });
