@@ -76,6 +76,8 @@ export interface FakeControlPlaneOptions {
     readonly control: FakeControlPlane;
     readonly checkpoint?: Assign['checkpoint'];
     readonly ranMs?: number;
+    /** So many times its checkpoint is refused, as when a grant has run out. */
+    readonly refuseGets?: number;
   };
 }
 
@@ -121,6 +123,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   let refusedCredentials = 0;
   let losesAssigns = false;
   let refusal: string | null = null;
+  let refusedGets = 0;
 
   const lookAgain = (): void => {
     for (const look of [...looks]) look();
@@ -148,6 +151,11 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       return;
     }
     const stored = objects.get(path);
+    if (request.method === 'GET' && refusedGets < (after?.refuseGets ?? 0)) {
+      refusedGets += 1;
+      response.writeHead(403).end();
+      return;
+    }
     if (request.method === 'GET' && stored) {
       response.writeHead(200, { 'content-length': String(stored.length) }).end(stored);
       return;

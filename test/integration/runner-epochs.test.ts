@@ -207,6 +207,37 @@ describe('a session that waits for a person', () => {
   });
 });
 
+describe('a start from a checkpoint', () => {
+  it('waits for a storage that is away, and takes the place of what an earlier epoch left behind', async () => {
+    const first = await start();
+    await inState(first, 'running');
+    writeFileSync(join(workspaceOf(first), 'kept.txt'), 'kept\n');
+    first.drain();
+    await first.exited;
+    // As after a host that was lost: nobody cleaned up.
+    mkdirSync(workspaceOf(first), { recursive: true });
+    writeFileSync(join(workspaceOf(first), 'stale.txt'), 'stale\n');
+    const second = await start({ after: { ...first, refuseGets: 1 } });
+    await inState(second, 'running');
+    expect(readFileSync(join(workspaceOf(second), 'kept.txt'), 'utf8')).toBe('kept\n');
+    expect(existsSync(join(workspaceOf(second), 'stale.txt'))).toBe(false);
+    expect(second.control.problems).toEqual([]);
+  });
+
+  it('gives the session back when it is drained while it waits', async () => {
+    const first = await start();
+    await inState(first, 'running');
+    first.drain();
+    await first.exited;
+    const second = await start({ after: { ...first, refuseGets: 1_000 } });
+    await inState(second, 'preparing_workspace');
+    second.drain();
+    expect(await second.exited).toBe(0);
+    expect(last(second)).toMatchObject({ type: 'epoch_drained', checkpointKey: last(first)?.checkpointKey });
+    expect(second.workspaces()).toEqual([]);
+  });
+});
+
 describe('a checkpoint that is not what it should be', () => {
   const drained = async (): Promise<Started> => {
     const first = await start();

@@ -72,7 +72,7 @@ export interface RunnerSetup {
   readonly env?: Record<string, string>;
   /** The runner of the epoch before, which has ended: the session goes on from its checkpoint, in a state folder of its own. */
   readonly after?: Pick<Prepared, 'control' | 'root'> &
-    Pick<NonNullable<FakeControlPlaneOptions['after']>, 'checkpoint' | 'ranMs'>;
+    Pick<NonNullable<FakeControlPlaneOptions['after']>, 'checkpoint' | 'ranMs' | 'refuseGets'>;
 }
 
 interface Prepared {
