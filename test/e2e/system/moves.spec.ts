@@ -53,8 +53,9 @@ test('a drained runner gives its session to the next one of its group, with its 
   try {
     await page.goto(`${village.endpoint().url}/runners`);
     for (const name of ['left', 'right']) ends.push(runElsewhere(village, await register(page, name), name));
-    await expect(page.getByTestId('runner-state')).toHaveText(['Serving', 'Serving'], { timeout: 30_000 });
-    await expect(page.getByTestId('runner-group')).toContainText('2 of 2 places free');
+    const group = page.getByTestId('runner-group');
+    await expect(group.getByTestId('runner-state')).toHaveText(['Serving', 'Serving'], { timeout: MOVED_TIMEOUT_MS });
+    await expect(group).toContainText('2 of 2 places free');
 
     const work = await signedIn.newPage();
     await work.goto(`${village.endpoint().url}/new`);
@@ -67,10 +68,10 @@ test('a drained runner gives its session to the next one of its group, with its 
     await work.keyboard.type("echo kept > work.txt; echo 'first li''fe'\n");
     await expect.poll(() => textOf(work)).toContain('first life');
 
-    const holder = page.getByTestId('runner-row').filter({ hasText: '1 of 1 session' });
+    const holder = group.getByTestId('runner-row').filter({ hasText: '1 of 1 session' });
     await expect(holder).toHaveCount(1);
     await holder.getByTestId('drain').click();
-    await expect(page.getByTestId('runner-state').filter({ hasText: /Draining|Stopped/ })).toHaveCount(1);
+    await expect(group.getByTestId('runner-state').filter({ hasText: /Draining|Stopped/ })).toHaveCount(1);
 
     await expect
       .poll(() => textOf(work), { timeout: MOVED_TIMEOUT_MS })

@@ -51,9 +51,13 @@ export const groupsOf = (runners: readonly RunnerInfo[]): RunnerGroupView[] => {
     .sort((a, b) => a.group.localeCompare(b.group));
 };
 
-/** Of the village itself, that run or wait for something. */
-export const hostedOf = (runners: readonly RunnerInfo[]): RunnerInfo[] =>
-  runners.filter(({ kind, state }) => kind !== 'customer' && state !== 'stopped');
+/** Of the village itself: what is connected, and what is not though its session still needs it. */
+export const hostedOf = (runners: readonly RunnerInfo[], needsRunner: (sessionId: string) => boolean): RunnerInfo[] =>
+  runners.filter(
+    ({ kind, state, sessionId }) =>
+      kind !== 'customer' &&
+      (state === 'connected' || (state === 'disconnected' && sessionId !== null && needsRunner(sessionId))),
+  );
 
 /** `3 of 4 places free`. */
 export const freeWords = ({ free, places }: Pick<RunnerGroupView, 'free' | 'places'>): string => {

@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { toast } from 'sonner';
 import type { RunnerInfo } from '../../../shared/http.ts';
+import { isFinal } from '../../../shared/session.ts';
 import { drainRunner, revokeRunner, runnersQuery, sessionsQuery } from '../api/queries.ts';
 import { Button } from '../ui/button.tsx';
 import { Dialog } from '../ui/dialog.tsx';
@@ -19,8 +20,12 @@ type Ask = { readonly what: 'drain' | 'revoke'; readonly runner: RunnerInfo };
 export const RunnersPage = () => {
   const list = useQuery(runnersQuery);
   const sessions = useQuery(sessionsQuery);
-  const titleOf = (sessionId: string) =>
-    sessions.data?.sessions.find((session) => session.sessionId === sessionId)?.title;
+  const sessionOf = (sessionId: string) => sessions.data?.sessions.find((session) => session.sessionId === sessionId);
+  const titleOf = (sessionId: string) => sessionOf(sessionId)?.title;
+  const needsRunner = (sessionId: string) => {
+    const session = sessionOf(sessionId);
+    return session !== undefined && !isFinal(session.state) && !session.parked;
+  };
   const nowMs = useNow(1_000);
   const [registers, setRegisters] = useState(false);
   const [revokes, setRevokes] = useState<RunnerInfo | null>(null);
@@ -36,7 +41,7 @@ export const RunnersPage = () => {
   }, []);
   const runners = list.data?.runners ?? [];
   const groups = groupsOf(runners);
-  const hosted = hostedOf(runners);
+  const hosted = hostedOf(runners, needsRunner);
   return (
     <div className="mx-auto w-full max-w-5xl px-3 py-7 sm:px-5">
       <div className="flex flex-wrap items-center justify-between gap-3">

@@ -34,11 +34,17 @@ describe('groups of runners', () => {
     ).toEqual(['3 of 4 places free', '1 of 1 place free', 'all 2 places taken', 'no runner serves now']);
   });
 
-  it('leave out of the village’s own what has ended', () => {
-    const hosted = [
-      mockRunner('on', { kind: 'hosted', group: null, state: 'connected' }),
-      mockRunner('off', { kind: 'hosted', group: null, state: 'stopped' }),
+  it('leave out of the village’s own what is gone and needed no more', () => {
+    const hosted = (runnerId: string, over: Parameters<typeof mockRunner>[1]) =>
+      mockRunner(runnerId, { kind: 'hosted', group: null, ...over });
+    const runners = [
+      hosted('on', { state: 'connected' }),
+      hosted('over', { state: 'disconnected', sessionId: mockId('ses', 1) }),
+      hosted('cut', { state: 'disconnected', sessionId: mockId('ses', 2) }),
+      hosted('off', { state: 'stopped' }),
+      mockRunner('own'),
     ];
-    expect(hostedOf([...hosted, mockRunner('own')]).map(({ runnerId }) => runnerId)).toEqual(['on']);
+    const shown = hostedOf(runners, (sessionId) => sessionId === mockId('ses', 2));
+    expect(shown.map(({ runnerId }) => runnerId)).toEqual(['on', 'cut']);
   });
 });
