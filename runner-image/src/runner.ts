@@ -2,12 +2,12 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { REFUSED_ASSIGNS_MAX, RUNNER_STATUS_MS, WORKSPACE_SWEEP_MS } from '../../shared/limits.ts';
+import { RUNNER_STATUS_MS, WORKSPACE_SWEEP_MS } from '../../shared/limits.ts';
 import type { RunnerConfig } from './config.ts';
 import type { HealthState } from './health/health-server.ts';
 import { RunnerCounters } from './health/runner-counters.ts';
 import { NO_RESTART_EXIT_CODE } from './pty-host/restart-policy.ts';
-import { decideAssign } from './runner/decide-assign.ts';
+import { Assignments } from './runner/assignments.ts';
 import { Departure, type Going } from './runner/departure.ts';
 import { type Held, HeldSessions, type SharedPorts } from './runner/held-sessions.ts';
 import { prepareAhead } from './runner/prepare-ahead.ts';
@@ -39,15 +39,13 @@ export class Runner {
   readonly #connection: Connection;
   readonly #line: FairSender;
   readonly #sessions: HeldSessions;
+  readonly #assignments: Assignments;
   readonly #departure: Departure;
   /** Of folders whose session is over, and whose runner is gone. */
   readonly #sweeper: WorkspaceSweeper;
   readonly #guard = new SessionGuard();
   readonly #counters = new RunnerCounters();
   readonly #done = Promise.withResolvers<number>();
-  /** Newer epochs of sessions whose older one has yet to end. */
-  readonly #waiting = new Map<string, Assign>();
-  readonly #refused = new Set<string>();
   readonly #timers = new Map<string, () => void>();
   /** Of the line that is up. */
   #welcome: Welcome | null = null;
@@ -82,6 +80,12 @@ export class Runner {
     this.#sweeper = new WorkspaceSweeper({
       ...{ root: config.WORKSPACE_ROOT, clock, log },
       held: () => this.#sessions.all.map(({ sessionId }) => sessionId),
+    });
+    this.#assignments = new Assignments({
+      ...{ config, log, sessions: this.#sessions },
+      isDraining: () => this.#departure.isDraining,
+      serve: (frame) => this.#serve(frame),
+      say: (frame) => this.#say(frame),
     });
     this.#departure = new Departure({
       ...{ clock, log, sessions: () => this.#sessions },
@@ -122,7 +126,7 @@ export class Runner {
       isDraining,
       capacity: config.MAX_CONCURRENT_SESSIONS,
       sessions: sessions.map(({ sessionId, epoch, runtime }) => ({ sessionId, epoch, state: runtime.core.state })),
-      counters: this.#counters.all(sessions.map(countsOf), this.#line),
+      counters: this.#counters.all(sessions.map(countsOf), this.#assignments.served, this.#line),
     };
   }
 
@@ -172,8 +176,11 @@ export class Runner {
     this.#welcome = null;
     this.#line.onUp();
     this.#sessions.onUp();
+    if (!this.#stays) return;
     // What ended while there was no line is delivered now.
-    if (this.#stays) this.#sessions.takeUp();
+    const held = this.#sessions.all.length;
+    this.#sessions.takeUp();
+    if (this.#sessions.all.length > held) this.#connection.helloAgain();
   }
 
   #onDown(): void {
@@ -187,7 +194,7 @@ export class Runner {
     const { log, clock } = this.#options.ports;
     switch (frame.type) {
       case 'assign':
-        this.#onAssign(frame);
+        this.#assignments.take(frame);
         return;
       case 'ping':
         this.#say({ type: 'pong', ts: clock.nowMs() });
@@ -217,44 +224,11 @@ export class Runner {
     this.#departure.ask(frame.desired);
   }
 
-  #onAssign(frame: Assign): void {
-    const { sessionId, epoch, capability } = frame;
-    const { principal, MAX_CONCURRENT_SESSIONS: capacity } = this.#options.config;
-    const key = `${sessionId}#${epoch}`;
-    const held = this.#sessions.get(sessionId);
-    const facts = {
-      ...{ kind: principal.kind, capacity, isDraining: this.#departure.isDraining },
-      ...{ live: this.#sessions.live, held: this.#sessions.all.length },
-      hasServed: this.#counters.sessionsServed > 0 || this.#sessions.all.length > 0,
-      heldEpoch: held?.epoch ?? null,
-      wasRefused: this.#refused.has(key),
-    };
-    const decision = decideAssign(facts, epoch);
-    if (decision.kind === 'start') this.#serve(frame);
-    else if (decision.kind === 'wait') {
-      this.#waiting.set(sessionId, frame);
-      held?.runtime.abort('newer_epoch');
-    } else if (decision.kind === 'refuse') {
-      this.#rememberRefused(key);
-      const { reason, message } = decision;
-      this.#options.ports.log.warn('an assignment is refused', { sessionId, epoch, reason });
-      this.#say({ type: 'assign_refused', capability, sessionId, epoch, reason, message });
-    }
-  }
-
-  #rememberRefused(key: string): void {
-    this.#refused.add(key);
-    const [oldest] = this.#refused;
-    if (this.#refused.size > REFUSED_ASSIGNS_MAX && oldest !== undefined) this.#refused.delete(oldest);
-  }
-
   #serve(frame: Assign): void {
-    const { sessionId, epoch, config } = frame;
-    this.#options.ports.log.info('assigned', { sessionId, epoch, provider: config.provider });
-    this.#counters.sessionsServed += 1;
+    const { sessionId, epoch } = frame;
     const held = this.#sessions.start(frame, this.#counters.dial);
     const welcome = this.#welcome;
-    if (!held || !welcome || !this.#connection.isUp) return;
+    if (!welcome || !this.#connection.isUp) return;
     // A welcome that came before its session was known opens the stream of events now.
     if (welcome.sessions.some((entry) => entry.sessionId === sessionId && entry.epoch === epoch))
       this.#sessions.welcome(welcome);
@@ -272,13 +246,9 @@ export class Runner {
   }
 
   #onEnded(held: Held): void {
-    const { sessionId } = held;
     this.#counters.ended(countsOf(held));
-    const next = this.#waiting.get(sessionId);
-    this.#waiting.delete(sessionId);
-    // Asked again: meanwhile it may drain, or be full.
-    if (next) this.#onAssign(next);
-    else if (!this.#stays) this.#departure.leave({ exitCode: 0, forgets: false }, () => {});
+    const goesOn = this.#assignments.sessionEnded(held.sessionId) || this.#stays;
+    if (!goesOn) this.#departure.leave({ exitCode: 0, forgets: false }, () => {});
     this.#departure.sessionEnded();
   }
 

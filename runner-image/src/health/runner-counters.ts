@@ -11,7 +11,6 @@ export class RunnerCounters {
   framesOut = 0;
   dial = 0;
   ups = 0;
-  sessionsServed = 0;
   #endedBatches = 0;
   #endedBytes = 0;
 
@@ -21,7 +20,11 @@ export class RunnerCounters {
   }
 
   /** Names as Prometheus takes them. */
-  all(live: readonly SessionCounts[], line: { readonly waitingBytes: number; readonly dropped: number }) {
+  all(
+    live: readonly SessionCounts[],
+    served: number,
+    line: { readonly waitingBytes: number; readonly dropped: number },
+  ) {
     const sum = (count: (session: SessionCounts) => number): number =>
       live.reduce((total, session) => total + count(session), 0);
     return {
@@ -30,7 +33,7 @@ export class RunnerCounters {
       dials_total: this.dial,
       reconnects_total: this.#reconnects,
       sessions_live: live.length,
-      sessions_served_total: this.sessionsServed,
+      sessions_served_total: served,
       batches_acked_total: this.#endedBatches + sum(({ batchesAcked }) => batchesAcked),
       terminal_bytes_total: this.#endedBytes + sum(({ terminalBytes }) => terminalBytes),
       line_waiting_bytes: line.waitingBytes,

@@ -74,7 +74,7 @@ export class HeldSessions {
         ports.log.error('a saved session cannot be read', { sessionId: found.sessionId, error: found.error });
         removeSessionFolder(config.VILLAGE_STATE_DIR, found.sessionId);
         lost.push(found.sessionId);
-      } else if (!this.#held.has(found.saved.sessionId)) this.#resume(found.saved);
+      } else if (!this.#held.has(found.saved.sessionId)) this.#tryResume(found.saved);
     }
     return lost;
   }
@@ -86,8 +86,10 @@ export class HeldSessions {
     return this.#options.guard.run(assign, () => {
       const held = this.#hold(assign, new SessionRuntime({ ...this.#portsOf(assign), config, assign, saved: null }));
       const { RUNNER_ID: runnerId, RUNNER_VERSION: runnerVersion } = config;
-      held.runtime.core.record({ type: 'session_assigned', runnerId, runnerVersion, dial });
-      held.runtime.start();
+      this.#within(held, () => {
+        held.runtime.core.record({ type: 'session_assigned', runnerId, runnerVersion, dial });
+        held.runtime.start();
+      });
       return held;
     });
   }
@@ -171,6 +173,18 @@ export class HeldSessions {
     if (held.isDraining || held.runtime.isEnding) return;
     held.isDraining = true;
     this.#within(held, () => void held.runtime.drain(DRAIN_SESSION_MS));
+  }
+
+  #tryResume(saved: SavedSession): void {
+    try {
+      this.#resume(saved);
+    } catch (error) {
+      // A runner of one session is started again; one that stays tries this one again on its next line.
+      if (!this.#options.keepsUndelivered) throw error;
+      const { sessionId } = saved;
+      this.#held.delete(sessionId);
+      this.#options.ports.log.error('a session cannot be taken up yet', { sessionId, error });
+    }
   }
 
   #resume(saved: SavedSession): void {

@@ -275,7 +275,10 @@ export class SessionRuntime {
   /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, tell nobody. */
   abort(why: string): void {
     if (this.core.isOver) {
+      // Nothing runs any more that would need a lease: what is left to say is said when there is a line.
+      if (why === 'lease_lost') return;
       this.#options.ports.log.warn('the last acknowledgement will not come', { why });
+      this.#isAborted = true;
       this.core.events.giveUp();
       return;
     }

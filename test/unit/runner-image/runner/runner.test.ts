@@ -1,0 +1,226 @@
+/** The runner itself on a clock that stands still: what it says of itself, what it keeps, and when it goes. */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ADAPTERS } from '../../../../runner-image/src/adapters/registry.ts';
+import { parseConfig } from '../../../../runner-image/src/config.ts';
+import { createLog } from '../../../../runner-image/src/log.ts';
+import type { PtyHost } from '../../../../runner-image/src/pty-host/client.ts';
+import { NO_RESTART_EXIT_CODE } from '../../../../runner-image/src/pty-host/restart-policy.ts';
+import { Runner } from '../../../../runner-image/src/runner.ts';
+import type { SavedSession } from '../../../../runner-image/src/session/saved-session.ts';
+import type { SocketEvents } from '../../../../runner-image/src/transport/socket.ts';
+import { type ControlToRunnerFrame, RunnerFrame } from '../../../../shared/frames.ts';
+import { RECONNECT_MAX_MS, RESTARTED_LAST_ACK_MS, RUNNER_STATUS_MS } from '../../../../shared/limits.ts';
+import { SessionConfig } from '../../../../shared/session.ts';
+import { ZERO_USAGE } from '../../../../shared/usage.ts';
+import { fixedRandom, manualClock } from '../manual-clock.ts';
+
+const SESSION = 'ses_01J0000000000000000000000A';
+const SECRET = 'f'.repeat(64);
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'runner-unit-'));
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+interface Socket {
+  readonly dial: number;
+  readonly events: SocketEvents;
+  readonly sent: RunnerFrame[];
+}
+
+const host: PtyHost = {
+  spawn: () => Promise.reject(new Error('nothing is spawned here')),
+  adopt: () => Promise.reject(new Error('nothing runs here')),
+  list: async () => [],
+  settled: async () => {},
+  lost: new Promise(() => {}),
+  close: () => {},
+};
+
+const setup = (token = `rr.local.rnr_1.${SECRET}`) => {
+  const clock = manualClock();
+  const sockets: Socket[] = [];
+  const lines: string[] = [];
+  const parsed = parseConfig(
+    {
+      ...{ CONTROL_PLANE_URL: 'http://127.0.0.1:1', CONTROL_PLANE_TOKEN: token, VILLAGE_PTY_SOCKET: '/none' },
+      ...{ WORKSPACE_ROOT: join(root, 'work'), VILLAGE_STATE_DIR: join(root, 'state') },
+      MAX_CONCURRENT_SESSIONS: token.startsWith('rr') ? '3' : '1',
+    },
+    () => 'runner-1',
+  );
+  if (parsed.kind === 'bad') throw new Error(parsed.lines.join('\n'));
+  const runner = new Runner({
+    config: parsed.config,
+    openSocket: (ticket, events) => {
+      const socket: Socket = { dial: ticket.dial, events, sent: [] };
+      sockets.push(socket);
+      return {
+        send: (text, onSent) => {
+          socket.sent.push(RunnerFrame.parse(JSON.parse(text)));
+          onSent();
+        },
+        close: () => {},
+        terminate: () => {},
+      };
+    },
+    ports: {
+      ...{ clock, host, bootMs: clock.monotonicMs, random: fixedRandom(0.5), adapters: ADAPTERS },
+      log: createLog('debug', clock, (line) => lines.push(line)),
+      fetchCredentials: () => new Promise(() => {}),
+      put: () => Promise.reject(new Error('no objects here')),
+      ...{ gitEnvironment: {}, agentPath: '/usr/bin', allowsLocalRepositories: true, isolation: 'shared_uid' },
+    },
+  });
+  const exited = runner.run();
+  const at = async (index: number): Promise<Socket> => {
+    await vi.waitFor(() => expect(sockets.length).toBeGreaterThan(index), { timeout: 5_000 });
+    const socket = sockets[index];
+    if (!socket) throw new Error('not dialled');
+    return socket;
+  };
+  const say = (socket: Socket, frame: ControlToRunnerFrame) => socket.events.onText(JSON.stringify(frame));
+  const welcome = (socket: Socket, more: Partial<ControlToRunnerFrame & { type: 'welcome' }> = {}) =>
+    say(socket, { type: 'welcome', dial: socket.dial, sessions: [], desired: 'serve', ...more });
+  const up = async (index: number): Promise<Socket> => {
+    const socket = await at(index);
+    socket.events.onOpen();
+    welcome(socket);
+    return socket;
+  };
+  return { runner, clock, exited, at, up, say, welcome, lines };
+};
+const of = (socket: Socket, type: RunnerFrame['type']) => socket.sent.filter((frame) => frame.type === type);
+
+describe('a runner that stays', () => {
+  it('says what it is, and every so often how it is', async () => {
+    const { clock, up, runner } = setup();
+    const socket = await up(0);
+    expect(of(socket, 'hello')).toMatchObject([
+      { runnerId: 'rnr_1', capacity: 3, draining: false, sessions: [], clis: { shell: expect.any(String) } },
+    ]);
+    expect(runner.health()).toMatchObject({ isReady: true, isConnected: true, capacity: 3, sessions: [] });
+    clock.advance(RUNNER_STATUS_MS);
+    expect(of(socket, 'runner_status')).toMatchObject([{ live: 0, capacity: 3, draining: false }]);
+    clock.advance(5_000);
+    expect(of(socket, 'hello')).toHaveLength(1);
+  });
+
+  it('goes with 0 when it is asked to drain, or told to end, and comes back with its credential', async () => {
+    for (const go of ['ask', 'welcome', 'signal']) {
+      const { runner, exited, up, say, welcome } = setup();
+      const socket = await up(0);
+      if (go === 'ask') say(socket, { type: 'runner_desired', desired: 'drain' });
+      else if (go === 'welcome') welcome(socket, { desired: 'drain' });
+      else runner.drain();
+      expect([go, await exited]).toEqual([go, 0]);
+      expect(of(socket, 'runner_status').at(-1)).toMatchObject({ draining: true });
+      expect(existsSync(join(root, 'state', 'dial.json'))).toBe(true);
+    }
+  });
+
+  it('is told apart from the one that a late answer was for', async () => {
+    const { clock, at, up, welcome, runner } = setup();
+    const first = await up(0);
+    first.events.onClosed({ status: null, message: 'cut' });
+    clock.advance(RECONNECT_MAX_MS);
+    const second = await at(1);
+    second.events.onOpen();
+    welcome(second);
+    welcome(second, { dial: first.dial, desired: 'drain' });
+    expect(runner.health().isDraining).toBe(false);
+  });
+
+  it.each([401, 403])('is not started again when it is refused with %i, and forgets what it has', async (status) => {
+    const { exited, at, lines } = setup();
+    (await at(0)).events.onClosed({ status, message: 'refused' });
+    expect(await exited).toBe(NO_RESTART_EXIT_CODE);
+    expect(existsSync(join(root, 'state'))).toBe(false);
+    expect(lines.join('')).toContain(`The control plane refuses this runner (${status})`);
+  });
+
+  it('is not started again when its protocol is not spoken, and keeps its credential for a newer one', async () => {
+    const { exited, at, say, lines } = setup();
+    const socket = await at(0);
+    socket.events.onOpen();
+    const message = 'Protocol 1 is not spoken here, 2 to 3 are: update the runner.';
+    say(socket, { type: 'error', code: 'protocol_unsupported', message, requestId: 'r' });
+    expect(await exited).toBe(NO_RESTART_EXIT_CODE);
+    expect(existsSync(join(root, 'state', 'dial.json'))).toBe(true);
+    expect(lines.join('')).toContain(message);
+  });
+
+  it('delivers what ended without a line on the next one, and forgets it then', async () => {
+    const folder = join(root, 'state', 'sessions', SESSION);
+    writeOver(folder);
+    const { clock, at, up, say, runner } = setup();
+    const first = await at(0);
+    clock.advance(RESTARTED_LAST_ACK_MS);
+    await vi.waitFor(() => expect(runner.health().sessions).toEqual([]));
+    expect(existsSync(join(folder, 'journal'))).toBe(true);
+    first.events.onClosed({ status: null, message: 'cut' });
+    clock.advance(RECONNECT_MAX_MS);
+    const socket = await at(1);
+    await up(1);
+    // It was taken up with the line, and is named at once.
+    const named = of(socket, 'hello').at(-1);
+    expect(named).toMatchObject({ sessions: [{ sessionId: SESSION, epoch: 1, nextRseq: 2 }] });
+    const watchers = { rev: 0, viewers: [], controllerId: null, controlTerm: 0 };
+    const entry = { sessionId: SESSION, epoch: 1, ackedRseq: 0, open: true, decisions: [], watchers, grants: [] };
+    const session = { ...entry, desired: { desired: 'run', rev: 0 } } as const;
+    say(socket, { type: 'welcome', dial: socket.dial, sessions: [session], desired: 'serve' });
+    expect(of(socket, 'runner_events')).toMatchObject([{ sessionId: SESSION, firstRseq: 1 }]);
+    const acked = { sessionId: SESSION, epoch: 1, firstRseq: 1, ackedRseq: 1, headSeq: 1, grants: [] };
+    say(socket, { type: 'ack', ...acked });
+    await vi.waitFor(() => expect(existsSync(folder)).toBe(false));
+  });
+
+  it('ends what it cannot read, and goes on', async () => {
+    const folder = join(root, 'state', 'sessions', SESSION);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'session.json'), '{"v":');
+    const { up, lines } = setup();
+    const socket = await up(0);
+    expect(of(socket, 'hello')).toMatchObject([{ sessions: [] }]);
+    expect(existsSync(folder)).toBe(false);
+    expect(lines.join('')).toContain('a saved session cannot be read');
+  });
+});
+
+describe('a runner of one session', () => {
+  it('asks until it has its session, and ends quietly when its credential is refused', async () => {
+    const { clock, exited, up } = setup(`rt.local.${SESSION}.1.${SECRET}`);
+    const socket = await up(0);
+    clock.advance(10_000);
+    expect(of(socket, 'hello').length).toBeGreaterThan(1);
+    expect(of(socket, 'runner_status')).toEqual([]);
+    socket.events.onClosed({ status: 403, message: 'refused' });
+    expect(await exited).toBe(0);
+    expect(existsSync(join(root, 'state'))).toBe(false);
+  });
+});
+
+/** A session whose last event was recorded and not delivered. */
+const writeOver = (folder: string): void => {
+  mkdirSync(folder, { recursive: true });
+  const config = SessionConfig.parse({
+    ...{ sessionId: SESSION, tenantId: 'local', agentId: 'agt_01J0000000000000000000000A', provider: 'shell' },
+    ...{ buildId: 'local', model: 'default', repository: { url: '/nowhere' } },
+  });
+  const saved: SavedSession = {
+    ...{ v: 2, sessionId: SESSION, epoch: 1, config, capability: 'c', taskDefinition: 't', checkpoint: null, ranMs: 0 },
+    ...{ state: 'completed', desired: { desired: 'stop', rev: 1 }, startedAtMs: 1, cliVersion: '1', baseCommit: '' },
+    counters: ZERO_USAGE,
+    ...{ transcript: { nextNumber: 0, storedOffset: 0 }, isOver: true, due: { rseq: 1, events: [] }, headOffset: 0 },
+    ...{ leaseProvenAtMs: 0, held: [], ending: null, leaving: null, checkpointKey: null, prompts: [], nextPrompt: 1 },
+    ...{ isPromptDone: true, lanes: [], typedInTerm: null, agent: null },
+    progress: { prompts: 0, turnsDone: 0, isWorking: false },
+  };
+  writeFileSync(join(folder, 'session.json'), JSON.stringify(saved));
+  const envelope = { v: 1, sessionId: SESSION, tenantId: 'local', epoch: 1, rseq: 1, ts: 1, offset: 0 };
+  const event = { ...envelope, type: 'session_ended', state: 'completed', reason: null, durationMs: 1 };
+  writeFileSync(join(folder, 'journal'), `${JSON.stringify({ k: 'event', event })}\n`);
+};
