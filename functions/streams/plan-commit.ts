@@ -1,6 +1,6 @@
 /** Pure: everything that one batch writes, in the transaction that stores it: head, projection, segment, ledger, chunks, and its closing. */
 import type { SessionEvent } from '../../shared/events.ts';
-import { LEASE_MS } from '../../shared/limits.ts';
+import { CONTINUE_BACKOFF_FIRST_MS, LEASE_MS } from '../../shared/limits.ts';
 import type { UsageCounters } from '../../shared/usage.ts';
 import type { Update, Write } from '../database.ts';
 import { type Billing, clampCounters, usageRowOf } from '../metering/usage-rows.ts';
@@ -49,7 +49,10 @@ const streamAfter = ({ record: { head }, batch }: Plan) => {
 const suspensionOf = ({ folded, record, nowMs }: Plan): Suspension | null => {
   if (folded.ended || folded.leaves === null) return null;
   const isAskedOn = folded.state === 'paused_by_human' && record.head.desired === 'run';
-  return { isParked: folded.leaves === 'parked' && !isAskedOn, notBeforeMs: nowMs };
+  /** A runner that gives the session back before its CLI ever ran met something that may stay for a while: no loop without a pause. */
+  const hasRun = record.head.runningAtMs !== null || folded.startedAtMs !== undefined;
+  const notBeforeMs = hasRun ? nowMs : nowMs + CONTINUE_BACKOFF_FIRST_MS;
+  return { isParked: folded.leaves === 'parked' && !isAskedOn, notBeforeMs };
 };
 
 const headUpdate = (plan: Plan): Write => {

@@ -116,6 +116,19 @@ describe('an epoch that its runner gives back', () => {
     expect((await readEvents(ports.db, ref, 0, 99)).at(-1)).toMatchObject({ fromEpoch: 1, offset: 0, rseq: 0 });
   });
 
+  test('given back before its CLI ran, it waits a little for the next runner', async () => {
+    const ports = controlPlanePorts();
+    const ref = await startedSession(ports);
+    await assigned(ports, ref);
+    await ingestBatch(ports, ref, batchOf(ref, 1, [change('created', 'preparing_workspace'), drained]));
+    const again = () => continueSuspended({ ...ports, onError }, metas(ports));
+    await again();
+    expect(await ports.sessions.head(ref)).toMatchObject({ epoch: 1, open: false });
+    ports.clock.advance(10_000);
+    await again();
+    expect(await ports.sessions.head(ref)).toMatchObject({ epoch: 2, open: true });
+  });
+
   test('the next epoch numbers its own events and bytes, and what was used before counts on', async () => {
     const { ports, ref, next } = await runningSession();
     await ingestBatch(ports, ref, batchOf(ref, next, [tick(40_000, true), drained]));

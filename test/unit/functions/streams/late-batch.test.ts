@@ -181,6 +181,7 @@ describe('late batches beside the log', () => {
     const first = batchOf(ref, 1, [message]);
     const last = batchOf(ref, 2, [tick({ agentMs: 1 }), { type: 'epoch_drained', why: 'w', checkpointKey: null }]);
     for (const batch of [first, last]) await ingestBatch(ports, ref, batch);
+    ports.clock.advance(10_000);
     await continueSession(ports, ref);
     for (const batch of [first, last])
       expect(await ingestBatch(ports, ref, batch)).toMatchObject({ kind: 'ack', ackedRseq: 3 });
