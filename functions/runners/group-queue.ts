@@ -31,11 +31,6 @@ export const readQueues = async (db: Database, tenantId: string): Promise<Queued
   return (await queryAll(db, query, 2 * TENANT_LIVE_SESSIONS_MAX)).map((item) => Queued.parse(item));
 };
 
-export const queueItem = async (db: Database, ref: Ref): Promise<Queued | null> => {
-  const item = await db.get('sessions', keyOf(ref));
-  return item === null ? null : Queued.parse(item);
-};
-
 /** From 1, among those of its group; `null` when it is not among them (any more). */
 export const positionIn = (queues: readonly Queued[], sessionId: string): number | null => {
   const own = queues.find((one) => one.sessionId === sessionId);
