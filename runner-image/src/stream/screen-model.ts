@@ -24,7 +24,7 @@ export interface ScreenModel {
   resize(cols: number, rows: number): Promise<void>;
   /** UTF-8 bytes written to the model but not yet part of what snapshot() shows. */
   readonly heldBytes: number;
-  /** The text that rebuilds this screen in a terminal of its size; not_at_ground inside a very long control string. */
+  /** The text that rebuilds this screen in a terminal of its size; not_at_ground inside a very long control string, or once it is disposed of. */
   snapshot(): { kind: 'snapshot'; data: string; cols: number; rows: number } | { kind: 'not_at_ground' };
   /** The visible screen as plain text, without trailing blanks. */
   text(): string;
@@ -39,6 +39,7 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
   terminal.unicode.activeVersion = '11';
   const gate = groundGate();
   let title = '';
+  let isDisposed = false;
   terminal.onTitleChange((next) => {
     title = next;
   });
@@ -69,7 +70,7 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
       terminal.resize(nextCols, nextRows);
     },
     snapshot() {
-      if (!gate.isAtGround) return { kind: 'not_at_ground' };
+      if (isDisposed || !gate.isAtGround) return { kind: 'not_at_ground' };
       const lines = Math.min(scrollbackLines, terminal.buffer.normal.baseY);
       const serialize = (kept: number): string => serializeTerminal(terminal, kept, title);
       const data = fitSnapshot(serialize, lines, () => plainScreen(terminal), options.snapshotMaxBytes);
@@ -83,6 +84,9 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
       );
       return lines.join('\n').trimEnd();
     },
-    dispose: () => terminal.dispose(),
+    dispose() {
+      isDisposed = true;
+      terminal.dispose();
+    },
   };
 };
