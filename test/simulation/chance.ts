@@ -10,22 +10,22 @@ export class Chance implements Random {
     for (let round = 0; round < 4; round += 1) this.next();
   }
 
-  /** In [0, 1) (mulberry32). */
-  next(): number {
+  /** In [0, 1) (mulberry32). A field, since whoever gets a Random may take its functions out of it. */
+  readonly next = (): number => {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  }
+  };
 
-  hex(sizeBytes: number): string {
+  readonly hex = (sizeBytes: number): string => {
     let hex = '';
     while (hex.length < sizeBytes * 2)
       hex += Math.floor(this.next() * 65_536)
         .toString(16)
         .padStart(4, '0');
     return hex.slice(0, sizeBytes * 2);
-  }
+  };
 
   /** In [from, to). */
   between(from: number, to: number): number {

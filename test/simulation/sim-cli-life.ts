@@ -1,4 +1,5 @@
 /** How a simulated session boots, is taken up after a crash, and works, on the scripted CLI of its host. */
+import { STOPPED } from '../../runner-image/src/session/leaving.ts';
 import type { SavedSession } from '../../runner-image/src/session/saved-session.ts';
 import { END_STORE_MS } from '../../shared/limits.ts';
 import { isFinal, type StateReason } from '../../shared/session.ts';
@@ -56,13 +57,12 @@ export const takeUp = async (session: SimSession, saved: SavedSession): Promise<
   if (cli !== null && !cli.isDead) core.freezer.setTarget(host.freezable(cli));
   await host.pause(5);
   if (session.isEnding) return;
-  if (saved.ending !== null) {
-    const { to, reason } = saved.ending;
-    void session.end(to, reason ?? LOST);
-  } else if (saved.state === 'created' || saved.state === 'preparing_workspace') await boot(session);
+  const ending = saved.ending ?? saved.leaving ?? (saved.state === 'stopping' ? STOPPED : null);
+  if (ending !== null) void session.end(ending);
+  else if (saved.state === 'created' || saved.state === 'preparing_workspace') await boot(session);
   else if (cli !== null && !cli.isDead) await adopt(session, saved);
   else if (saved.state === 'starting_provider') await startCli(session);
-  else void session.end('failed', LOST);
+  else void session.end({ to: 'failed', reason: LOST });
 };
 
 const adopt = async (session: SimSession, saved: SavedSession): Promise<void> => {
@@ -83,7 +83,8 @@ const later = (session: SimSession): void => {
 
 /** What the CLI did since the last look; nothing while it is held. */
 const look = (session: SimSession): void => {
-  if (session.isEnding || session.parked()) return;
+  if (session.isEnding) return;
+  session.parkWhenDue();
   const { cli } = session.options.host;
   if (cli !== null && !cli.isDead && !cli.isFrozen) work(session, cli);
   if (!session.isEnding) later(session);
@@ -106,6 +107,6 @@ const work = (session: SimSession, cli: Cli): void => {
   if (cli.worked < cli.workPlanned) return;
   if (chance.is(0.15)) {
     session.record({ type: 'provider_exited', exitCode: 1, signal: null, expected: false });
-    void session.end('failed', { code: 'provider_exited', message: 'The CLI ended.' });
-  } else if (cli.endsWhenDone) void session.end('completed', { code: 'done', message: 'Everything asked was done.' });
+    void session.end({ to: 'failed', reason: { code: 'provider_exited', message: 'The CLI ended.' } });
+  } else if (cli.endsWhenDone) void session.end({ to: 'completed', reason: { code: 'done', message: 'It is done.' } });
 };

@@ -3,14 +3,15 @@
  * CLI in place of a program. What the runner's composition does with them around a CLI is followed here step by step.
  */
 import { converge } from '../../runner-image/src/session/convergence.ts';
+import { isLeaving, type Leaving, STOPPED, savedEnding } from '../../runner-image/src/session/leaving.ts';
 import { People } from '../../runner-image/src/session/people.ts';
 import type { SavedSession } from '../../runner-image/src/session/saved-session.ts';
 import { type CoreOptions, SessionCore } from '../../runner-image/src/session/session-core.ts';
+import type { Ending } from '../../runner-image/src/session/session-runtime.ts';
 import { Typing } from '../../runner-image/src/session/typing.ts';
 import type { EventDraft } from '../../shared/events.ts';
 import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
 import { END_LAST_ACK_MS, END_STORE_MS, RESTARTED_LAST_ACK_MS, STOP_GRACE_MS } from '../../shared/limits.ts';
-import type { StateReason } from '../../shared/session.ts';
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
 import { boot, takeUp } from './sim-cli-life.ts';
@@ -31,7 +32,6 @@ export interface SimSessionOptions {
 type Welcomed = FrameOf<ControlToRunnerFrame, 'welcome'>['sessions'][number];
 
 const CORE_CONFIG = { RUNNER_VERSION: '0.1.0', USAGE_TICK_INTERVAL_MS: 30_000, VILLAGE_TASK_DEFINITION: '' };
-const STOPPED: StateReason = { code: 'stopped', message: 'The session was stopped.' };
 const DRAIN_MS = 23_000;
 
 export class SimSession {
@@ -45,9 +45,9 @@ export class SimSession {
   #isFollowing = false;
   #mustFollow = false;
   #ending: Promise<void> | null = null;
-  #plannedEnd: SavedSession['ending'] = null;
+  #plannedEnd: Ending | Leaving | null = null;
   #isAborted = false;
-  #hasLeft = false;
+  #isDisposed = false;
   #parkAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: SimSessionOptions) {
@@ -60,12 +60,13 @@ export class SimSession {
       headOffset: () => host.offset,
       onAbort: (why) => this.abort(why),
       parts: () => ({
-        ...{ ending: this.#plannedEnd, prompts: [], nextPrompt: 1, isPromptDone: true },
+        ...savedEnding(this.#plannedEnd),
+        ...{ prompts: [], nextPrompt: 1, isPromptDone: true, checkpointKey: this.storage.checkpointKey },
         ...{ lanes: this.#typing.saved(), typedInTerm: this.#people.typedInTerm, agent: null },
         progress: { prompts: 0, turnsDone: 0, isWorking: false },
       }),
     });
-    this.#plannedEnd = saved?.ending ?? null;
+    this.#plannedEnd = saved?.ending ?? saved?.leaving ?? null;
     this.#typing = new Typing({
       ...{ sessionId, epoch, capability, clock, log },
       lanes: saved?.lanes ?? [],
@@ -137,36 +138,36 @@ export class SimSession {
     } else if (frame.type !== 'approval_decision' && frame.type !== 'assign') this.#people.onFrame(frame);
   }
 
-  /** Nothing follows the last word of an epoch. */
   record(draft: EventDraft): void {
-    if (!this.#hasLeft) this.core.record(draft);
+    if (!this.#isDisposed) this.core.record(draft);
   }
 
   abort(why: string): void {
-    if (this.core.isOver || this.#hasLeft) {
+    if (this.core.isOver) {
       this.core.events.giveUp();
       return;
     }
     if (this.#isAborted) return;
     this.#isAborted = true;
     this.core.uploads.close(why);
-    void this.end('failed', { code: why, message: 'This life of the session is over.' });
+    void this.end({ to: 'failed', reason: { code: why, message: 'This life of the session is over.' } });
   }
 
   /** The machine is told to go away: the session goes on elsewhere, unless it was to stop. */
   drain(): void {
     if (this.isEnding) return;
     this.record({ type: 'runner_draining', why: 'the task was asked to stop' });
-    if (this.core.desired.desired === 'stop') this.#stop(DRAIN_MS);
-    else this.#leave('drained', DRAIN_MS);
+    const isAskedToStop = this.core.desired.desired === 'stop' || this.core.state === 'stopping';
+    if (isAskedToStop) this.#stop(DRAIN_MS);
+    else void this.end({ to: 'drained', why: 'the runner was asked to stop' }, DRAIN_MS);
   }
 
-  /** Ends once. */
-  end(to: 'completed' | 'failed', reason: StateReason, drainMs: number | null = null): Promise<void> {
+  /** Ends once: the session, or its epoch alone. */
+  end(ending: Ending | Leaving, drainMs: number | null = null): Promise<void> {
     if (this.#ending === null) {
-      this.#plannedEnd = { to, reason };
+      this.#plannedEnd = ending;
       this.core.save();
-      this.#ending = this.#endOnce(() => this.#finish(to, reason), drainMs);
+      this.#ending = this.#endOnce(ending, drainMs);
     }
     return this.#ending;
   }
@@ -181,13 +182,11 @@ export class SimSession {
   }
 
   /** Whoever waits for a person for too long gives the runner back. */
-  parked(): boolean {
+  parkWhenDue(): void {
     const { ports, assign } = this.options;
     const nowMs = ports.clock.monotonicMs();
     if (this.core.state !== 'paused_by_human') this.#parkAtMs = nowMs + assign.config.parkAfterMs;
-    if (nowMs < this.#parkAtMs) return false;
-    this.#leave('parked');
-    return true;
+    if (nowMs >= this.#parkAtMs) void this.#park();
   }
 
   follow(): void {
@@ -210,18 +209,26 @@ export class SimSession {
     this.follow();
   }
 
-  /** The epoch ends and the session does not. */
-  #leave(how: 'drained' | 'parked', drainMs: number | null = null): void {
-    this.#ending ??= this.#endOnce(() => {
-      const { checkpointKey } = this.storage;
-      if (how === 'drained') this.record({ type: 'epoch_drained', why: 'asked to', checkpointKey });
-      else this.record({ type: 'session_parked', checkpointKey: checkpointKey ?? '' });
-    }, drainMs);
+  /** What goes on elsewhere needs a checkpoint; without one it stays. */
+  async #park(): Promise<void> {
+    this.#parkAtMs = Number.POSITIVE_INFINITY;
+    await this.storage.checkpoint(END_STORE_MS);
+    const { checkpointKey } = this.storage;
+    if (checkpointKey !== null && this.core.state === 'paused_by_human') void this.end({ to: 'parked', checkpointKey });
   }
 
-  #finish(to: 'completed' | 'failed', reason: StateReason): void {
+  #lastWord(ending: Ending | Leaving): void {
     const { core } = this;
-    if (to === 'failed') core.move({ type: 'FAIL', reason });
+    if (!isLeaving(ending)) this.#finish(ending);
+    else if (core.desired.desired === 'stop') this.#finish(STOPPED);
+    else if (this.#isAborted) return;
+    else if (ending.to === 'parked') core.leave({ type: 'session_parked', checkpointKey: ending.checkpointKey });
+    else core.leave({ type: 'epoch_drained', why: ending.why, checkpointKey: this.storage.checkpointKey });
+  }
+
+  #finish({ to, reason }: Ending): void {
+    const { core } = this;
+    if (to === 'failed') core.move({ type: 'FAIL', reason: reason ?? { code: 'failed', message: 'It failed.' } });
     else if (!core.move({ type: 'DONE', reason })) {
       core.move({ type: 'STOP', reason });
       core.move({ type: 'DONE', reason });
@@ -229,35 +236,34 @@ export class SimSession {
   }
 
   #stop(drainMs: number | null = null): void {
-    this.core.move({ type: 'STOP', reason: STOPPED });
-    void this.end('completed', STOPPED, drainMs);
+    this.core.move({ type: 'STOP', reason: STOPPED.reason });
+    void this.end(STOPPED, drainMs);
   }
 
-  async #endOnce(lastWord: () => void, drainMs: number | null): Promise<void> {
+  async #endOnce(ending: Ending | Leaving, drainMs: number | null): Promise<void> {
     const { core, storage } = this;
     const { host, chance } = this.options;
     this.#typing.end();
-    await core.freezer.release();
+    if (!isLeaving(ending) || !core.freezer.isHeld) await core.freezer.release();
     await host.pause(chance.between(1, this.#isAborted ? 50 : STOP_GRACE_MS / 4));
     host.killCli();
     core.stopMetering();
     const storeMs = drainMs ?? END_STORE_MS;
     if (!this.#isAborted) await storage.chunk(true, storeMs);
-    if (!this.#isAborted) await storage.checkpoint(storeMs);
+    if (!this.#isAborted && ending.to === 'drained') await storage.checkpoint(storeMs);
     core.finalTick();
     this.record({ type: 'workspace_cleaned', tookMs: 3 });
     const lastAckMs = this.#isAborted ? 0 : Math.min(END_LAST_ACK_MS, drainMs ?? END_LAST_ACK_MS);
     core.events.flush();
     await core.events.drained(lastAckMs);
-    lastWord();
-    this.#hasLeft = true;
+    this.#lastWord(ending);
     await this.#dispose(lastAckMs);
   }
 
   async #dispose(lastAckMs: number): Promise<void> {
     this.core.events.flush();
     const isDelivered = await this.core.events.drained(lastAckMs);
-    this.#hasLeft = true;
+    this.#isDisposed = true;
     this.core.dispose(isDelivered);
     this.options.onEnded();
   }
