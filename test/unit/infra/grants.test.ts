@@ -157,7 +157,7 @@ const onError = (_ref: SessionRef, error: unknown) => {
   throw error;
 };
 const suspend = (ports: TestPorts, ref: SessionRef, last: EventDraft) =>
-  ingestBatch(ports, ref, batchOf(ref, 1, [last]));
+  ingestBatch(ports, ref, batchOf(ref, 1, [...running, last]));
 /** A session of a group with one runner, whose task of before is given back: the runner gets it next. */
 const suspendedOnGroup = async (ports: TestPorts): Promise<void> => {
   const ref = await startedSession(ports);
