@@ -226,7 +226,7 @@ export class Runner {
 
   #serve(frame: Assign): void {
     const { sessionId, epoch } = frame;
-    const held = this.#sessions.start(frame, this.#counters.dial);
+    const held = this.#sessions.start(frame);
     const welcome = this.#welcome;
     if (!welcome || !this.#connection.isUp) return;
     // A welcome that came before its session was known opens the stream of events now.

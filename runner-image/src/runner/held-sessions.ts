@@ -80,14 +80,14 @@ export class HeldSessions {
   }
 
   /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
-  start({ type: _type, ...assign }: Assign, dial: number): Held {
+  start({ type: _type, ...assign }: Assign): Held {
     const { config } = this.#options;
     makeSessionFolder(config.VILLAGE_STATE_DIR, assign.sessionId);
     return this.#options.guard.run(assign, () => {
       const held = this.#hold(assign, new SessionRuntime({ ...this.#portsOf(assign), config, assign, saved: null }));
       const { RUNNER_ID: runnerId, RUNNER_VERSION: runnerVersion } = config;
       this.#within(held, () => {
-        held.runtime.core.record({ type: 'session_assigned', runnerId, runnerVersion, dial });
+        held.runtime.core.record({ type: 'session_assigned', runnerId, runnerVersion, dial: this.#saidOnDial });
         held.runtime.start();
       });
       return held;
