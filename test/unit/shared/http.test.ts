@@ -111,7 +111,7 @@ describe('queries', () => {
   test('numbers arrive as text', () => {
     expect(http.ListEventsQuery.parse({ fromSeq: '7', limit: '1000' })).toEqual({ fromSeq: 7, limit: 1_000 });
     expect(http.ListSessionsQuery.parse({})).toEqual({ limit: 50 });
-    expect(http.TranscriptQuery.parse({})).toEqual({ from: '1:0', limit: 200 });
+    expect(http.TranscriptQuery.parse({})).toEqual({ from: '1:0', limit: 200, format: 'chunks' });
   });
   test.each([
     [http.ListEventsQuery, { fromSeq: '-1' }],
