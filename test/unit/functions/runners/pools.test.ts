@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { claimHost } from '../../../../functions/runners/claim-host.ts';
 import { hostKey, listAssignments, listHosts, readHost } from '../../../../functions/runners/host-store.ts';
 import { dispatchQueue } from '../../../../functions/runners/place-on-group.ts';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
@@ -194,6 +195,50 @@ describe('a place on a runner', () => {
       'placed',
     ]);
     expect(await listAssignments(ports.db, TENANT, runner.runnerId)).toHaveLength(1);
+  });
+
+  test('is claimed for an epoch once, of whatever runners it is asked at the same time', async () => {
+    const ports = controlPlanePorts();
+    const [one, two] = [await ownRunner(ports), await ownRunner(ports)];
+    await Promise.all([one.status(0, { draining: true }), two.status(0, { draining: true })]);
+    const ref = await onLab(ports);
+    const record = await ports.sessions.record(ref);
+    if (record === null) throw new Error('no session');
+    for (const { who } of [one, two])
+      await ports.db.write({
+        kind: 'update',
+        table: 'runners',
+        key: hostKey({ tenantId: TENANT, runnerId: who.kind === 'group' ? who.runnerId : '' }),
+        set: { isDraining: false },
+      });
+    const hosts = await listHosts(ports.db, TENANT, ports.clock.nowMs());
+    const claims = await Promise.all(hosts.map((host) => claimHost(ports, ref, record, host, null)));
+    expect(claims.sort()).toEqual(['lost', 'placed']);
+    const after = await listHosts(ports.db, TENANT, ports.clock.nowMs());
+    expect(after.map(({ live }) => live).sort()).toEqual([0, 1]);
+  });
+
+  test('is given back also by a closing that was planned while it was claimed', async () => {
+    const ports = controlPlanePorts();
+    const runner = await ownRunner(ports, { maxSessions: 1 });
+    await onLab(ports);
+    const second = await onLab(ports);
+    if (runner.assigned[0] !== undefined) await runner.batch(runner.assigned[0], 1, toState('completed'));
+    const get = ports.db.get.bind(ports.db);
+    let isClaimed = false;
+    ports.db.get = async (table, key) => {
+      if (key.sk === 'HEAD' && key.pk.endsWith(second.sessionId) && !isClaimed) {
+        isClaimed = true;
+        await dispatchQueue(ports, TENANT, 'lab');
+      }
+      return get(table, key);
+    };
+    const closing = { epoch: 1, asRead: null, cause: 'host_lost', reason: { code: 'x', message: 'x' } } as const;
+    expect(await closeEpoch(ports, second, closing)).toBe(true);
+    expect(runner.assigned).toHaveLength(2);
+    const host = await get('runners', hostKey({ tenantId: TENANT, runnerId: runner.runnerId }));
+    expect(host).toMatchObject({ live: 0 });
+    expect(await listAssignments(ports.db, TENANT)).toEqual([]);
   });
 
   test('is given back once, whoever closes the epoch', async () => {
