@@ -221,10 +221,7 @@ export type RunnerInfo = z.infer<typeof RunnerInfo>;
 export const RunnerList = z.strictObject({ runners: z.array(RunnerInfo) });
 
 export const RegisterRunnerBody = z.strictObject({
-  group: RunnerGroup.refine(
-    (group) => group !== HOSTED_POOL,
-    `"${HOSTED_POOL}" is the platform's own pool: choose another name`,
-  ),
+  group: RunnerGroup,
   /** For people; the id is what counts. */
   name: z
     .string()

@@ -85,7 +85,7 @@ export const SESSION_MAX_DURATION_MS = 8 * 60 * 60_000;
 export const SESSION_IDLE_MS = 2 * 60 * 60_000;
 /** A session that waits for a person this long gives its runner back (parking). */
 export const PARK_AFTER_MS = 15 * 60_000;
-export const PARK_AFTER_MAX_MS = SESSION_IDLE_MS;
+export const PARK_AFTER_MAX_MS = 2 * 60 * 60_000;
 /** Epochs in a row that were lost without progress; with the last of them the session fails as a poison start. */
 export const EPOCH_STRIKES_MAX = 3;
 /** An epoch that ran its CLI this long has got somewhere, also without a turn or a checkpoint. */

@@ -130,8 +130,11 @@ export const ModelChoice = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$
 
 /** Where a session asks to run: on the platform's own tasks, or on a group of customer-hosted runners. */
 export const HOSTED_POOL = 'hosted';
-export const RunnerGroup = z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'must be lower-case letters, digits and -');
-export const Pool = RunnerGroup;
+export const Pool = z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, 'must be lower-case letters, digits and -');
+export const RunnerGroup = Pool.refine(
+  (name) => name !== HOSTED_POOL,
+  `"${HOSTED_POOL}" is the platform's own pool: choose another name`,
+);
 
 /** What runs the current epoch; `null` while none does. */
 export const Placement = z.discriminatedUnion('kind', [
