@@ -156,10 +156,11 @@ const copyThroughMirror = async (run: Run, facts: RemoteFacts, locking: Promise<
 const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
   const { request, context, git, base } = run;
   const probe = { ...base, timeoutMs: context.limits?.probeMs ?? REPOSITORY_PROBE_MS };
+  const probing = probeRemote(git, probe, run.source.fetchUrl, request.ref);
   const locking = takeLock(run);
   // Heard of where it is waited for; the probe's failure comes first.
   locking.catch(() => undefined);
-  const facts = await probeRemote(git, probe, run.source.fetchUrl, request.ref);
+  const facts = await probing;
   if (facts.kind === 'failed') {
     locking.then((lock) => (lock.kind === 'locked' ? lock.release() : undefined)).catch(() => undefined);
     return facts;
