@@ -22,6 +22,8 @@ export interface LineProxy {
   fault(fault: LineFault): void;
   /** Ends every connection with a reset, as a router does that forgot them. Returns how many there were. */
   cut(): number;
+  /** Connections that are open now. */
+  count(): number;
   /** Bytes that came from servers so far, stalled ones not counted. */
   received(): number;
   close(): Promise<void>;
@@ -157,6 +159,7 @@ export const lineProxy = async ({ to, host: ownHost = '127.0.0.1' }: LineProxyOp
       lines.clear();
       return count;
     },
+    count: () => lines.size,
     received: () => receivedBytes,
     close: async () => {
       for (const socket of sockets) socket.destroy();

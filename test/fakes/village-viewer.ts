@@ -33,8 +33,8 @@ export interface TestViewer {
   readonly lost: readonly InputLoss[];
   /** Called with all that is drawn, as it comes. */
   onData: (data: string) => void;
-  /** Times the line was open. */
-  opened(): number;
+  /** Does not wait for its next try. */
+  wake(): void;
   close(): void;
 }
 
@@ -55,8 +55,6 @@ export const testViewer = (options: TestViewerOptions): TestViewer => {
   const lost: InputLoss[] = [];
   const viewerId = `test-${systemRandom.hex(VIEWER_ID_BYTES)}`;
   let tail = '';
-  let opened = 0;
-  let wasOpen = false;
   const sink: TerminalSink = {
     ...screen,
     apply(actions) {
@@ -82,10 +80,7 @@ export const testViewer = (options: TestViewerOptions): TestViewer => {
         ),
       dial: line.dial,
       terminal: sink,
-      onView: ({ socket }) => {
-        if (socket.kind === 'open' && !wasOpen) opened += 1;
-        wasOpen = socket.kind === 'open';
-      },
+      onView: () => {},
       onAttached: () => {},
       onStateChange: () => {},
       onEvent: (event) => void events.push(event),
@@ -107,7 +102,7 @@ export const testViewer = (options: TestViewerOptions): TestViewer => {
     events,
     lost,
     onData: () => {},
-    opened: () => opened,
+    wake: () => stream.wake(),
     close: () => {
       stream.stop();
       screen.dispose();

@@ -62,6 +62,9 @@ describe.skipIf(!canRecord())('kill -9', () => {
     const shell = await recorded(sessionId);
     await shell.says('first-life');
     await killed(village, 'pty-host/main.ts');
+    await reaches(village, sessionId, 'between two epochs', ({ placement }) => placement === null);
+    // Somebody who asks for it does not wait for the next look of the reaper.
+    await village.api('POST', `/api/sessions/${sessionId}/resume`, {});
     await runs(village, sessionId, 2);
     await until('the new screen', () => (shell.viewer.address()?.epoch === 2 ? true : undefined), 60_000);
     shell.viewer.type('echo second""-life\r');

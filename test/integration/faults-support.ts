@@ -112,17 +112,23 @@ export const recordedShell = async (
   };
 };
 
-const folders = (village: TestVillage): string[] =>
-  ['workspaces', 'scratch'].flatMap((name) => {
-    const folder = join(village.dataDir, 'runner', name);
-    return existsSync(folder) ? readdirSync(folder) : [];
-  });
-/** Everything of runners and programs; what a village runs without sessions is left out. */
-const programs = (village: TestVillage): string[] =>
-  village
-    .processes()
-    .map(({ command }) => command)
-    .filter((command) => /pty-host|runner-image\/src\/main|--norc|fakes\/agent|script -q/.test(command));
+/** Folders of sessions, of the village's own runners and of those of a customer. */
+const folders = (village: TestVillage, roots: readonly string[]): string[] =>
+  [join(village.dataDir, 'runner'), ...roots].flatMap((root) =>
+    ['workspaces', 'scratch'].flatMap((name) => {
+      const folder = join(root, name);
+      return existsSync(folder) ? readdirSync(folder) : [];
+    }),
+  );
+/** Programs of sessions, and runners that live as long as theirs; a runner of one's own stays. */
+const programs = (village: TestVillage): string[] => {
+  const commands = village.processes().map(({ command }) => command);
+  const stays = commands.some((command) => command.includes('src/host/main.ts'));
+  const what = stays
+    ? /--norc|fakes\/agent|script -q/
+    : /--norc|fakes\/agent|script -q|pty-host|runner-image\/src\/main/;
+  return commands.filter((command) => what.test(command));
+};
 
 /** The tables keep every promise. Sessions may still run, if nothing is written at this moment. */
 export const expectSound = async (
@@ -146,7 +152,7 @@ export const expectSound = async (
 export const expectSoundEnd = async (
   village: TestVillage,
   sessionIds: readonly string[],
-  options: Parameters<typeof expectSound>[1] = {},
+  options: Parameters<typeof expectSound>[1] & { readonly roots?: readonly string[] } = {},
 ) => {
   for (const sessionId of sessionIds) await village.api('POST', `/api/sessions/${sessionId}/stop`, {});
   for (const sessionId of sessionIds) await reaches(village, sessionId, 'over', (view) => isFinal(view.state));
@@ -158,7 +164,7 @@ export const expectSoundEnd = async (
       () => JSON.stringify(ask()),
     );
   await nothing('programs', () => programs(village));
-  await nothing('folders', () => folders(village));
+  await nothing('folders', () => folders(village, options.roots ?? []));
   return expectSound(village, { ...options, isOver: true });
 };
 

@@ -1,0 +1,203 @@
+/**
+ * Many sessions at once in a real village under chaos: what was lost (nothing, by the invariants of the simulation), what a keystroke
+ * took, what each session costs in memory, and whether anything grows.
+ */
+import { dirname } from 'node:path';
+import { sleep, systemClock } from '../../shared/clock.ts';
+import { isFinal } from '../../shared/session.ts';
+import { type OwnRunner, ownRunner } from '../fakes/own-runner-process.ts';
+import { type TestVillage, testVillage, until } from '../fakes/village.ts';
+import { checkStored } from '../fakes/village-check.ts';
+import { databaseOf } from '../fakes/village-database.ts';
+import type { Violation } from '../invariants/violation.ts';
+import { type Keystrokes, startTyping, summaryOf } from './keystrokes.ts';
+import type { SoakOptions } from './options.ts';
+import { type Growth, growthOf, perSession, type Sample, sampleOf } from './samples.ts';
+import { buildSpec, endSession, prepareCli, startSession, startWorker, type Worker } from './workers.ts';
+
+const SETTLE_MS = 3_000;
+const SAMPLE_EVERY_MS = 5_000;
+const STARTING_AT_ONCE = { fake: 3, real: 1 };
+const QUIET_TIMEOUT_MS = 120_000;
+const VIOLATIONS_SHOWN = 20;
+
+export interface SoakResult {
+  readonly sessions: number;
+  readonly minutes: number;
+  readonly chaos: string;
+  readonly agent: string;
+  readonly perRunner: number;
+  readonly startedInMs: number;
+  /** Broken promises; 0 is what must be. */
+  readonly lost: number;
+  readonly violations: readonly Violation[];
+  readonly events: number;
+  readonly ledgerRows: number;
+  readonly epochs: number;
+  readonly endStates: Readonly<Record<string, number>>;
+  readonly prompts: { readonly taken: number; readonly unsure: number; readonly turns: number };
+  readonly keystroke: Keystrokes;
+  /** Proportional, in the parts of the platform; `sum` is village, runner and pty-host. */
+  readonly mbPerSession: Readonly<Record<'village' | 'runner' | 'ptyHost' | 'sum', number>>;
+  readonly growth: Readonly<Record<'village' | 'runner' | 'ptyHost', Growth>>;
+  readonly leftProcesses: number;
+}
+
+interface Fleet {
+  readonly pools: readonly string[];
+  readonly runners: readonly OwnRunner[];
+}
+
+const startFleet = async (village: TestVillage, options: SoakOptions, cliFolder: string): Promise<Fleet> => {
+  const { sessions, perRunner } = options;
+  if (perRunner === 0) return { pools: ['hosted'], runners: [] };
+  const runners: OwnRunner[] = [];
+  const path = `${dirname(process.execPath)}:${cliFolder}:/usr/local/bin:/usr/bin:/bin`;
+  // One place more: the attached session's.
+  for (let index = 0; index * perRunner < sessions + 1; index += 1)
+    runners.push(await ownRunner(village, { name: `soak-${index}`, maxSessions: perRunner, env: { PATH: path } }));
+  return { pools: runners.map(({ group }) => group), runners };
+};
+
+/** Every prompt that was taken is a turn, once; one of which nobody knows may be. */
+const checkPrompts = async (workers: readonly Worker[], prompts: ReadonlyMap<string, readonly string[]>) =>
+  workers.flatMap(({ sessionId, taken, unsure }): Violation[] => {
+    const turns = prompts.get(sessionId) ?? [];
+    const found = (wanted: string) => turns.filter((prompt) => prompt === wanted).length;
+    const broken = (rule: Violation['rule'], message: string): Violation => ({ rule, sessionId, message });
+    return [
+      ...taken
+        .slice(0, -1)
+        .filter((prompt) => found(prompt) === 0)
+        .map((prompt) => broken('event_lost', `prompt ${prompt} was taken and is no turn`)),
+      ...taken
+        .filter((prompt) => found(prompt) > 1)
+        .map((prompt) => broken('event_twice', `prompt ${prompt} is ${found(prompt)} turns`)),
+      ...turns
+        .filter((prompt) => !taken.includes(prompt) && !unsure.includes(prompt))
+        .map((prompt) => broken('event_changed', `turn ${prompt} was never asked for`)),
+    ];
+  });
+
+const work = async (village: TestVillage, options: SoakOptions, print: (line: string) => void, samples: Sample[]) => {
+  const endMs = systemClock.monotonicMs() + options.minutes * 60_000;
+  for (let said = 0; systemClock.monotonicMs() < endMs; said += 1) {
+    await sleep(systemClock, Math.min(SAMPLE_EVERY_MS, Math.max(0, endMs - systemClock.monotonicMs())));
+    const sample = sampleOf(village, systemClock.monotonicMs());
+    samples.push(sample);
+    const { village: own, runner } = sample.parts;
+    if (said % 12 === 0)
+      print(`working: village ${Math.round(own.mb)} MB, ${own.files} files; runners ${Math.round(runner.mb)} MB`);
+  }
+};
+
+const startWorkers = async (
+  village: TestVillage,
+  options: SoakOptions,
+  { pools }: Fleet,
+  print: (line: string) => void,
+) => {
+  const { sessions, perRunner, isReal, paceSec } = options;
+  const buildId = perRunner === 0 ? buildSpec(isReal).replace('@', '-') : undefined;
+  const workers: Worker[] = [];
+  let next = 0;
+  const starter = async (): Promise<void> => {
+    for (let index = next++; index < sessions; index = next++) {
+      const pool = pools[index % pools.length] ?? 'hosted';
+      workers.push(await startWorker(village, { name: `worker-${index}`, pool, buildId, paceMs: paceSec * 1_000 }));
+      if (workers.length % 10 === 0) print(`${workers.length} sessions run`);
+    }
+  };
+  await Promise.all(Array.from({ length: isReal ? STARTING_AT_ONCE.real : STARTING_AT_ONCE.fake }, starter));
+  return workers;
+};
+
+const run = async (village: TestVillage, options: SoakOptions, print: (line: string) => void): Promise<SoakResult> => {
+  const cliFolder = prepareCli(village, options.isReal);
+  await village.start({ args: options.chaos === '' ? [] : ['--chaos', options.chaos] });
+  const added = await village.command('builds', 'add', buildSpec(options.isReal));
+  if (added.code !== 0) throw new Error(`the build was not added: ${added.stderr}`);
+  const fleet = await startFleet(village, options, cliFolder);
+  try {
+    const shell = {
+      provider: 'shell',
+      repository: { url: village.repository('typed-into') },
+      pool: fleet.pools.at(-1),
+    };
+    const attached = await startSession(village, shell, 'attached');
+    const typist = startTyping(village, attached);
+    await sleep(systemClock, SETTLE_MS);
+    const idle = sampleOf(village, systemClock.monotonicMs());
+    const beganMs = systemClock.monotonicMs();
+    const workers = await startWorkers(village, options, fleet, print);
+    const startedInMs = Math.round(systemClock.monotonicMs() - beganMs);
+    print(`all ${workers.length} sessions run after ${Math.round(startedInMs / 1_000)} s`);
+    const samples: Sample[] = [];
+    const atStart = typist.tookMs.length;
+    await work(village, options, print, samples);
+    const keystroke = summaryOf(typist, atStart);
+    const shown = await typist.stop();
+    await Promise.all(workers.map((worker) => worker.stop()));
+    const ids = [attached, ...workers.map(({ sessionId }) => sessionId)];
+    const endStates: Record<string, number> = {};
+    for (const id of ids) {
+      const { state } = await endSession(village, id);
+      endStates[state] = (endStates[state] ?? 0) + 1;
+    }
+    const programs = () =>
+      village.processes().filter(({ command }) => /fakes\/agent|\bclaude\b.*--settings|--norc/.test(command));
+    await until('the end of every program', () => (programs().length === 0 ? true : undefined), QUIET_TIMEOUT_MS).catch(
+      () => {},
+    );
+    const database = databaseOf(village);
+    const { stored, violations } = await checkStored(database, { isOver: true, seen: shown }).finally(() =>
+      database.close(),
+    );
+    const prompts = new Map(
+      stored.sessions.map(({ ref, events }) => [
+        ref.sessionId,
+        events.flatMap((event) => (event.type === 'turn_started' ? [event.prompt] : [])),
+      ]),
+    );
+    const all = [...violations, ...(await checkPrompts(workers, prompts))];
+    const last = samples.at(-1) ?? idle;
+    const sum = (of: (session: (typeof stored.sessions)[number]) => number) =>
+      stored.sessions.reduce((total, one) => total + of(one), 0);
+    const cost = (part: 'village' | 'runner' | 'ptyHost') => perSession(idle, last, options.sessions, part);
+    return {
+      ...{ sessions: options.sessions, minutes: options.minutes, chaos: options.chaos, perRunner: options.perRunner },
+      agent: options.isReal ? buildSpec(true) : 'fake agent',
+      ...{ startedInMs, lost: all.length, violations: all.slice(0, VIOLATIONS_SHOWN), endStates, keystroke },
+      events: sum(({ events }) => events.length),
+      ledgerRows: sum(({ ledger }) => ledger.length),
+      epochs: sum(({ epochs }) => epochs.length),
+      prompts: {
+        taken: workers.reduce((total, { taken }) => total + taken.length, 0),
+        unsure: workers.reduce((total, { unsure }) => total + unsure.length, 0),
+        turns: [...prompts.values()].reduce((total, { length }) => total + length, 0),
+      },
+      mbPerSession: {
+        ...{ village: cost('village'), runner: cost('runner'), ptyHost: cost('ptyHost') },
+        sum: Math.round((cost('village') + cost('runner') + cost('ptyHost')) * 100) / 100,
+      },
+      growth: {
+        village: growthOf(samples, 'village'),
+        runner: growthOf(samples, 'runner'),
+        ptyHost: growthOf(samples, 'ptyHost'),
+      },
+      leftProcesses: programs().length + stored.sessions.filter(({ head }) => !isFinal(head.state)).length,
+    };
+  } finally {
+    for (const runner of fleet.runners) runner.kill();
+    await Promise.all(fleet.runners.map(({ exited }) => exited));
+  }
+};
+
+export const soak = async (options: SoakOptions, print: (line: string) => void): Promise<SoakResult> => {
+  const village = testVillage();
+  try {
+    return await run(village, options, print);
+  } finally {
+    await village.close();
+  }
+};
