@@ -15,6 +15,7 @@ const spec = (over: Partial<FunctionSpec>): FunctionSpec => ({
   entry: 'entry.mjs',
   memoryMb: 512,
   timeoutMs: 5_000,
+  begins: 'traces',
   grants: [],
   ...over,
 });

@@ -12,6 +12,7 @@ const spec = (over: Partial<FunctionSpec> = {}): FunctionSpec => ({
   entry: 'entries/api.ts',
   memoryMb: 512,
   timeoutMs: 3_000,
+  begins: 'traces',
   grants: [],
   ...over,
 });
