@@ -232,10 +232,9 @@ export class Runner {
     // A welcome that came before its session was known opens the stream of events now.
     if (welcome.sessions.some((entry) => entry.sessionId === sessionId && entry.epoch === epoch))
       this.#sessions.welcome(welcome);
-    else if (this.#options.config.principal.kind !== 'session') {
-      this.#sessions.open(held, welcome.dial);
-      this.#connection.helloAgain();
-    }
+    else if (this.#options.config.principal.kind !== 'session') this.#sessions.open(held, welcome.dial);
+    // What was pushed between that welcome and the assignment (a stop, a viewer) found no session here.
+    this.#connection.helloAgain();
   }
 
   #onTick(held: Held): void {

@@ -31,6 +31,7 @@ interface Viewer {
   isOpen: boolean;
   /** An `attached` came on this connection, from a session with a runner. */
   isAttached: boolean;
+  attachedAtMs: number;
 }
 
 export class People {
@@ -45,9 +46,12 @@ export class People {
     this.#options = options;
   }
 
-  /** Viewers that were told that they watch a live session. */
-  get attached(): readonly { readonly ref: SessionRef; readonly viewerId: string }[] {
-    return this.#viewers.filter(({ isOpen, isAttached }) => isOpen && isAttached);
+  /** Viewers that were told for so long that they watch a live session. */
+  attachedFor(minMs: number): readonly { readonly ref: SessionRef; readonly viewerId: string }[] {
+    const { nowMs } = this.#options.scheduler;
+    return this.#viewers.filter(
+      ({ isOpen, isAttached, attachedAtMs }) => isOpen && isAttached && nowMs - attachedAtMs >= minMs,
+    );
   }
 
   isConnected(connectionId: string): boolean {
@@ -122,7 +126,7 @@ export class People {
 
   async #watch(ref: SessionRef, viewerId: string): Promise<void> {
     const { chance } = this.#options;
-    const viewer: Viewer = { ref, viewerId, connectionId: '', isOpen: false, isAttached: false };
+    const viewer: Viewer = { ref, viewerId, connectionId: '', isOpen: false, isAttached: false, attachedAtMs: 0 };
     this.#viewers.push(viewer);
     while (!this.#isStopping) {
       await this.#idle(chance.between(200, viewer.isOpen ? 60_000 : 30_000));
@@ -174,6 +178,7 @@ export class People {
       if (!isHere()) return;
       const reply = outcome.kind === 'done' ? outcome.value : null;
       viewer.isAttached = reply?.type === 'attached' && reply.live;
+      viewer.attachedAtMs = scheduler.nowMs;
       if (viewer.isAttached) break;
       await scheduler.pause(ATTACH_DEADLINE_MS);
     }

@@ -17,6 +17,7 @@ export interface SeedResult {
 
 const FAULTY_MS = 20 * 60_000;
 /** Longer than any frame is held back. */
+const HELD_BACK_MAX_MS = 18_000;
 const CALM_ROUND_MS = 25_000;
 const CALM_ROUNDS = 6;
 /** The longest way to an end: a lease, the time until a frozen runner is given up, the reaper's rounds. */
@@ -83,7 +84,7 @@ export const runSeed = async (seed: number, plant: Plant = {}): Promise<SeedResu
 
 /** Whoever watches a session with a runner is known to that runner: a list that came late must not hide him. */
 const checkWatchers = ({ people, hosts }: World): Violation[] =>
-  people.attached.flatMap(({ ref, viewerId }) =>
+  people.attachedFor(HELD_BACK_MAX_MS).flatMap(({ ref, viewerId }) =>
     hosts.flatMap((host): Violation[] => {
       const session = host.process?.session;
       const isMine = session?.core.assign.sessionId === ref.sessionId && host.process?.isUp === true;

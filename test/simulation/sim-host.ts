@@ -197,6 +197,8 @@ export class SimHost implements Host, Owner {
   }
 
   #startProcess(): void {
+    // An answer comes on the line of the process that sent.
+    this.#sent.clear();
     this.#process = new SimRunner(this.#world, this, this.#token);
     this.#process.start();
   }

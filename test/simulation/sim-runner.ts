@@ -149,6 +149,7 @@ export class SimRunner implements LineOwner {
     session.core.record({ type: 'session_assigned', runnerId, runnerVersion: '0.1.0', dial: this.#dial });
     this.#running(session.begin());
     if (this.isUp && this.#welcome) session.onFrame(this.#welcome);
+    this.#connection?.helloAgain();
   }
 
   /** Rejections nobody handles end the process too. */

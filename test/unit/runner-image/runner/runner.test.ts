@@ -191,6 +191,24 @@ describe('a runner that stays', () => {
 });
 
 describe('a runner of one session', () => {
+  it('asks again what is wanted of a session it has just got: what was pushed before found no session', async () => {
+    const { at, say } = setup(`rt.local.${SESSION}.1.${SECRET}`);
+    const socket = await at(0);
+    socket.events.onOpen();
+    const watchers = { rev: 0, viewers: [], controllerId: null, controlTerm: 0 };
+    const entry = { sessionId: SESSION, epoch: 1, ackedRseq: 0, open: true, decisions: [], watchers, grants: [] };
+    const session = { ...entry, desired: { desired: 'run', rev: 0 } } as const;
+    say(socket, { type: 'welcome', dial: socket.dial, sessions: [session], desired: 'serve' });
+    say(socket, { type: 'desired', sessionId: SESSION, epoch: 1, rev: 1, desired: 'stop' });
+    const config = SessionConfig.parse({
+      ...{ sessionId: SESSION, tenantId: 'local', agentId: 'agt_01J0000000000000000000000A', provider: 'shell' },
+      ...{ buildId: 'local', model: 'default', repository: { url: '/nowhere' } },
+    });
+    const assign = { sessionId: SESSION, epoch: 1, config, capability: 'c', taskDefinition: 't', checkpoint: null };
+    say(socket, { type: 'assign', ...assign, ranMs: 0 });
+    expect(of(socket, 'hello').at(-1)).toMatchObject({ sessions: [{ sessionId: SESSION, epoch: 1, desiredRev: 0 }] });
+  });
+
   it('asks until it has its session, and ends quietly when its credential is refused', async () => {
     const { clock, exited, up } = setup(`rt.local.${SESSION}.1.${SECRET}`);
     const socket = await up(0);
