@@ -348,6 +348,8 @@ export const PTY_KILL_GRACE_MS = 2_000;
 /** After this much killing, what is left is reported as a failure. */
 export const PTY_KILL_MAX_MS = 10_000;
 export const PTY_SCAN_INTERVAL_MS = 25;
+/** After a thaw, programs that stop themselves because their child was stopped are sent on; later ones were stopped by somebody. */
+export const PTY_THAW_SETTLE_MS = 150;
 /** Runner restarts: first and longest delay, and the crashes within a window after which pty-host gives up. */
 export const RUNNER_RESTART_FIRST_MS = 100;
 export const RUNNER_RESTART_MAX_MS = 5_000;
@@ -480,6 +482,8 @@ export const HAND_OVER_MAX_MS = 10 * 60_000;
 export const HAND_OVER_LOOK_MS = 500;
 /** Folders that belong to no session any more are looked for this often by every runner. */
 export const WORKSPACE_SWEEP_MS = 15_000;
+/** The start that an idle runner rehearses; one that takes longer is given up, and the runner offers itself all the same. */
+export const REHEARSAL_MAX_MS = 5_000;
 /** A runner that was just killed lets its state folder go within this; a longer wait means that another one uses it. */
 export const STATE_LOCK_WAIT_MS = 3_000;
 

@@ -185,6 +185,35 @@ describe('pty-host', () => {
     expect(processesWith(shell.mark)).toEqual([]);
   });
 
+  test('freeze and thaw leave the jobs of a shell as they were, also under a program that stops with its child', async () => {
+    const shell = await client.spawn(bash('jobs'));
+    const output = collect(shell);
+    await output.until(/\$ /);
+    // script(1) stops itself when it hears that its child was stopped.
+    await shell.write(`exec script -q /dev/null -c 'exec bash --noprofile --norc -i'\r`);
+    await shell.write('echo in""ner; sleep 1001\r');
+    await output.until(/inner\r\n/);
+    const sleeper = () =>
+      processesWith(shell.mark).find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('1001'));
+    await until(() => sleeper() !== undefined);
+    await shell.write('\x1a');
+    await output.until(/Stopped/);
+    await shell.write('cat; echo over\r');
+    await until(() =>
+      processesWith(shell.mark).some((pid) => /^cat\0$/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'))),
+    );
+    for (let round = 1; round <= 5; round += 1) {
+      await shell.freeze();
+      await shell.thaw();
+      await shell.write(`line-${round}\r`);
+      // Once by the terminal, once by the program: it still has the foreground.
+      await output.until(new RegExp(`line-${round}\r\nline-${round}\r\n`));
+    }
+    expect(output.text().match(/Stopped/g)).toHaveLength(1);
+    expect(stateOf(sleeper() ?? 0)).toBe('T');
+    await shell.kill();
+  }, 40_000);
+
   test('what cannot be done is refused with a code', async () => {
     await expect(client.spawn({ ...bash('x'), cols: 0 })).rejects.toMatchObject({ code: 'failed' });
     await expect(client.adopt('nobody', 0)).rejects.toMatchObject({ code: 'unknown_process' });

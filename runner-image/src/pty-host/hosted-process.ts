@@ -15,6 +15,8 @@ export interface HostedProcess {
   readonly root: SessionRoot;
   readonly exit: ExitReport | undefined;
   frozen: boolean;
+  /** While it is frozen: what the person had stopped before. */
+  stoppedBefore: ReadonlySet<number>;
   describe(): ListedProcess;
   /** Sends everything from `fromOffset` on to `sink`, then what follows. Throws PtyError offset_gone. */
   attach(sink: OutputSink, fromOffset: number): void;
@@ -87,6 +89,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
     handle,
     root,
     frozen: false,
+    stoppedBefore: new Set(),
     get exit() {
       return exit;
     },

@@ -9,7 +9,7 @@ import { PTY_CONNECTIONS_MAX, PTY_PROCESSES_MAX } from '../../../shared/limits.t
 import { type HostedProcess, hostProcess } from './hosted-process.ts';
 import { type HostMessage, type ListedProcess, PtyError, Request } from './messages.ts';
 import type { OutputSink } from './output-pump.ts';
-import { freezeSession, killSession, thawSession } from './session-processes.ts';
+import { freezeSession, killSession, stoppedBefore, thawSession } from './session-processes.ts';
 import { encodeBinaryHead, encodeControl, FRAME, frameReader, type WireFrame } from './wire.ts';
 
 export interface PtyServer {
@@ -84,13 +84,15 @@ const processTable = (clock: Clock, random: Random) => {
     list: (): ListedProcess[] => [...processes.values()].map((known) => known.describe()),
     async freeze(handle: number) {
       const process = get(handle);
+      if (!process.frozen) process.stoppedBefore = stoppedBefore(process.root);
       process.frozen = true;
       await freezeSession(process.root, clock);
     },
-    thaw(handle: number) {
+    async thaw(handle: number) {
       const process = get(handle);
-      thawSession(process.root);
+      if (!process.frozen) return;
       process.frozen = false;
+      await thawSession(process.root, clock, process.stoppedBefore, () => process.frozen);
     },
     signal(handle: number, signal: NodeJS.Signals) {
       const { exit, root } = get(handle);
@@ -142,7 +144,7 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
       await table.freeze(request.handle);
       return {};
     case 'thaw':
-      table.thaw(request.handle);
+      await table.thaw(request.handle);
       return {};
     case 'kill':
       await table.kill(request.handle);

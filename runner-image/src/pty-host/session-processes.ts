@@ -4,7 +4,12 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Clock, sleep } from '../../../shared/clock.ts';
-import { PTY_KILL_GRACE_MS, PTY_KILL_MAX_MS, PTY_SCAN_INTERVAL_MS } from '../../../shared/limits.ts';
+import {
+  PTY_KILL_GRACE_MS,
+  PTY_KILL_MAX_MS,
+  PTY_SCAN_INTERVAL_MS,
+  PTY_THAW_SETTLE_MS,
+} from '../../../shared/limits.ts';
 
 export const SESSION_MARK_VARIABLE = 'VILLAGE_SESSION_MARK';
 /** In the environment of the runner and of the programs it runs for itself; never in that of a session. */
@@ -102,6 +107,27 @@ export const killHelpers = (mark: string): void => {
 
 const isStopped = ({ state }: ProcEntry): boolean => state === 'T' || state === 't';
 
+/**
+ * Parents before their children. A parent that runs while its child is stopped takes it for the person's Ctrl-Z: a shell puts its job
+ * into the background, and the program of the person never has the terminal again.
+ */
+const parentsFirst = (members: readonly ProcEntry[]): ProcEntry[] => {
+  const parents = new Map(members.map(({ pid, parent }) => [pid, parent]));
+  const depthOf = ({ pid }: ProcEntry): number => {
+    let depth = 0;
+    for (let at = parents.get(pid); at !== undefined && depth < members.length; at = parents.get(at)) depth += 1;
+    return depth;
+  };
+  return members
+    .map((entry) => ({ entry, depth: depthOf(entry) }))
+    .sort((one, other) => one.depth - other.depth)
+    .map(({ entry }) => entry);
+};
+
+/** Processes that are stopped already, by the person's Ctrl-Z: frozen with the others, they must not run on with them. */
+export const stoppedBefore = (root: SessionRoot): ReadonlySet<number> =>
+  new Set(sessionProcesses(root).flatMap((entry) => (isStopped(entry) ? [entry.pid] : [])));
+
 /** Stops every process of the session; looks again until no fork slipped through. Resolves with how many are stopped. */
 export const freezeSession = async (root: SessionRoot, clock: Clock): Promise<number> => {
   const deadlineMs = clock.monotonicMs() + PTY_KILL_MAX_MS;
@@ -110,14 +136,36 @@ export const freezeSession = async (root: SessionRoot, clock: Clock): Promise<nu
     const running = members.filter((entry) => !isStopped(entry));
     if (running.length === 0) return members.length;
     if (clock.monotonicMs() > deadlineMs) throw new Error(`${running.length} processes could not be stopped`);
-    for (const { pid } of running) send(pid, 'SIGSTOP');
+    for (const { pid } of parentsFirst(running)) send(pid, 'SIGSTOP');
     await sleep(clock, 1);
   }
 };
 
-/** Lets every process of the session run on. */
-export const thawSession = (root: SessionRoot): void => {
-  for (const { pid } of sessionProcesses(root)) send(pid, 'SIGCONT');
+/**
+ * Lets every process of the session run on, but those of `stopped`: children first, so that no parent finds its child stopped. A program
+ * that stops itself because it was told of its child (script(1), su, sudo) is sent on once more.
+ */
+export const thawSession = async (
+  root: SessionRoot,
+  clock: Clock,
+  stopped: ReadonlySet<number>,
+  isFrozenAgain: () => boolean,
+): Promise<void> => {
+  const frozen = (): ProcEntry[] =>
+    parentsFirst(sessionProcesses(root).filter((entry) => isStopped(entry) && !stopped.has(entry.pid))).reverse();
+  for (const { pid } of frozen()) send(pid, 'SIGCONT');
+  const again = new Set<number>();
+  const deadlineMs = clock.monotonicMs() + PTY_THAW_SETTLE_MS;
+  while (clock.monotonicMs() < deadlineMs) {
+    await sleep(clock, PTY_SCAN_INTERVAL_MS);
+    if (isFrozenAgain()) return;
+    // Once each: whatever stops a second time was stopped by somebody.
+    for (const { pid } of frozen()) {
+      if (again.has(pid)) continue;
+      again.add(pid);
+      send(pid, 'SIGCONT');
+    }
+  }
 };
 
 /**
