@@ -24,11 +24,9 @@ import { viewerFanOut } from '../../functions/streams/viewer-fan-out.ts';
 import { watcherStore } from '../../functions/streams/watchers.ts';
 import { tenantStore } from '../../functions/tenants/tenant-store.ts';
 import { FUNCTIONS, type FunctionName } from '../../infra/topology.ts';
-import type { Adapter, AgentPty } from '../../runner-image/src/adapters/contract.ts';
 import { ADAPTERS } from '../../runner-image/src/adapters/registry.ts';
 import { parseConfig } from '../../runner-image/src/config.ts';
 import { createLog } from '../../runner-image/src/log.ts';
-import type { PtyHost, PtyProcess } from '../../runner-image/src/pty-host/client.ts';
 import { Runner } from '../../runner-image/src/runner.ts';
 import type { SocketEvents } from '../../runner-image/src/transport/socket.ts';
 import { systemRandom } from '../../shared/clock.ts';
@@ -36,6 +34,7 @@ import { type ControlToRunnerFrame, type ControlToViewerFrame, RunnerFrame, View
 import { StartSessionBody } from '../../shared/http.ts';
 import { ARCHIVE_AFTER_MS, PING_INTERVAL_MS } from '../../shared/limits.ts';
 import { controlPlanePorts } from '../fakes/control-plane-ports.ts';
+import { standInCli, standInHost } from '../fakes/stand-in-cli.ts';
 import { manualClock } from '../unit/runner-image/adapters/fake-ports.ts';
 import { type DatabaseUnits, meteredDatabase } from './metered-database.ts';
 import { ASSUMED } from './prices.ts';
@@ -79,73 +78,6 @@ const makeRepository = (folder: string): string => {
   git('add', '.');
   git('commit', '-qm', 'first');
   return folder;
-};
-
-/** A program under a PTY that prints what it is told to. */
-const fakeHost = () => {
-  let reader: ((bytes: Buffer, offset: number) => void) | undefined;
-  let offset = 0;
-  const ended = Promise.withResolvers<{ kind: 'exited'; exitCode: number; signal: number | null }>();
-  const nothing = async () => {};
-  const end = async () => ended.resolve({ kind: 'exited', exitCode: 0, signal: null });
-  const host: PtyHost = {
-    spawn: async (spec): Promise<PtyProcess> => ({
-      ...{ id: spec.id, pid: process.pid, mark: 'bench', lanes: [] },
-      onData: (next) => {
-        reader = next;
-      },
-      ack: () => {},
-      ...{ write: nothing, resize: nothing, freeze: nothing, thaw: nothing, release: nothing },
-      signal: end,
-      kill: end,
-      exited: ended.promise,
-    }),
-    adopt: async () => {
-      throw new Error('nothing was left');
-    },
-    list: async () => [],
-    settled: nothing,
-    lost: new Promise(() => {}),
-    close: () => {},
-  };
-  const print = (bytes: Buffer): void => {
-    reader?.(bytes, offset);
-    offset += bytes.length;
-  };
-  return { host, print };
-};
-
-/** A CLI whose turns are those of the trace. */
-const fakeCli = (): { adapter: Adapter; emit: (typeof events)['emit'] } => {
-  type Emit = Parameters<Adapter['startSession']>[1]['onEvents'];
-  let onEvents: Emit = () => {};
-  const events = { emit: (...drafts: Parameters<Emit>[0]) => onEvents(drafts, {}) };
-  const adapter: Adapter = {
-    ...ADAPTERS.shell,
-    startSession: async (config, ports) => {
-      onEvents = ports.onEvents;
-      ports.onEvents([], {});
-      const pty: AgentPty = await ports.pty.spawn({
-        ...{ file: config.file, args: [], cwd: config.workspace, env: {} },
-      });
-      events.emit(
-        { type: 'PROVIDER_STARTED', pid: pty.pid, cliVersion: '2.1.330' },
-        { type: 'PROVIDER_READY', tookMs: 1, degraded: false },
-      );
-      return {
-        kind: 'started',
-        session: {
-          pid: pty.pid,
-          ready: Promise.resolve({ kind: 'ready' }),
-          sendInput: async () => ({ kind: 'sent', confirmed: true }),
-          interrupt: async () => {},
-          stop: () => pty.kill(),
-          exited: pty.exited,
-        },
-      };
-    },
-  };
-  return { adapter, emit: events.emit };
 };
 
 /** Plays `durationMs` with somebody watching for `watchedShare` of it, in windows; returns what was used. */
@@ -282,8 +214,8 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
       terminate: () => sockets.delete(connectionId),
     };
   };
-  const { host, print } = fakeHost();
-  const { adapter, emit } = fakeCli();
+  const { host, print } = standInHost();
+  const { adapter, emit } = standInCli();
   const config = parseConfig(
     {
       CONTROL_PLANE_URL: 'http://127.0.0.1:1',

@@ -95,7 +95,7 @@ describe.skipIf(!canRecord())('a full disk', () => {
       }
       cleanUps.push(() => execFileSync('umount', ['--lazy', mount]));
       await village.start();
-      const { group, workspace, output } = await runner({ name: 'full', workspace: join(mount, 'runner') });
+      const { group, workspace } = await runner({ name: 'full', workspace: join(mount, 'runner') });
       const shell = await recorded(await startShell(village, { pool: group }));
       await shell.says('before');
       const filler = join(mount, 'filler');
