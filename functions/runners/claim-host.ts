@@ -1,7 +1,7 @@
 /** Claims a place on a customer-hosted runner for an epoch, in one transaction, and tells the runner. */
 import { START_TIMEOUT_MS } from '../../shared/limits.ts';
 import type { SessionConfig } from '../../shared/session.ts';
-import { claimUndone, runnerClaimed } from '../sessions/placement-writes.ts';
+import { claimUndone, runnerClaimed, stillOn } from '../sessions/placement-writes.ts';
 import type { SessionRecord, SessionRef, SessionStore } from '../sessions/session-store.ts';
 import { type Queued, queuePut, queueTaken } from './group-queue.ts';
 import { type Host, hasPlace, placeGivenBack, placeTaken } from './host-store.ts';
@@ -31,7 +31,10 @@ const reportedBy = (host: Host, config: SessionConfig) => ({
   taskDefinition: '',
 });
 
-/** @returns whether the place was given back; a runner that came back on another connection keeps it, and is told there */
+/**
+ * The way to the gone connection goes first: whoever takes the epoch then sets its own, maybe with a lower dial.
+ * @returns whether the place was given back; a runner that came back on another connection keeps it, and is told there
+ */
 const undo = async (
   ports: ClaimPorts,
   ref: SessionRef,
@@ -39,19 +42,19 @@ const undo = async (
   host: Host & { readonly connectionId: string },
   queued: Queued | null,
 ): Promise<boolean> => {
+  await ports.runners.clear(ref, host.connectionId);
   const [count, held] = placeGivenBack(host, ref.sessionId);
-  const undone = await ports.db.transact([
-    {
-      ...count,
-      set: { connectionId: null },
-      conditions: [{ attr: 'connectionId', op: '=', value: host.connectionId }],
-    },
-    held,
-    ...claimUndone(ref, epoch, placementOn(host), queued === null ? {} : { queuePosition: 1 }),
-    ...(queued === null ? [] : [queuePut(ref, queued)]),
-  ]);
-  if (undone.ok) await ports.runners.clear(ref, host.connectionId);
-  return undone.ok;
+  const undoOn = async (connectionId: string | null): Promise<boolean> => {
+    const undone = await ports.db.transact([
+      { ...count, set: { connectionId: null }, conditions: stillOn({ connectionId, dial: host.dial }) },
+      held,
+      ...claimUndone(ref, epoch, placementOn(host), queued === null ? {} : { queuePosition: 1 }),
+      ...(queued === null ? [] : [queuePut(ref, queued)]),
+    ]);
+    return undone.ok;
+  };
+  /** Its disconnect may have been written before the post found it gone. */
+  return (await undoOn(host.connectionId)) || undoOn(null);
 };
 
 /** @param queued where the session stands in the queue: it leaves it with the claim */

@@ -1,6 +1,6 @@
 /** Claims an idle runner of the build for an epoch by a conditional write, and tells it on the connection that it waits on. */
 import { START_TIMEOUT_MS } from '../../shared/limits.ts';
-import { claimUndone, runnerClaimed } from '../sessions/placement-writes.ts';
+import { claimUndone, runnerClaimed, stillOn } from '../sessions/placement-writes.ts';
 import type { SessionRecord, SessionRef } from '../sessions/session-store.ts';
 import { type AssignPorts, markAssigned, postAssign } from './post-assign.ts';
 import { connectedPut } from './runner-store.ts';
@@ -11,23 +11,23 @@ export type WarmClaim = 'placed' | 'lost' | 'none';
 
 const placementOn = ({ runnerId, taskArn }: IdleRunner) => ({ kind: 'warm', runnerId, taskArn }) as const;
 
-/** @returns whether the epoch is free again; a runner that came back on another connection keeps it, and is told there */
+/** As of a customer-hosted runner. @returns whether the epoch is free again */
 const undo = async (ports: AssignPorts, ref: SessionRef, epoch: number, idle: IdleRunner): Promise<boolean> => {
-  const undone = await ports.db.transact([
-    {
-      kind: 'update',
-      table: 'runners',
-      key: warmKey(idle.runnerId),
-      set: { state: 'ending', claimedFor: null, connectionId: null },
-      conditions: [
-        { attr: 'state', op: '=', value: 'claimed' },
-        { attr: 'connectionId', op: '=', value: idle.connectionId },
-      ],
-    },
-    ...claimUndone(ref, epoch, placementOn(idle), {}),
-  ]);
-  if (undone.ok) await ports.runners.clear(ref, idle.connectionId);
-  return undone.ok;
+  await ports.runners.clear(ref, idle.connectionId);
+  const undoOn = async (connectionId: string | null): Promise<boolean> => {
+    const undone = await ports.db.transact([
+      {
+        kind: 'update',
+        table: 'runners',
+        key: warmKey(idle.runnerId),
+        set: { state: 'ending', claimedFor: null, connectionId: null },
+        conditions: [{ attr: 'state', op: '=', value: 'claimed' }, ...stillOn({ connectionId, dial: idle.dial })],
+      },
+      ...claimUndone(ref, epoch, placementOn(idle), {}),
+    ]);
+    return undone.ok;
+  };
+  return (await undoOn(idle.connectionId)) || undoOn(null);
 };
 
 const claimIdle = async (

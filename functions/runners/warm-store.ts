@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { BuildId, Epoch, RunnerId, SessionId, TenantId } from '../../shared/ids.ts';
 import { WARM_POOL_MAX, WARM_SHARDS } from '../../shared/limits.ts';
 import type { RunnerScope } from '../../shared/runner-credential.ts';
-import { type Database, type Key, queryAll, type Write } from '../database.ts';
+import { type Database, type Item, type Key, queryAll, type Write } from '../database.ts';
 import { credentialKey } from './runner-credentials.ts';
 
 const ms = z.int().min(0);
@@ -66,10 +66,12 @@ export const parseWarmOwner = (startedBy: string | undefined): string | null => 
   return runnerId !== undefined && RUNNER_ID.test(runnerId) ? runnerId : null;
 };
 
-export const readWarm = async (db: Database, runnerId: string): Promise<WarmRunner | null> => {
-  const item = await db.get('runners', warmKey(runnerId));
-  return item === null ? null : WarmRunner.parse(item);
-};
+/** An epoch closed after its runner was forgotten leaves a mark without a runner. */
+const warmOf = (item: Item | null): WarmRunner | null =>
+  item === null || item.runnerId === undefined ? null : WarmRunner.parse(item);
+
+export const readWarm = async (db: Database, runnerId: string): Promise<WarmRunner | null> =>
+  warmOf(await db.get('runners', warmKey(runnerId)));
 
 const SHARDS = Array.from({ length: WARM_SHARDS }, (_, shard) => String(shard));
 /** Every build's pool, and what is on its way out of it. */
@@ -78,7 +80,7 @@ const LISTED_MAX = 20 * WARM_POOL_MAX;
 export const listWarm = async (db: Database): Promise<WarmRunner[]> => {
   const query = (shard: string) => ({ table: 'runners', partition: `WARM#${shard}` }) as const;
   const shards = await Promise.all(SHARDS.map((shard) => queryAll(db, query(shard), LISTED_MAX)));
-  return shards.flat().map((item) => WarmRunner.parse(item));
+  return shards.flat().flatMap((item) => warmOf(item) ?? []);
 };
 
 /** @param from the shard to begin with, so that parallel starts begin at different ones; the others are asked together */
@@ -142,12 +144,12 @@ export const warmForgotten = ({ runnerId, buildId, state }: WarmRunner): Write[]
   { kind: 'delete', table: 'runners', key: credentialKey({ kind: 'warm', runnerId }) },
 ];
 
-/** With the closing of the epoch that it ran: it takes no other one. */
-export const warmReleased = (runnerId: string): Write => ({
+/** With the closing of the epoch that it ran: it takes no other one, and has from now on to leave. */
+export const warmReleased = (runnerId: string, nowMs: number): Write => ({
   kind: 'update',
   table: 'runners',
   key: warmKey(runnerId),
-  set: { state: 'ending', claimedFor: null },
+  set: { state: 'ending', claimedFor: null, endingAtMs: nowMs },
 });
 
 /**

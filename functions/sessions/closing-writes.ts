@@ -35,7 +35,7 @@ export const closingWrites = (ref: SessionRef, closed: ClosedEpoch, nowMs: numbe
   const { head, meta } = closed.record;
   return [
     ...(closed.isOver ? overWrites(ref, nowMs) : []),
-    ...releasePlacement(ref, head.epoch, meta.placement),
+    ...releasePlacement(ref, meta.placement, nowMs),
     {
       kind: 'update',
       table: 'sessions',

@@ -4,7 +4,7 @@
  */
 import { START_TIMEOUT_MS } from '../../shared/limits.ts';
 import type { Placement } from '../../shared/session.ts';
-import type { Item, Write } from '../database.ts';
+import type { Condition, Item, Write } from '../database.ts';
 import { headKey, metaKey, type SessionRecord, type SessionRef, type StreamHead } from './session-store.ts';
 
 /** `task`, or whose session it is. */
@@ -63,7 +63,13 @@ export const runnerClaimed = (
   },
 ];
 
-/** The claimed runner was gone before it heard of the session: the epoch may be placed elsewhere. */
+/** The runner has not been back since it was claimed: of one that was, also if it is away again, nobody knows what it runs. */
+export const stillOn = ({ connectionId, dial }: { connectionId: string | null; dial: number }): Condition[] => [
+  { attr: 'connectionId', op: '=', value: connectionId },
+  { attr: 'dial', op: '=', value: dial },
+];
+
+/** The claimed runner was gone before it heard of the session: the epoch may be placed elsewhere. Assigned, it has heard on some way. */
 export const claimUndone = (
   ref: SessionRef,
   epoch: number,
@@ -81,6 +87,7 @@ export const claimUndone = (
       { attr: 'open', op: '=', value: true },
       { attr: 'placedEpoch', op: '=', value: epoch },
       { attr: 'placedOn', op: '=', value: nameOf(placement) },
+      { attr: 'assignedAtMs', op: '=', value: null },
     ],
   },
   {

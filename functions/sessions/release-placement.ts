@@ -6,7 +6,7 @@ import { placeGivenBack } from '../runners/host-store.ts';
 import { warmReleased } from '../runners/warm-store.ts';
 import type { SessionRef } from './session-store.ts';
 
-export const releasePlacement = (ref: SessionRef, _epoch: number, placement: Placement | null): Write[] => {
+export const releasePlacement = (ref: SessionRef, placement: Placement | null, nowMs: number): Write[] => {
   switch (placement?.kind) {
     /** Without a runner it may have waited for one. */
     case undefined:
@@ -15,7 +15,7 @@ export const releasePlacement = (ref: SessionRef, _epoch: number, placement: Pla
     case 'task':
       return [];
     case 'warm':
-      return [warmReleased(placement.runnerId)];
+      return [warmReleased(placement.runnerId, nowMs)];
     case 'group':
       return placeGivenBack({ tenantId: ref.tenantId, runnerId: placement.runnerId }, ref.sessionId);
   }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { claimHost } from '../../../../functions/runners/claim-host.ts';
 import { hostKey, listAssignments, listHosts, readHost } from '../../../../functions/runners/host-store.ts';
 import { dispatchQueue } from '../../../../functions/runners/place-on-group.ts';
+import { runnerDisconnected } from '../../../../functions/runners/runner-disconnected.ts';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { placeEpoch } from '../../../../functions/sessions/place-epoch.ts';
 import { getSession, listSessions } from '../../../../functions/sessions/read-session.ts';
@@ -181,6 +182,62 @@ describe('a place on a runner', () => {
     const ref = await onLab(ports);
     expect(back.assigned).toMatchObject([{ sessionId: ref.sessionId }]);
     expect(await view(ports, ref)).toMatchObject({ placement: { runnerId: runner.runnerId } });
+  });
+
+  test('whose runner is gone, as its disconnect says before the post does, is given back all the same', async () => {
+    const ports = controlPlanePorts();
+    const gone = await ownRunner(ports, { maxSessions: 8 });
+    const post = ports.runnerSender.post;
+    ports.runnerSender.post = async (connectionId, frame) => {
+      if (connectionId !== gone.who.connectionId) return post(connectionId, frame);
+      await runnerDisconnected(ports, gone.who);
+      return 'gone';
+    };
+    const ref = await onLab(ports);
+    expect(await view(ports, ref)).toMatchObject({ placement: null, queuePosition: 1 });
+    const host = await readHost(ports.db, { tenantId: TENANT, runnerId: gone.runnerId }, ports.clock.nowMs());
+    expect(host).toMatchObject({ live: 0, connectionId: null });
+    expect((await ownRunner(ports)).assigned).toMatchObject([{ sessionId: ref.sessionId }]);
+  });
+
+  test.each([
+    ['heard of it on its line in between', false, false],
+    ['heard of it on its line, which has ended since,', false, true],
+    ['was back in between, and went again,', true, true],
+  ])('whose runner %s keeps the epoch: two never run it', async (_why, isBack, isAway) => {
+    const ports = controlPlanePorts();
+    const runner = await ownRunner(ports);
+    const other = await ownRunner(ports, { maxSessions: 1 });
+    const back = isBack ? runner.again('back') : runner;
+    const post = ports.runnerSender.post;
+    let posts = 0;
+    ports.runnerSender.post = async (connectionId, frame) => {
+      posts += 1;
+      if (posts > 1) return post(connectionId, frame);
+      await (isBack ? back.hello() : runner.status(0));
+      if (isAway) await runnerDisconnected(ports, back.who);
+      return 'gone';
+    };
+    const ref = await onLab(ports);
+    expect(back.assigned).toMatchObject([{ sessionId: ref.sessionId }]);
+    expect(other.assigned).toEqual([]);
+    expect(await view(ports, ref)).toMatchObject({ placement: { runnerId: runner.runnerId } });
+  });
+
+  test('that is given back and taken by another runner at once leads there', async () => {
+    const ports = controlPlanePorts();
+    const first = await ownRunner(ports);
+    await runnerDisconnected(ports, first.who);
+    const ref = await onLab(ports);
+    ports.runnerSender.answers.set('gone', 'gone');
+    const { clear } = ports.runners;
+    ports.runners.clear = async (session, connectionId) => {
+      await ownRunner(ports);
+      await clear(session, connectionId);
+    };
+    await first.again('gone').hello();
+    expect(await view(ports, ref)).toMatchObject({ placement: { kind: 'group' } });
+    expect(await ports.runners.post(ref, { type: 'ping', ts: 1 })).toBe(true);
   });
 
   test('is never given twice: placing again changes nothing, also at the same time', async () => {

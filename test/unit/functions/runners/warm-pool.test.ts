@@ -3,7 +3,8 @@ import { decideWarm } from '../../../../functions/runners/decide-warm.ts';
 import { buildsToKeepWarm, fillWarmPool } from '../../../../functions/runners/fill-warm-pool.ts';
 import { changeOf, runnersChanged } from '../../../../functions/runners/runner-changes.ts';
 import { runnerDisconnected } from '../../../../functions/runners/runner-disconnected.ts';
-import { listWarm, parseWarmOwner, type WarmRunner } from '../../../../functions/runners/warm-store.ts';
+import { listWarm, parseWarmOwner, type WarmRunner, warmKey } from '../../../../functions/runners/warm-store.ts';
+import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { placeEpoch } from '../../../../functions/sessions/place-epoch.ts';
 import type { SessionRef } from '../../../../functions/sessions/session-store.ts';
 import { TaskStateChange, taskStateChanged } from '../../../../functions/sessions/task-stopped.ts';
@@ -69,6 +70,20 @@ describe('a claim', () => {
     expect((await listWarm(ports.db)).map(({ state }) => state)).toEqual(['ending', 'ending']);
     const [gone] = runners;
     expect((await gone?.again('back').hello())?.desired).toBe('drain');
+  });
+
+  test('of a runner whose disconnect comes before the post says gone falls back to a task, too', async () => {
+    const { ports, runners } = await pool(1);
+    const [runner] = runners;
+    if (runner === undefined) throw new Error('no runner');
+    const post = ports.runnerSender.post;
+    ports.runnerSender.post = async (connectionId, frame) => {
+      if (connectionId !== runner.who.connectionId) return post(connectionId, frame);
+      await runnerDisconnected(ports, runner.who);
+      return 'gone';
+    };
+    expect(await placementOf(ports, await startedSession(ports))).toMatchObject({ kind: 'task' });
+    expect((await listWarm(ports.db)).map(({ state }) => state)).toEqual(['ending']);
   });
 
   test('of a runner that comes back in that moment stays: it is told there, and no task is started', async () => {
@@ -170,6 +185,38 @@ describe('a runner of the pool', () => {
     expect(await ports.sessions.meta(ref)).toMatchObject({ isSuspended: true });
     for (const row of rows) await stopped(ports, `warm/${row.runnerId}`, row.taskArn ?? '');
     expect(await listWarm(ports.db)).toEqual([]);
+  });
+
+  test('whose session is over is stopped within three minutes where it does not leave', async () => {
+    const { ports, runners } = await pool(1);
+    await startedSession(ports);
+    const [assign] = runners[0]?.assigned ?? [];
+    if (assign === undefined) throw new Error('not assigned');
+    ports.clock.advance(1_000);
+    await runners[0]?.batch(assign, 1, toState('completed'));
+    for (let run = 0; run < 3; run += 1) {
+      expect(ports.tasks.stopped).toEqual([]);
+      ports.clock.advance(59_900);
+      await fill({ ...ports, warmPoolSize: 0 });
+    }
+    expect(ports.tasks.stopped).toHaveLength(1);
+  });
+
+  test('that was forgotten before its session is closed leaves nothing that stops the pool', async () => {
+    const { ports } = await pool(1);
+    const ref = await startedSession(ports);
+    const [row] = await listWarm(ports.db);
+    if (row === undefined) throw new Error('no row');
+    await ports.db.write({ kind: 'delete', table: 'runners', key: warmKey(row.runnerId) });
+    await closeEpoch(ports, ref, {
+      epoch: 1,
+      asRead: null,
+      cause: 'host_lost',
+      reason: { code: 'x', message: 'gone' },
+    });
+    expect(await listWarm(ports.db)).toEqual([]);
+    expect(await stopped(ports, `warm/${row.runnerId}`, row.taskArn ?? '')).toBe('ignored');
+    expect(await fill(ports)).toMatchObject({ launched: 1, failed: 0 });
   });
 
   test.each([['acme/ses_00000000000000000000000001/1'], ['warm/x'], ['warm/warm-1-x/2'], [undefined], ['other']])(
