@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { parseOptions, USAGE } from './options.ts';
 import { soak } from './soak.ts';
+import { virtualSoak } from './virtual-soak.ts';
 
 const asked = parseOptions(process.argv.slice(2));
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -10,6 +11,9 @@ const machine = () => ({
   ...{ cores: cpus().length, memoryGb: Math.round(totalmem() / 1e9), node: process.version },
   load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
 });
+
+const command = ['npm run soak --', ...process.argv.slice(2)].join(' ');
+const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
 
 switch (asked.kind) {
   case 'help':
@@ -19,11 +23,13 @@ switch (asked.kind) {
     say(`${asked.message} See: npm run soak -- --help`);
     process.exitCode = 1;
     break;
-  case 'virtual':
+  case 'virtual': {
+    const result = await virtualSoak(asked.hours, say);
+    process.stdout.write(`${JSON.stringify({ command, commit, machine: machine(), ...result }, null, 2)}\n`);
+    process.exitCode = result.lost === 0 ? 0 : 1;
     break;
+  }
   case 'soak': {
-    const command = ['npm run soak --', ...process.argv.slice(2)].join(' ');
-    const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
     const before = machine();
     const result = await soak(asked.options, say);
     process.stdout.write(`${JSON.stringify({ command, commit, machine: before, ...result }, null, 2)}\n`);
