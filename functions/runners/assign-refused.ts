@@ -25,5 +25,5 @@ export const assignRefused = async (
       conditions: [{ attr: 'connectionId', op: '=', value: who.connectionId }],
     });
   const reason = { code: 'runner_refused', message: `The runner did not take the session: ${message}` };
-  await closeEpoch(ports, ref, { epoch, asRead: head, cause: 'host_lost', reason });
+  await closeEpoch(ports, ref, { epoch, asRead: head, cause: 'assign_refused', reason });
 };

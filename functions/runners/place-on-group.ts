@@ -116,7 +116,7 @@ const giveUp = async (ports: ClaimPorts, ref: SessionRef, { epoch, group }: Queu
   };
   const head = await ports.sessions.head(ref);
   /** As it was read: one that is claimed in this moment stays. */
-  if (head === null || !(await closeEpoch(ports, ref, { epoch, asRead: head, cause: 'launch_impossible', reason })))
+  if (head === null || !(await closeEpoch(ports, ref, { epoch, asRead: head, cause: 'nobody_took', reason })))
     return 'queued';
   return 'refused';
 };

@@ -19,6 +19,10 @@ export type ClosingCause =
   | 'launch_refused'
   /** ECS will not launch this the next time either. */
   | 'launch_impossible'
+  /** The runner that was given it does not take it: as a rule another one does. */
+  | 'assign_refused'
+  /** No runner of its group took it in all the time it may wait. */
+  | 'nobody_took'
   /** Its runner may not serve any more. */
   | 'runner_revoked';
 
@@ -74,6 +78,7 @@ export const hasProgressed = (head: Pick<StreamHead, 'progressed' | 'runningAtMs
 
 const STRIKES: ReadonlySet<ClosingCause> = new Set(['runner_lost', 'launch_impossible']);
 const LAUNCHES: ReadonlySet<ClosingCause> = new Set(['launch_refused', 'launch_impossible']);
+const REFUSALS: ReadonlySet<ClosingCause> = new Set(['launch_refused', 'assign_refused']);
 
 const poisoned = (strikes: number, reason: StateReason): ClosingDecision => {
   const message = `It was started ${strikes} times without getting anywhere. The last time: ${reason.message}`;
@@ -92,6 +97,8 @@ const poisoned = (strikes: number, reason: StateReason): ClosingDecision => {
 
 const earliestMs = ({ cause, head, nowMs }: ClosingFacts, strikes: number, refusals: number): number => {
   if (cause === 'launch_refused') return nowMs + backoffMs(refusals);
+  /** A group whose every runner refuses must not make a hot loop. */
+  if (cause === 'assign_refused') return refusals === 1 ? nowMs : nowMs + backoffMs(refusals - 1);
   /** A runner that nobody can tell anything freezes what it runs when its lease ends: two of them never work at once. */
   if (cause === 'runner_revoked') return Math.max(nowMs, head.leaseUntilMs);
   return STRIKES.has(cause) && strikes > 0 ? nowMs + backoffMs(strikes) : nowMs;
@@ -101,13 +108,14 @@ export const decideClosing = (facts: ClosingFacts): ClosingDecision => {
   const { head, meta, cause, reason } = facts;
   /** Ended as asked, also when its runner did not live to say so. */
   if (head.desired === 'stop') return { kind: 'over', state: 'completed', reason: STOPPED_REASON, alert: null };
-  if (head.state === 'stopping') return { kind: 'over', state: 'failed', reason, alert: null };
+  if (head.state === 'stopping' || cause === 'nobody_took')
+    return { kind: 'over', state: 'failed', reason, alert: null };
   /** Whoever starts a session waits for the answer, and can change what was asked. */
   if (LAUNCHES.has(cause) && head.epoch === 1) return { kind: 'over', state: 'failed', reason, alert: null };
   const before = hasProgressed(head) ? 0 : meta.strikes;
   const strikes = before + (STRIKES.has(cause) && !hasProgressed(head) ? 1 : 0);
   if (strikes >= EPOCH_STRIKES_MAX) return poisoned(strikes, reason);
-  const refusals = cause === 'launch_refused' ? meta.refusals + 1 : 0;
+  const refusals = REFUSALS.has(cause) ? meta.refusals + 1 : 0;
   const hint = 'It goes on by itself on another runner, from its last checkpoint.';
   return {
     kind: 'goes_on',

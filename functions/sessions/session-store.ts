@@ -79,7 +79,7 @@ export const SessionMeta = SessionCard.extend({
   checkpoint: Checkpoint.nullable().default(null),
   /** Epochs in a row that were lost without progress. */
   strikes: count.default(0),
-  /** Launches in a row that ECS refused while the session was to go on. */
+  /** Times in a row that it found no runner, or was given back before its CLI ran. */
   refusals: count.default(0),
   /** Its last epoch was closed and none is open, though the session is not over. */
   isSuspended: z.boolean().default(false),

@@ -1,10 +1,11 @@
 /** Pure: everything that one batch writes, in the transaction that stores it: head, projection, segment, ledger, chunks, and its closing. */
 import type { SessionEvent } from '../../shared/events.ts';
-import { CONTINUE_BACKOFF_FIRST_MS, LEASE_MS } from '../../shared/limits.ts';
+import { LEASE_MS } from '../../shared/limits.ts';
 import type { UsageCounters } from '../../shared/usage.ts';
 import type { Update, Write } from '../database.ts';
 import { type Billing, clampCounters, usageRowOf } from '../metering/usage-rows.ts';
 import { closingMeta, closingWrites, type Suspension } from '../sessions/closing-writes.ts';
+import { backoffMs } from '../sessions/decide-closing.ts';
 import { headKey, metaKey, type SessionRecord, type SessionRef } from '../sessions/session-store.ts';
 import { takeCheckpoints } from './checkpoints.ts';
 import { chunkPut, objectPrefix } from './chunks.ts';
@@ -45,13 +46,22 @@ const streamAfter = ({ record: { head }, batch }: Plan) => {
   };
 };
 
+const hasRun = ({ record, folded }: Plan): boolean =>
+  record.head.runningAtMs !== null || folded.startedAtMs !== undefined;
+
+/** A runner that gives the session back before its CLI ever ran met something that may stay for a while: no loop without a pause. */
+const refusalsAfter = (plan: Plan): number => {
+  const { refusals } = plan.record.meta;
+  if (hasRun(plan)) return 0;
+  return plan.folded.leaves === null ? refusals : refusals + 1;
+};
+
 /** Parked waits for a person; who asked for it to go on while it was being parked is not made to ask again. */
-const suspensionOf = ({ folded, record, nowMs }: Plan): Suspension | null => {
+const suspensionOf = (plan: Plan): Suspension | null => {
+  const { folded, record, nowMs } = plan;
   if (folded.ended || folded.leaves === null) return null;
   const isAskedOn = folded.state === 'paused_by_human' && record.head.desired === 'run';
-  /** A runner that gives the session back before its CLI ever ran met something that may stay for a while: no loop without a pause. */
-  const hasRun = record.head.runningAtMs !== null || folded.startedAtMs !== undefined;
-  const notBeforeMs = hasRun ? nowMs : nowMs + CONTINUE_BACKOFF_FIRST_MS;
+  const notBeforeMs = hasRun(plan) ? nowMs : nowMs + backoffMs(refusalsAfter(plan));
   return { isParked: folded.leaves === 'parked' && !isAskedOn, notBeforeMs };
 };
 
@@ -103,7 +113,7 @@ const metaUpdate = (plan: Plan, checkpointed: ReturnType<typeof takeCheckpoints>
       ...(folded.diffKey?.startsWith(objectPrefix(ref)) ? { diffKey: folded.diffKey } : {}),
       ...checkpointed.meta,
       ...(folded.progressed && record.meta.strikes > 0 ? { strikes: 0 } : {}),
-      ...(record.meta.refusals > 0 ? { refusals: 0 } : {}),
+      ...(refusalsAfter(plan) === record.meta.refusals ? {} : { refusals: refusalsAfter(plan) }),
       ...closing?.set,
     },
     ...(closing === null ? {} : { remove: closing.remove, conditions: closing.conditions }),

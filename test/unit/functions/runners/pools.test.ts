@@ -396,6 +396,21 @@ describe('the queue', () => {
     });
   });
 
+  test('ends a session that nobody took for a day with that reason, also where it had run before', async () => {
+    const ports = controlPlanePorts();
+    const runner = await ownRunner(ports);
+    const ref = await onLab(ports);
+    await runnerDisconnected(ports, runner.who);
+    const reason = { code: 'runner_lost', message: 'gone' };
+    await closeEpoch(ports, ref, { epoch: 1, asRead: null, cause: 'host_lost', reason });
+    const onError = () => expect.unreachable();
+    await reap({ ...ports, onError });
+    expect(await view(ports, ref)).toMatchObject({ epoch: 2, queuePosition: 1 });
+    ports.clock.advance(QUEUE_WAIT_MAX_MS);
+    await reap({ ...ports, onError });
+    expect(await view(ports, ref)).toMatchObject({ state: 'failed', reason: { code: 'no_runner' } });
+  });
+
   test('a claim and a stop at the same time: one of them wins, and no place is lost', async () => {
     for (const order of [0, 1]) {
       const ports = controlPlanePorts();

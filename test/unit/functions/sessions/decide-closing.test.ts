@@ -56,6 +56,8 @@ describe('an epoch closed by the control plane', () => {
     ['the next cannot be launched', {}, { strikes: 1 }, 'launch_impossible', 'strike 2'],
     ['the next can never be launched', {}, { strikes: 2 }, 'launch_impossible', 'over failed'],
     ['paused', { desired: 'pause', state: 'paused_by_human' }, {}, 'host_lost', 'strike 0'],
+    ['its runner did not take it', { epoch: 1, state: 'created' }, {}, 'assign_refused', 'strike 0'],
+    ['no runner of its group took it', { state: 'created' }, {}, 'nobody_took', 'over failed'],
   ] as const)('%s', (_name, over, meta, cause, expected) => {
     const decision = decide(over, meta, cause);
     const said = decision.kind === 'over' ? `over ${decision.state}` : `strike ${decision.strikes}`;
@@ -75,6 +77,8 @@ describe('an epoch closed by the control plane', () => {
     ['first strike', {}, {}, 'runner_lost', NOW + CONTINUE_BACKOFF_FIRST_MS],
     ['second strike', {}, { strikes: 1 }, 'runner_lost', NOW + 2 * CONTINUE_BACKOFF_FIRST_MS],
     ['third refusal', {}, { refusals: 2 }, 'launch_refused', NOW + 4 * CONTINUE_BACKOFF_FIRST_MS],
+    ['not taken: at once', {}, {}, 'assign_refused', NOW],
+    ['not taken again and again', {}, { refusals: 3 }, 'assign_refused', NOW + 4 * CONTINUE_BACKOFF_FIRST_MS],
     ['revoked: once its runner has frozen', { leaseUntilMs: NOW + 7 }, {}, 'runner_revoked', NOW + 7],
   ] as const)('the next epoch, %s', (_name, over, meta, cause, notBeforeMs) => {
     expect(decide(over, meta, cause)).toMatchObject({ kind: 'goes_on', notBeforeMs });

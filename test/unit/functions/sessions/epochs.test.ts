@@ -129,6 +129,22 @@ describe('an epoch that its runner gives back', () => {
     expect(await ports.sessions.head(ref)).toMatchObject({ epoch: 2, open: true });
   });
 
+  test('given back before its CLI ran again and again, it waits ever longer; once it runs it begins anew', async () => {
+    const ports = controlPlanePorts();
+    const ref = await startedSession(ports);
+    const waitedMs: number[] = [];
+    for (let epoch = 1; epoch <= 4; epoch += 1) {
+      const states = epoch === 4 ? toRunning : [change('created', 'preparing_workspace')];
+      await ingestBatch(ports, ref, batchOf(ref, 1, [...states, drained], epoch));
+      const dueAtMs = (await ports.sessions.meta(ref))?.nextCheckAtMs ?? 0;
+      waitedMs.push(dueAtMs - ports.clock.nowMs());
+      ports.clock.advance(waitedMs.at(-1) ?? 0);
+      expect(await continueSession(ports, ref)).toBe('raised');
+    }
+    expect(waitedMs).toEqual([...[1, 2, 4].map((times) => times * CONTINUE_BACKOFF_FIRST_MS), 0]);
+    expect((await ports.sessions.meta(ref))?.refusals).toBe(0);
+  });
+
   test('the next epoch numbers its own events and bytes, and what was used before counts on', async () => {
     const { ports, ref, next } = await runningSession();
     await ingestBatch(ports, ref, batchOf(ref, next, [tick(40_000, true), drained]));
