@@ -18,6 +18,7 @@ import { buildSpec, endSession, prepareCli, startSession, startWorker, type Work
 const SETTLE_MS = 3_000;
 const SAMPLE_EVERY_MS = 5_000;
 const STARTING_AT_ONCE = { fake: 3, real: 1 };
+const ENDING_AT_ONCE = 8;
 const QUIET_TIMEOUT_MS = 120_000;
 const VIOLATIONS_SHOWN = 20;
 
@@ -140,10 +141,15 @@ const run = async (village: TestVillage, options: SoakOptions, print: (line: str
     await Promise.all(workers.map((worker) => worker.stop()));
     const ids = [attached, ...workers.map(({ sessionId }) => sessionId)];
     const endStates: Record<string, number> = {};
-    for (const id of ids) {
-      const { state } = await endSession(village, id);
-      endStates[state] = (endStates[state] ?? 0) + 1;
-    }
+    print('ending');
+    const waiting = [...ids];
+    const ender = async (): Promise<void> => {
+      for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+        const { state } = await endSession(village, id);
+        endStates[state] = (endStates[state] ?? 0) + 1;
+      }
+    };
+    await Promise.all(Array.from({ length: ENDING_AT_ONCE }, ender));
     const programs = () =>
       village.processes().filter(({ command }) => /fakes\/agent|\bclaude\b.*--settings|--norc/.test(command));
     await until('the end of every program', () => (programs().length === 0 ? true : undefined), QUIET_TIMEOUT_MS).catch(

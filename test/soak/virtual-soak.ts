@@ -21,8 +21,10 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 /** Files and git work in real time while the clock stands still. */
 const REAL_PAUSE_MS = 20;
-const STEP_MS = 100;
+/** No faster than those, or what has a limit of its own would run out. */
+const STEP_MS = 20;
 const RAN_OUT_MS = 120_000;
+const TURN_PAUSES = 25;
 const TURN_EVERY_MINUTES = 30;
 const OUTPUT_EVERY_MINUTES = 10;
 const CUT_EVERY_MINUTES = 170;
@@ -91,7 +93,7 @@ const minuteOf = async (clock: ManualClock, session: VirtualSession, minute: num
     { type: 'PROVIDER_IDLE', turnsDone: turn },
   );
   // Diff and checkpoint are made by real programs.
-  for (let pause = 0; pause < 10; pause += 1) {
+  for (let pause = 0; pause < TURN_PAUSES; pause += 1) {
     await clock.advance(STEP_MS);
     await realPause();
   }
