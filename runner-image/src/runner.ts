@@ -11,6 +11,7 @@ import { Assignments } from './runner/assignments.ts';
 import { Departure, type Going } from './runner/departure.ts';
 import { type Held, HeldSessions, type SharedPorts } from './runner/held-sessions.ts';
 import { prepareAhead } from './runner/prepare-ahead.ts';
+import { rehearse } from './runner/rehearsal.ts';
 import { SessionGuard } from './runner/session-guard.ts';
 import { endStrayPrograms } from './runner/stray-programs.ts';
 import { knownClis } from './session/known-clis.ts';
@@ -149,6 +150,7 @@ export class Runner {
     void endStrayPrograms(host, isHeld, log);
     if (config.principal.kind !== 'session') {
       await prepareAhead(config, adapters, log);
+      if (config.principal.kind === 'warm' && this.#sessions.all.length === 0) await rehearse(config, ports);
       this.#every('status', RUNNER_STATUS_MS, () => this.#sayStatus());
     }
     this.#every('sweep', WORKSPACE_SWEEP_MS, () => void this.#sweeper.look());

@@ -281,6 +281,10 @@ describe('a warm runner', () => {
     await isUp(started);
     expect(control.frames.find(({ type }) => type === 'hello')).toMatchObject({ capacity: 1, sessions: [] });
     await soon(() => expect(started.health().isReady).toBe(true));
+    // Of the start that it rehearsed nothing is left, and nothing was told.
+    expect(readdirSync(join(started.root, 'state'))).toEqual(['dial.json']);
+    expect([...new Set(control.frames.map(({ type: name }) => name))]).toEqual(['hello']);
+    expect(started.log()).not.toContain('rehearsal');
     const [a] = (await run(started, 'A')) as [FakeSession];
     control.add(started.configOf('B'));
     await control.until('refusal', () => control.frames.find(({ type }) => type === 'assign_refused'));

@@ -151,7 +151,7 @@ export class HeldSessions {
     for (const held of this.all) {
       const { core, lifetime } = held.runtime;
       const { isWorking, quietMs } = lifetime;
-      if (mayHandOver({ state: core.state, isWorking, quietMs, askedMs })) this.#drain(held);
+      if (!held.runtime.isEnding && mayHandOver({ state: core.state, isWorking, quietMs, askedMs })) this.#drain(held);
     }
   }
 
@@ -170,9 +170,12 @@ export class HeldSessions {
   }
 
   #drain(held: Held): void {
-    if (held.isDraining || held.runtime.isEnding) return;
+    if (held.isDraining) return;
     held.isDraining = true;
-    this.#within(held, () => void held.runtime.drain(DRAIN_SESSION_MS));
+    const { runtime } = held;
+    // One that ends already may have waited for minutes.
+    if (runtime.isEnding) runtime.hurry.tell(DRAIN_SESSION_MS);
+    else this.#within(held, () => void runtime.drain(DRAIN_SESSION_MS));
   }
 
   #tryResume(saved: SavedSession): void {
