@@ -185,6 +185,19 @@ describe('pty-host', () => {
     expect(processesWith(shell.mark)).toEqual([]);
   });
 
+  test('a frozen program is killed at once without a moment to go on in', async () => {
+    const shell = await client.spawn(
+      bash('at-once', 'trap "echo went on" TERM HUP; echo ready; while :; do sleep 0.01; done'),
+    );
+    const output = collect(shell);
+    await output.until(/ready/);
+    await shell.freeze();
+    await shell.kill('at_once');
+    expect(await shell.exited).toMatchObject({ kind: 'exited', signal: 9 });
+    expect(output.text()).not.toContain('went on');
+    await shell.release();
+  });
+
   test('freeze and thaw leave the jobs of a shell as they were, also under a program that stops with its child', async () => {
     const shell = await client.spawn(bash('jobs'));
     const output = collect(shell);

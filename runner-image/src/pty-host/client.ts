@@ -37,8 +37,8 @@ export interface PtyProcess {
   signal(signal: PtySignal): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Ends every process of the session, daemons included; rejects with PtyError left_over when one stays. */
-  kill(): Promise<void>;
+  /** Ends every process of the session, daemons included; rejects with PtyError left_over when one stays. `at_once`: none runs on to clean up. */
+  kill(how?: 'at_once'): Promise<void>;
   /** Settles after the last byte reached the reader, or is kept for it. */
   readonly exited: Promise<PtyExit>;
   /** Tells pty-host to forget the ended process; until then every adopt reports its exit again. */
@@ -95,7 +95,7 @@ const attach = (described: ListedProcess, calls: Calls): Attached => {
     signal: async (signal) => void (await calls.request({ op: 'signal', handle, signal })),
     freeze: async () => void (await calls.request({ op: 'freeze', handle })),
     thaw: async () => void (await calls.request({ op: 'thaw', handle })),
-    kill: async () => void (await calls.request({ op: 'kill', handle })),
+    kill: async (how) => void (await calls.request({ op: 'kill', handle, atOnce: how === 'at_once' })),
     release: async () => void (await calls.request({ op: 'release', handle })),
     exited: exit.promise,
   };

@@ -39,7 +39,8 @@ export const Request = z.discriminatedUnion('op', [
   z.strictObject({ op: z.literal('signal'), ...onProcess, signal: z.enum(SIGNALS) }),
   z.strictObject({ op: z.literal('freeze'), ...onProcess }),
   z.strictObject({ op: z.literal('thaw'), ...onProcess }),
-  z.strictObject({ op: z.literal('kill'), ...onProcess }),
+  /** `atOnce`: without time to clean up, which one that is frozen would need to run for. */
+  z.strictObject({ op: z.literal('kill'), ...onProcess, atOnce: z.boolean().default(false) }),
   z.strictObject({ op: z.literal('release'), ...onProcess }),
 ]);
 export type Request = z.infer<typeof Request>;

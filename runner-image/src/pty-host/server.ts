@@ -99,8 +99,8 @@ const processTable = (clock: Clock, random: Random) => {
       if (exit !== undefined) throw new PtyError('exited', 'the program has ended');
       process.kill(root.pid, signal);
     },
-    async kill(handle: number) {
-      const left = await kill(get(handle));
+    async kill(handle: number, atOnce: boolean) {
+      const left = await kill(get(handle), atOnce ? 0 : undefined);
       if (left.length > 0) throw new PtyError('left_over', `still there: ${left.join(', ')}`);
     },
     release(handle: number) {
@@ -147,7 +147,7 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
       await table.thaw(request.handle);
       return {};
     case 'kill':
-      await table.kill(request.handle);
+      await table.kill(request.handle, request.atOnce);
       return {};
     case 'release':
       table.release(request.handle);

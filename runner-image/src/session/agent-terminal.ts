@@ -58,11 +58,11 @@ export class AgentTerminal {
     await this.#process?.resize(cols, rows);
   }
 
-  /** Ends every process of the session, without pty-host too; resolves when none is left. */
-  async kill(): Promise<void> {
+  /** Ends every process of the session, without pty-host too; resolves when none is left. `at_once`: none runs on to clean up. */
+  async kill(how?: 'at_once'): Promise<void> {
     if (!this.#process || !this.#root) return;
     try {
-      await this.#process.kill();
+      await this.#process.kill(how);
     } catch (error) {
       if (!(error instanceof PtyError && error.code === 'host_gone')) throw error;
       const left = await killSession(this.#root, this.#options.clock, 0);

@@ -2,9 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { RunnerCredentials } from '../../../shared/http.ts';
-import { PROVIDERS } from '../../../shared/providers.ts';
 import type { ProviderSession } from '../adapters/contract.ts';
-import { MOVED_PROMPT } from '../adapters/type-prompt.ts';
 import { type ModelBroker, makeDummyKey, startModelBroker } from './model-access.ts';
 import type { RuntimePorts } from './ports.ts';
 import { composePrompt } from './prompt.ts';
@@ -44,7 +42,7 @@ export const startCli = async (
   // After the CLI, which must not wait for git: what it does before is found by the diff.
   agent.openFiles(core, workspace.path);
   if (started.kind === 'started') core.freezer.setTarget(agent.terminal.process);
-  await becomeReady(runtime, options, credentials, started, restored);
+  await becomeReady(runtime, options, credentials, started);
 };
 
 /** Goes on with the CLI of a runner process before this one, which the terminal holds already. */
@@ -113,7 +111,6 @@ const becomeReady = async (
   options: RuntimeOptions,
   credentials: RunnerCredentials,
   started: ProviderStart,
-  restored: Restored | null = null,
 ): Promise<void> => {
   const { core, agent } = runtime;
   if (started.kind === 'failed') return runtime.failBoot(started.reason);
@@ -123,7 +120,7 @@ const becomeReady = async (
     runtime.becomeRunning();
   } else runtime.resumeRunning();
   options.ports.host.settled().catch((error: unknown) => options.ports.log.warn('pty-host was not told', { error }));
-  await typePrompts(runtime, options, credentials, restored);
+  await typePrompts(runtime, credentials);
 };
 
 const isProven = async (
@@ -140,18 +137,8 @@ const isProven = async (
 };
 
 /** What was on its way when the runner crashed or an earlier epoch ended, then the prompt of the start if it is not. */
-const typePrompts = async (
-  runtime: SessionRuntime,
-  { assign }: RuntimeOptions,
-  credentials: RunnerCredentials,
-  restored: Restored | null,
-): Promise<void> => {
+const typePrompts = async (runtime: SessionRuntime, credentials: RunnerCredentials): Promise<void> => {
   await runtime.submitAgain();
-  if (restored) {
-    const hasTurns = PROVIDERS[assign.config.provider].capabilities.gate !== 'not_needed';
-    const { turnOpen, pending } = restored.progress;
-    for (const text of [...(turnOpen && hasTurns ? [MOVED_PROMPT] : []), ...pending]) await runtime.submit(text);
-  }
   if (runtime.isPromptDone) return;
   const prompt = composePrompt(credentials.inputs);
   if (prompt === null) return;

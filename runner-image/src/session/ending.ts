@@ -4,7 +4,6 @@
  * running.
  */
 import { rm } from 'node:fs/promises';
-import type { Clock } from '../../../shared/clock.ts';
 import {
   DRAIN_STEP_SHARE,
   DRAIN_STORE_SHARE,
@@ -19,6 +18,7 @@ import { removeWorkspace } from '../workspace/cleanup.ts';
 import { isOfLaterEpoch } from '../workspace/lease.ts';
 import { within } from './boot-limit.ts';
 import { privateDirOf } from './cli-life.ts';
+import type { Hurry } from './hurry.ts';
 import { isLeaving, type Leaving, STOPPED } from './leaving.ts';
 import type { RuntimePorts } from './ports.ts';
 import { checkpointFolder } from './session-checkpoints.ts';
@@ -30,49 +30,41 @@ export interface EndOptions {
   readonly booting: Promise<void>;
   /** Nobody takes events any more: kill, clean up, go. */
   readonly isAborted: () => boolean;
-  /** When everything must be over (monotonic); `null`: no hurry. Told at any time of the end. */
-  readonly untilMs: () => number | null;
+  /** Told at any time of the end. */
+  readonly hurry: Hurry;
 }
 
-/** How long something may take: its own limit, and in a hurry a share of what is left, so that all of it comes in time. */
-export const boundOf = (limitMs: number, share: number, untilMs: number | null, nowMs: number): number =>
-  untilMs === null ? limitMs : Math.max(1, Math.min(limitMs, (untilMs - nowMs) * share));
-
 class Steps {
-  readonly #clock: Clock;
-  readonly #ports: Pick<RuntimePorts, 'log'>;
-  readonly #options: EndOptions;
+  readonly #ports: Pick<RuntimePorts, 'clock' | 'log'>;
+  readonly #hurry: Hurry;
 
-  constructor(ports: RuntimePorts, options: EndOptions) {
-    this.#clock = ports.clock;
+  constructor(ports: RuntimePorts, { hurry }: EndOptions) {
     this.#ports = ports;
-    this.#options = options;
-  }
-
-  boundMs(limitMs: number, share = DRAIN_STEP_SHARE): number {
-    return boundOf(limitMs, share, this.#options.untilMs(), this.#clock.monotonicMs());
+    this.#hurry = hurry;
   }
 
   /** Never rejects. */
-  async attempt(name: string, boundMs: number, work: () => Promise<unknown>): Promise<void> {
-    const { log } = this.#ports;
+  async step(
+    name: string,
+    limitMs: number,
+    work: () => Promise<unknown>,
+    share: number = DRAIN_STEP_SHARE,
+  ): Promise<void> {
+    const { clock, log } = this.#ports;
     try {
-      const limited = await within(this.#clock, boundMs, work());
-      if (limited.kind === 'timeout') log.error('a step of the end took too long', { name, boundMs });
+      const done = work();
+      const limited = await this.#hurry.bounded(limitMs, share, (boundMs) => within(clock, boundMs, done));
+      if (limited.kind === 'timeout') log.error('a step of the end took too long', { name, limitMs });
     } catch (error) {
       log.error('a step of the end failed', { name, error });
     }
-  }
-
-  async step(name: string, limitMs: number, work: () => Promise<unknown>): Promise<void> {
-    await this.attempt(name, this.boundMs(limitMs), work);
   }
 }
 
 export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, options: EndOptions): Promise<void> => {
   const { core, agent } = runtime;
   const steps = new Steps(ports, options);
-  const { isAborted, ending } = options;
+  const { isAborted, ending, hurry } = options;
   await steps.step('boot', END_BOOT_RETURN_MS, () => options.booting);
   if (ending.to === 'drained') await steps.step('prompts', END_PROMPTS_MS, () => runtime.freezeProgress());
   await stopCli(runtime, steps, options);
@@ -84,31 +76,37 @@ export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, o
   await steps.step('broker', END_STEP_MS, () => agent.stopBroker());
   core.finalTick();
   await steps.step('clean', END_STEP_MS, () => clean(runtime, ports));
-  const lastAckMs = (share: number) => (isAborted() ? 0 : steps.boundMs(END_LAST_ACK_MS, share));
+  const acknowledged = (share: number): Promise<boolean> =>
+    hurry.bounded(isAborted() ? 0 : END_LAST_ACK_MS, share, (boundMs) => core.events.drained(boundMs));
   // The last event goes alone, so that it and what belongs to it fit into one batch.
   core.events.flush();
-  await core.events.drained(lastAckMs(DRAIN_STORE_SHARE));
+  await acknowledged(DRAIN_STORE_SHARE);
   if (!isLeaving(ending)) finish(runtime, ending);
   // Asked while it left: nobody is to start it again only to stop it.
   else if (core.desired.desired === 'stop') finish(runtime, STOPPED);
   else leave(runtime, ending, isAborted());
   core.events.flush();
-  const isDelivered = await core.events.drained(lastAckMs(1));
+  const isDelivered = await acknowledged(1);
   // After an abort nobody takes them: the control plane has ended this life of the session itself.
   if (!isDelivered && !isAborted()) ports.log.error('the last events were not acknowledged');
   agent.dispose();
   core.dispose(isDelivered);
 };
 
-/** A CLI that is held is not let run on for its end, when its session goes on from the moment at which it was held. */
+/**
+ * A CLI that is held is not let run on for its end, when its session goes on from the moment at which it was held. Without a lease it is not
+ * let run on at all: another epoch may work in its place.
+ */
 const stopCli = async (
   { core, agent }: SessionRuntime,
   steps: Steps,
-  { ending, isAborted }: EndOptions,
+  { ending, isAborted, hurry }: EndOptions,
 ): Promise<void> => {
+  const mayRun = !isAborted() && !core.freezer.reasons.includes('lease_lost');
+  if (!mayRun) await steps.step('kill at once', END_STEP_MS, () => agent.terminal.kill('at_once'));
   if (!isLeaving(ending) || !core.freezer.isHeld) {
     await steps.step('thaw', END_STEP_MS, () => core.freezer.release());
-    const graceMs = isAborted() ? 0 : steps.boundMs(STOP_GRACE_MS);
+    const graceMs = mayRun ? hurry.boundMs(STOP_GRACE_MS, DRAIN_STEP_SHARE) : 0;
     await steps.step('stop', graceMs + END_STEP_MS, async () => agent.provider?.stop({ graceMs }));
   }
   // Also where the adapter could not: no process of the session outlives it.
@@ -119,17 +117,17 @@ const stopCli = async (
 const storeLast = async (
   { agent, checkpoints }: SessionRuntime,
   steps: Steps,
-  { ending, isAborted, untilMs }: EndOptions,
+  { ending, isAborted, hurry }: EndOptions,
 ): Promise<void> => {
   if (isAborted()) return;
-  const boundMs = steps.boundMs(END_STORE_MS, DRAIN_STORE_SHARE);
+  const step = (name: string, work: () => Promise<unknown>) => steps.step(name, END_STORE_MS, work, DRAIN_STORE_SHARE);
   // Before parking it was made while the CLI was held.
   const checkpoint = async (): Promise<void> => {
-    if (ending.to === 'drained') await steps.attempt('checkpoint', boundMs, () => checkpoints.now());
+    if (ending.to === 'drained') await step('checkpoint', () => checkpoints.now());
   };
-  const diff = () => steps.attempt('diff', boundMs, async () => agent.files?.finish());
-  const transcript = () => steps.attempt('transcript', boundMs, async () => agent.transcript?.end());
-  if (untilMs() !== null) {
+  const diff = () => step('diff', async () => agent.files?.finish());
+  const transcript = () => step('transcript', async () => agent.transcript?.end());
+  if (hurry.isOn) {
     await Promise.all([checkpoint(), diff(), transcript()]);
     return;
   }

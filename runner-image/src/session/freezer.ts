@@ -8,8 +8,8 @@ export type FreezeReason = (typeof FREEZE_REASONS)[number];
 export interface Freezable {
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Ends every process of the session. */
-  kill(): Promise<void>;
+  /** Ends every process of the session; `at_once`: none runs on to clean up. */
+  kill(how?: 'at_once'): Promise<void>;
 }
 
 const RETRY_MS = 1_000;
@@ -106,6 +106,8 @@ export class Freezer {
     if (!this.#reasons.has('lease_lost')) return;
     this.#log.error('the processes cannot be held without a lease and are killed');
     // A kill that fails leaves the lease keeper's end, which kills again.
-    await target.kill().catch((error: unknown) => this.#log.error('the processes could not be killed', { error }));
+    await target
+      .kill('at_once')
+      .catch((error: unknown) => this.#log.error('the processes could not be killed', { error }));
   }
 }

@@ -35,6 +35,12 @@ export class Prompts {
     return { prompts: [...this.#waiting], nextPrompt: this.#next };
   }
 
+  /** Takes what an earlier epoch had not handed over, in the place of all that waits: a boot that a crash cut short does it again. */
+  restore(texts: readonly string[]): void {
+    this.#waiting = [];
+    for (const text of texts) this.queue(text);
+  }
+
   /** To be saved by the caller before it is sent. */
   queue(text: string): Prompt {
     const prompt = { number: this.#next, text };

@@ -1,5 +1,7 @@
 /** What was asked of a session and what it has come to, as a checkpoint tells it to the next epoch. */
 import { QUEUED_PROMPTS_MAX } from '../../../shared/limits.ts';
+import { PROVIDERS, type ProviderId } from '../../../shared/providers.ts';
+import { MOVED_PROMPT } from '../adapters/type-prompt.ts';
 import type { Progress } from '../checkpoint/manifest.ts';
 import type { Prompts } from './prompts.ts';
 import type { SessionRuntime } from './session-runtime.ts';
@@ -19,6 +21,12 @@ export const progressOf = (runtime: Known, waiting: Prompts['waiting']): Progres
     scriptTurnsDone: saved?.scriptTurnsDone ?? 0,
     conversationId: (saved?.provider && conversations?.current(saved.provider)) ?? null,
   };
+};
+
+/** What the next epoch hands to its CLI: that its turn was not over, and what had not reached the one before. */
+export const promptsFrom = ({ turnOpen, pending }: Progress, provider: ProviderId): string[] => {
+  const hasTurns = PROVIDERS[provider].capabilities.gate !== 'not_needed';
+  return [...(turnOpen && hasTurns ? [MOVED_PROMPT] : []), ...pending];
 };
 
 /** Prompts and turns to count on from; what will be handed to the CLI again is counted when it is. */

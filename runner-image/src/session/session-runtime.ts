@@ -12,6 +12,7 @@ import type { Checkpoints } from './checkpoints.ts';
 import { takeControlFrame } from './control-frames.ts';
 import { DesiredFollower } from './desired-follower.ts';
 import { endSession } from './ending.ts';
+import { Hurry } from './hurry.ts';
 import { type Leaving, STOPPED, savedEnding } from './leaving.ts';
 import { Lifetime } from './lifetime.ts';
 import type { Parking } from './parking.ts';
@@ -23,7 +24,7 @@ import { endingOfExit, reactToProvider } from './provider-reactions.ts';
 import type { SavedSession } from './saved-session.ts';
 import { sessionCheckpoints, sessionParking } from './session-checkpoints.ts';
 import { type SavedParts, SessionCore } from './session-core.ts';
-import { countsFrom, progressOf } from './session-progress.ts';
+import { countsFrom, progressOf, promptsFrom } from './session-progress.ts';
 import { Typing } from './typing.ts';
 
 export interface RuntimeOptions {
@@ -46,6 +47,8 @@ export class SessionRuntime {
   readonly lifetime: Lifetime;
   readonly desired: DesiredFollower;
   readonly checkpoints: Checkpoints;
+  /** Of its end, also of one that is under way. */
+  readonly hurry: Hurry;
   readonly #parking: Parking;
   readonly #options: RuntimeOptions;
   readonly #abort = new AbortController();
@@ -55,7 +58,6 @@ export class SessionRuntime {
   #plannedEnd: Ending | Leaving | null;
   readonly #prompts: Prompts;
   #isPromptDone: boolean;
-  #drainUntilMs: number | null = null;
   /** As it was before the CLI was told to stop, which ends its turn. */
   #lastProgress: Progress | null = null;
   readonly #ended = Promise.withResolvers<void>();
@@ -65,6 +67,7 @@ export class SessionRuntime {
     const { sessionId, epoch, capability } = assign;
     const { clock, log } = ports;
     this.#options = options;
+    this.hurry = new Hurry(clock);
     this.#plannedEnd = saved?.ending ?? saved?.leaving ?? null;
     this.#prompts = new Prompts({
       from: saved,
@@ -221,7 +224,9 @@ export class SessionRuntime {
 
   /** A restarted runner whose session had ended: only its last events may be missing. */
   deliverRest(): void {
-    this.#ending ??= this.core.events.drained(RESTARTED_LAST_ACK_MS).then((isDelivered) => {
+    const { events } = this.core;
+    const acknowledged = this.hurry.bounded(RESTARTED_LAST_ACK_MS, 1, (boundMs) => events.drained(boundMs));
+    this.#ending ??= acknowledged.then((isDelivered) => {
       this.core.dispose(isDelivered);
       this.#ended.resolve();
     });
@@ -243,7 +248,7 @@ export class SessionRuntime {
 
   /** The host is told to go away: everything within `drainMs`. */
   async drain(drainMs: number): Promise<void> {
-    this.#drainUntilMs = this.#options.ports.clock.monotonicMs() + drainMs;
+    this.hurry.tell(drainMs);
     this.core.record({ type: 'runner_draining', why: 'the task was asked to stop' });
     const isAskedToStop = this.core.desired.desired === 'stop' || this.core.state === 'stopping';
     await (isAskedToStop ? this.stop() : this.end({ to: 'drained', why: 'the runner was asked to stop' }));
@@ -258,6 +263,7 @@ export class SessionRuntime {
   restore(progress: Progress): void {
     this.#isPromptDone = progress.promptDone;
     this.lifetime.restore(countsFrom(progress));
+    this.#prompts.restore(promptsFrom(progress, this.#options.assign.config.provider));
     this.core.save();
   }
 
@@ -286,6 +292,9 @@ export class SessionRuntime {
     this.#isAborted = true;
     this.#options.ports.log.warn('the session is given up', { why });
     this.core.uploads.close(why);
+    const { log } = this.#options.ports;
+    // Whatever its end waits for: from this moment on another epoch may work in its place. The end kills again.
+    this.agent.terminal.kill('at_once').catch((error: unknown) => log.error('the CLI could not be killed', { error }));
     void this.end({ to: 'failed', reason: { code: why, message: 'This life of the session is over.' } });
   }
 
@@ -307,7 +316,7 @@ export class SessionRuntime {
       ending,
       booting: this.#booting,
       isAborted: () => this.#isAborted,
-      untilMs: () => this.#drainUntilMs,
+      hurry: this.hurry,
     });
     this.#ended.resolve();
   }
@@ -329,12 +338,12 @@ export class SessionRuntime {
     return await this.#prompts.send(prompt);
   }
 
-  /** After a crash: what may not have reached the CLI is handed over under its old number. */
+  /** After a crash or a move: what may not have reached the CLI is handed over, under its old number if it had one. */
   async submitAgain(): Promise<void> {
     for (const prompt of this.#prompts.waiting) {
       const result = await this.#prompts.send(prompt);
       if (result.kind === 'sent' || this.isEnding) continue;
-      const message = `A prompt was not taken after a crash of the runner: ${result.reason}`.slice(0, 1_000);
+      const message = `A prompt was not taken when the session went on: ${result.reason}`.slice(0, 1_000);
       this.core.record({ type: 'alert_raised', code: 'input_lost', message });
     }
   }

@@ -204,7 +204,14 @@ describe('a runner of one session', () => {
       ...{ sessionId: SESSION, tenantId: 'local', agentId: 'agt_01J0000000000000000000000A', provider: 'shell' },
       ...{ buildId: 'local', model: 'default', repository: { url: '/nowhere' } },
     });
-    const assign = { sessionId: SESSION, epoch: 1, config, capability: 'c', taskDefinition: 't', checkpoint: null };
+    const assign = {
+      sessionId: SESSION,
+      epoch: 1,
+      config,
+      capability: 'cap-cap',
+      taskDefinition: 't',
+      checkpoint: null,
+    };
     say(socket, { type: 'assign', ...assign, ranMs: 0 });
     expect(of(socket, 'hello').at(-1)).toMatchObject({ sessions: [{ sessionId: SESSION, epoch: 1, desiredRev: 0 }] });
   });

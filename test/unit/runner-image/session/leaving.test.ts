@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { NO_PROGRESS } from '../../../../runner-image/src/checkpoint/manifest.ts';
-import { boundOf } from '../../../../runner-image/src/session/ending.ts';
+import { boundOf } from '../../../../runner-image/src/session/hurry.ts';
 import { isLeaving, savedEnding } from '../../../../runner-image/src/session/leaving.ts';
 import { Lifetime } from '../../../../runner-image/src/session/lifetime.ts';
 import { Prompts } from '../../../../runner-image/src/session/prompts.ts';
