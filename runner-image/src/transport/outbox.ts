@@ -3,6 +3,7 @@
  * acknowledged. It does no I/O besides its journal and knows no socket: time is handed in, frames are handed out.
  */
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import { batchDigestInput } from '../../../shared/batch.ts';
 import {
   type EventEnvelope,
@@ -23,6 +24,7 @@ import {
   RESEND_MAX_MS,
   UPLOAD_GRANTS_AHEAD,
 } from '../../../shared/limits.ts';
+import { isFinal, SessionState } from '../../../shared/session.ts';
 import type { Journal, JournalState } from './journal.ts';
 
 export type AckFrame = FrameOf<ControlToRunnerFrame, 'ack'>;
@@ -72,6 +74,11 @@ const isRow = (event: EventEnvelope): boolean => ROW_EVENTS.has(event.type as Ev
 const isUrgent = (event: EventEnvelope, isWatched: boolean): boolean =>
   URGENT_EVENTS.has(event.type as EventType) || (isWatched && URGENT_WATCHED_EVENTS.has(event.type as EventType));
 
+const FinalChange = z.looseObject({ toState: SessionState.refine(isFinal) });
+/** The control plane closes the epoch with the batch that holds it, and takes nothing after it: `session_ended` must be in the same. */
+const isFinalChange = (event: EventEnvelope | undefined): boolean =>
+  event?.type === 'session_state_changed' && FinalChange.safeParse(event).success;
+
 /** The longest beginning of `events` that one batch may carry. */
 export const takeBatch = (events: readonly EventEnvelope[]): EventEnvelope[] => {
   const taken: EventEnvelope[] = [];
@@ -84,7 +91,8 @@ export const takeBatch = (events: readonly EventEnvelope[]): EventEnvelope[] => 
     if (!fits && taken.length > 0) break;
     taken.push(event);
   }
-  return taken;
+  const isParted = taken.length > 1 && taken.length < events.length && isFinalChange(taken.at(-1));
+  return isParted ? taken.slice(0, -1) : taken;
 };
 
 export const batchDigest = (identity: Parameters<typeof batchDigestInput>[0]): string =>
@@ -96,6 +104,8 @@ export class Outbox {
   #nextRseq: number;
   #ackedRseq: number;
   #pending: EventEnvelope[];
+  /** A final state whose `session_ended` is still to be recorded. */
+  #held: EventEnvelope | null = null;
   #wishes: UploadWish[] = [];
   #flying: Flying | null = null;
   #isWatched = false;
@@ -110,7 +120,12 @@ export class Outbox {
     this.#nextRseq = nextRseq;
     this.#ackedRseq = ackedRseq;
     this.#pending = [...events];
-    this.#isDue = events.length > 0;
+    const last = this.#pending.at(-1);
+    if (last !== undefined && last.rseq > (sealed?.lastRseq ?? 0) && isFinalChange(last)) {
+      this.#held = last;
+      this.#pending.pop();
+    }
+    this.#isDue = this.#pending.length > 0;
     if (sealed) {
       const sent = events.filter((event) => event.rseq >= sealed.firstRseq && event.rseq <= sealed.lastRseq);
       this.#flying = this.#fly(sent, sealed.firstRseq, sealed.uploads);
@@ -127,14 +142,24 @@ export class Outbox {
 
   /** Nothing waits and nothing is in flight. */
   get isDrained(): boolean {
-    return this.#flying === null && this.#pending.length === 0 && this.#wishes.length === 0;
+    const isEmpty = this.#pending.length === 0 && this.#held === null && this.#wishes.length === 0;
+    return this.#flying === null && isEmpty;
   }
 
   /** Journals the event; it leaves by the linger rules. Throws when the journal cannot be written. */
   add(event: EventEnvelope, nowMs: number): void {
     this.#options.journal.append(event);
-    this.#pending.push(event);
     this.#nextRseq = event.rseq + 1;
+    if (this.#held === null && isFinalChange(event)) {
+      this.#held = event;
+      return;
+    }
+    if (this.#held !== null) {
+      this.#pending.push(this.#held);
+      this.#isDue = true;
+      this.#held = null;
+    }
+    this.#pending.push(event);
     this.#pendingSinceMs ??= nowMs;
     if (isUrgent(event, this.#isWatched)) this.#isDue = true;
   }

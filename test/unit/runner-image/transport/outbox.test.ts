@@ -257,6 +257,41 @@ describe('after a restart', () => {
   });
 });
 
+describe('the final state', () => {
+  const changed = (rseq: number) =>
+    event(rseq, 'session_state_changed', { fromState: 'running', toState: 'failed', reason: null });
+
+  it('waits for the event that ends the session: the batch that holds it closes the epoch', () => {
+    const outbox = make();
+    outbox.add(event(1), 0);
+    outbox.add(changed(2), 0);
+    expect(outbox.isDrained).toBe(false);
+    outbox.flush();
+    expect(sendNow(outbox, 0).events.map(({ rseq }) => rseq)).toEqual([1]);
+    outbox.onAck(ack(1, 1));
+    outbox.flush();
+    expect(outbox.next(0).kind).toBe('wait');
+    expect(outbox.isDrained).toBe(false);
+    outbox.add(event(3, 'session_ended'), 1);
+    expect(sendNow(outbox, 1).events.map(({ rseq }) => rseq)).toEqual([2, 3]);
+    outbox.onAck(ack(2, 3));
+    expect(outbox.isDrained).toBe(true);
+  });
+
+  it('waits for it also after a restart', () => {
+    const outbox = make({ nextRseq: 2, ackedRseq: 0, events: [changed(1)], sealed: null });
+    expect(outbox.next(0).kind).toBe('wait');
+    outbox.add(event(2, 'session_ended'), 0);
+    expect(sendNow(outbox, 0).events.map(({ rseq }) => rseq)).toEqual([1, 2]);
+  });
+
+  it('is not parted from it by the bounds of a batch', () => {
+    const events = Array.from({ length: 99 }, (_, index) => event(index + 1));
+    const taken = takeBatch([...events, changed(100), event(101, 'session_ended')]);
+    expect(taken).toHaveLength(99);
+  });
+});
+
 describe('takeBatch', () => {
   it('keeps to the caps on bytes, events and rows', () => {
     const many = Array.from({ length: 150 }, (_, index) => event(index + 1));
