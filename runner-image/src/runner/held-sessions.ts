@@ -64,19 +64,16 @@ export class HeldSessions {
     return this.all.every(({ isWelcome }) => isWelcome);
   }
 
-  /** What an earlier process held, or what could not be delivered on an earlier line. @returns sessions that cannot be taken up */
-  takeUp(): string[] {
+  /** What an earlier process held, or what could not be delivered on an earlier line. */
+  takeUp(): void {
     const { config, ports } = this.#options;
-    const lost: string[] = [];
     for (const found of findSessions(config.VILLAGE_STATE_DIR)) {
       if (found.kind === 'damaged') {
         if (this.#held.has(found.sessionId)) continue;
         ports.log.error('a saved session cannot be read', { sessionId: found.sessionId, error: found.error });
         removeSessionFolder(config.VILLAGE_STATE_DIR, found.sessionId);
-        lost.push(found.sessionId);
       } else if (!this.#held.has(found.saved.sessionId)) this.#tryResume(found.saved);
     }
-    return lost;
   }
 
   /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
