@@ -39,7 +39,7 @@ const commandsOf = (ports: RegisterPorts, host: Pick<Host, 'name' | 'maxSessions
     ...(host.maxSessions === RUNNER_SESSIONS_DEFAULT ? [] : [`--max-sessions ${host.maxSessions}`]),
     ...(host.name === null ? [] : [`--name ${host.name}`]),
   ].join(' ');
-  const container = `docker run --rm --stop-timeout 30 --volume village-runner:/village --entrypoint node ${ports.runnerImage} /app/runner-image/src/host/main.ts`;
+  const container = `docker run --rm --init --stop-timeout 30 --volume village-runner:/village --entrypoint node ${ports.runnerImage} /app/runner-image/src/host/main.ts`;
   return { command: `npx village-runner ${options}`, containerCommand: `${container} --workspace /village ${options}` };
 };
 
