@@ -10,7 +10,7 @@ import { deriveStartToken } from '../runners/runner-credentials.ts';
 import { closeEpoch } from './close-epoch.ts';
 import { isPlaced, isPlacedOnTask, taskChosen } from './placement-writes.ts';
 import type { TaskLauncher } from './ports.ts';
-import { metaKey, type SessionMeta, type SessionRef, StreamHead } from './session-store.ts';
+import { metaKey, type SessionMeta, type SessionRef, StreamHead, taskArnOf } from './session-store.ts';
 import { formatTaskOwner } from './task-owner.ts';
 
 export interface PlacePorts extends ClaimPorts {
@@ -26,7 +26,7 @@ export type PlaceResult = 'placed' | 'queued' | 'refused';
 /** Idle runners that are tried before a task is started: one that is gone is found out by telling it. */
 const WARM_TRIES = 3;
 
-/** Asks ECS for the task; a repeat with the same token and parameters is the same task. A refusal closes the epoch with its reason. */
+/** Asks ECS for the task; a repeat with the same token and parameters is the same task. A refusal closes an epoch that has none. */
 const launch = async (ports: PlacePorts, ref: SessionRef, meta: SessionMeta): Promise<PlaceResult> => {
   const { epoch } = meta;
   const result = await ports.tasks.launch({
@@ -46,7 +46,10 @@ const launch = async (ports: PlacePorts, ref: SessionRef, meta: SessionMeta): Pr
       step: 'launching' as const,
     };
     const cause = result.isPermanent === true ? 'launch_impossible' : 'launch_refused';
-    await closeEpoch(ports, ref, { epoch, asRead: null, cause, reason });
+    /** The same launch asked for twice may have been taken the other time, even while this answer was on its way. */
+    const now = await ports.sessions.record(ref);
+    if (now === null || now.head.assignedAtMs !== null || taskArnOf(now.meta) !== null) return 'refused';
+    await closeEpoch(ports, ref, { epoch, asRead: now.head, cause, reason });
     return 'refused';
   }
   const { taskArn } = result;

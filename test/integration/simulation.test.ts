@@ -1,6 +1,7 @@
 /** The simulation as part of every run: a tenth of a million faults, and a run that can be repeated. Set VILLAGE_LONG for a million. */
 import { describe, expect, it } from 'vitest';
 import { FAULT_KINDS, faultTotal } from '../simulation/faults.ts';
+import { KEPT_SEEDS } from '../simulation/kept-seeds.ts';
 import { failureLines, faultTable } from '../simulation/report.ts';
 import type { SeedResult } from '../simulation/run-seed.ts';
 import { runSeeds } from '../simulation/run-seeds.ts';
@@ -22,6 +23,11 @@ describe('simulation', () => {
     expect(failed.flatMap(failureLines)).toEqual([]);
     expect(total).toBeGreaterThanOrEqual(FAULTS);
     expect(FAULT_KINDS.filter((kind) => faults[kind] < SHARE_MIN * total)).toEqual([]);
+  });
+
+  it.each(KEPT_SEEDS)('seed $seed: $found', { timeout: TIMEOUT_MS }, async ({ seed }) => {
+    const { failed } = await runSeeds({ from: seed, seeds: 1 });
+    expect(failed.flatMap(failureLines)).toEqual([]);
   });
 
   it('replays a seed exactly, whatever runs beside it', { timeout: TIMEOUT_MS }, async () => {
