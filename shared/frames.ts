@@ -231,6 +231,8 @@ const Ack = z.strictObject({
   ackedRseq: z.int().min(0),
   headSeq: z.int().min(0),
   grants: z.array(UploadGrant),
+  /** Where people ever asked for something: the frame that told of it may be lost, and the line be good for hours. */
+  desired: z.strictObject({ desired: DesiredState, rev: Rev }).optional(),
 });
 const Nack = z.strictObject({
   type: z.literal('nack'),

@@ -81,6 +81,7 @@ const events = async (
     firstRseq,
     ackedRseq: result.ackedRseq,
     headSeq: result.headSeq,
+    ...(result.desired === undefined ? {} : { desired: result.desired }),
     grants: await grantsFor(ports, ref, epoch, frame.uploads),
   };
 };

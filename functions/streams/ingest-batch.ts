@@ -7,6 +7,7 @@ import { batchDigestInput } from '../../shared/batch.ts';
 import type { Clock } from '../../shared/clock.ts';
 import type { FrameOf, RunnerFrame } from '../../shared/frames.ts';
 import { BATCH_MAX_ROW_EVENTS, EVENT_MAX_DEPTH, LEASE_MS } from '../../shared/limits.ts';
+import type { DesiredState } from '../../shared/session.ts';
 import type { Database, Put, TransactResult, Write } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { quarantined, sameRow } from '../metering/usage-rows.ts';
@@ -36,6 +37,8 @@ export type IngestResult =
       readonly kind: 'ack';
       readonly ackedRseq: number;
       readonly headSeq: number;
+      /** What people asked for last; absent while nobody did. */
+      readonly desired?: { readonly desired: DesiredState; readonly rev: number };
       /** Objects that nothing names any more: to be deleted. */
       readonly obsoleteKeys?: readonly string[];
     }
@@ -111,6 +114,8 @@ const extendLease = async (ports: IngestPorts, ref: SessionRef, epoch: number): 
   });
 };
 
+const wishOf = ({ desired, desiredRev: rev }: StreamHead) => (rev > 0 ? { desired: { desired, rev } } : {});
+
 /** The stream that a batch is held against: the head's, or the last words of an epoch that has a successor. */
 const streamOf = ({ head }: SessionRecord, closed: EpochItem | null): StreamHead =>
   closed === null
@@ -137,7 +142,8 @@ const settle = async (
   ref: SessionRef,
   { record, stream, batch, decision }: Settling,
 ): Promise<IngestResult | null> => {
-  const stored: IngestResult = { kind: 'ack', ackedRseq: stream.ackedRseq, headSeq: record.head.seq };
+  const { ackedRseq } = stream;
+  const stored: IngestResult = { kind: 'ack', ackedRseq, headSeq: record.head.seq, ...wishOf(record.head) };
   const over = batch.epoch === record.head.epoch ? 'closed' : 'stale_epoch';
   switch (decision.action) {
     case 'heartbeat':
@@ -200,7 +206,8 @@ export const ingestBatch = async (ports: IngestPorts, ref: SessionRef, batch: Ba
     const commit = planCommit(ref, record, batch, ports.clock.nowMs());
     if (!(await commitBatch(ports, commit, batch.digest))) continue;
     const { ackedRseq, headSeq, obsoleteKeys } = commit;
-    return { kind: 'ack', ackedRseq, headSeq, ...(obsoleteKeys.length === 0 ? {} : { obsoleteKeys }) };
+    const obsolete = obsoleteKeys.length === 0 ? {} : { obsoleteKeys };
+    return { kind: 'ack', ackedRseq, headSeq, ...wishOf(record.head), ...obsolete };
   }
   throw new Error(`batch ${batch.firstRseq} of ${ref.sessionId} lost ${ROUNDS} rounds against other writers`);
 };

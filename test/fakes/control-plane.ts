@@ -35,7 +35,7 @@ export interface FakeControlPlane {
   /** Assigns one more session, or the next epoch of one. Told again at each hello until its first event is there. */
   add(config: SessionConfig, epoch?: number): FakeSession;
   post(frame: ControlToRunnerFrame): void;
-  ask(desired: DesiredState): void;
+  ask(desired: DesiredState, isPushed?: boolean): void;
   setWatchers(watchers: WatcherList): void;
   /** Asks the runner itself; told again with every welcome. */
   askRunner(desired: 'serve' | 'drain'): void;
@@ -289,7 +289,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     sessions,
     add,
     post,
-    ask: (next) => first().ask(next),
+    ask: (next, isPushed) => first().ask(next, isPushed),
     setWatchers: (next) => first().setWatchers(next),
     askRunner(next) {
       runnerDesired = next;

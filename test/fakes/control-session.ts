@@ -98,8 +98,10 @@ export class FakeSession {
     };
   }
 
-  ask(next: DesiredState): void {
+  /** @param isPushed false: it is written, and the frame that says so is lost */
+  ask(next: DesiredState, isPushed = true): void {
     this.desired = { desired: next, rev: this.desired.rev + 1 };
+    if (!isPushed) return;
     this.options.post({ type: 'desired', sessionId: this.sessionId, epoch: this.epoch, ...this.desired });
   }
 
@@ -141,7 +143,8 @@ export class FakeSession {
     }
     const ackedRseq = events.length;
     const grants = this.#grantsOf(frame, grantUrl);
-    return { type: 'ack', sessionId, epoch, firstRseq, ackedRseq, headSeq: ackedRseq, grants };
+    const desired = this.desired.rev > 0 ? { desired: this.desired } : {};
+    return { type: 'ack', sessionId, epoch, firstRseq, ackedRseq, headSeq: ackedRseq, grants, ...desired };
   }
 
   #commit(event: EventEnvelope): void {

@@ -87,6 +87,16 @@ describe('a shell session on the real runner', () => {
     expect(existsSync(join(started.root, 'state'))).toBe(false);
   });
 
+  it('stops within a tick when the frame that asks for it is lost', async () => {
+    const started = await start();
+    const { control } = started;
+    await stateSeen(started, 'running');
+    control.ask('stop', false);
+    expect(await started.exited).toBe(0);
+    expect(control.dials).toHaveLength(1);
+    expect(control.events.at(-1)).toMatchObject({ type: 'session_ended', reason: { code: 'stopped' } });
+  });
+
   it('shows the password of its repository in no event', async () => {
     const password = 'hunter22-pass';
     const started = await start({ credentials: { repository: { token: 'hunter22%2Dpass', username: 'me' } } });

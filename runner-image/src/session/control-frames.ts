@@ -24,6 +24,7 @@ export const takeControlFrame = (
     case 'ack':
       core.uploads.onGrants(frame.grants);
       core.events.onAck(frame);
+      if (frame.desired !== undefined && core.ask(frame.desired)) runtime.desired.follow();
       return;
     case 'nack':
       core.events.onNack(frame);

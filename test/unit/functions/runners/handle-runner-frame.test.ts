@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { handleRunnerFrame } from '../../../../functions/runners/handle-runner-frame.ts';
+import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ControlToRunnerFrame, ControlToViewerFrame, RunnerFrame } from '../../../../shared/frames.ts';
 import { LEASE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
 import { batchOf, controlPlanePorts, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
@@ -184,6 +185,17 @@ describe('a batch', () => {
       headSeq: 2,
       grants: [{ key: `${prefix}/transcript/000001/000003.json.gz` }, { key: `${prefix}/diff/000001/000003.json` }],
     });
+  });
+
+  test('is acknowledged with what people want of the session: the frame that said so may be lost', async () => {
+    const { ports, ref, send, events } = await setUp();
+    expect(await send(events(1))).not.toHaveProperty('desired');
+    await setDesired(ports, ref, 'pause', 'ada');
+    expect(ControlToRunnerFrame.parse(await send(events(2)))).toMatchObject({
+      ...{ type: 'ack', ackedRseq: 2, desired: { desired: 'pause', rev: 1 } },
+    });
+    // Also a repeated batch, and a tick that says nothing else.
+    expect(await send(events(2))).toMatchObject({ ackedRseq: 2, desired: { desired: 'pause', rev: 1 } });
   });
 
   test('out of order is refused with what is expected', async () => {
