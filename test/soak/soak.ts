@@ -4,6 +4,7 @@
  */
 import { dirname } from 'node:path';
 import { sleep, systemClock } from '../../shared/clock.ts';
+import type { SessionEvent } from '../../shared/events.ts';
 import { isFinal } from '../../shared/session.ts';
 import { type OwnRunner, ownRunner } from '../fakes/own-runner-process.ts';
 import { type TestVillage, testVillage, until } from '../fakes/village.ts';
@@ -61,7 +62,7 @@ const startFleet = async (village: TestVillage, options: SoakOptions, cliFolder:
 };
 
 /** Every prompt that was taken is a turn, once; one of which nobody knows may be. */
-const checkPrompts = async (workers: readonly Worker[], prompts: ReadonlyMap<string, readonly string[]>) =>
+const checkPrompts = (workers: readonly Worker[], prompts: ReadonlyMap<string, readonly string[]>) =>
   workers.flatMap(({ sessionId, taken, unsure }): Violation[] => {
     const turns = prompts.get(sessionId) ?? [];
     const found = (wanted: string) => turns.filter((prompt) => prompt === wanted).length;
@@ -113,6 +114,95 @@ const startWorkers = async (
   return workers;
 };
 
+interface Worked {
+  readonly options: SoakOptions;
+  readonly workers: readonly Worker[];
+  readonly idle: Sample;
+  readonly samples: readonly Sample[];
+  readonly endStates: Readonly<Record<string, number>>;
+  readonly shown: readonly SessionEvent[];
+}
+
+/** Programs of sessions; runners of one's own stay. */
+const programsOf = (village: TestVillage) =>
+  village.processes().filter(({ command }) => /fakes\/agent|\bclaude\b.*--settings|--norc/.test(command));
+
+const endAll = async (village: TestVillage, sessionIds: readonly string[]): Promise<Record<string, number>> => {
+  const states: Record<string, number> = {};
+  const waiting = [...sessionIds];
+  const ender = async (): Promise<void> => {
+    for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+      const { state } = await endSession(village, id);
+      states[state] = (states[state] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: ENDING_AT_ONCE }, ender));
+  // What is left over is a figure of the result.
+  await until(
+    'the end of every program',
+    () => (programsOf(village).length === 0 ? true : undefined),
+    QUIET_TIMEOUT_MS,
+  ).catch(() => {});
+  return states;
+};
+
+const judge = async (village: TestVillage, { options, workers, idle, samples, endStates, shown }: Worked) => {
+  const database = databaseOf(village);
+  const { stored, violations } = await checkStored(database, { isOver: true, seen: shown }).finally(() =>
+    database.close(),
+  );
+  const promptsOf = (events: readonly SessionEvent[]) =>
+    events.flatMap((event) => (event.type === 'turn_started' ? [event.prompt] : []));
+  const prompts = new Map(stored.sessions.map(({ ref, events }) => [ref.sessionId, promptsOf(events)]));
+  const all = [...violations, ...checkPrompts(workers, prompts)];
+  const last = samples.at(-1) ?? idle;
+  const cost = (part: 'village' | 'runner' | 'ptyHost') => perSession(idle, last, options.sessions, part);
+  const total = (counts: readonly number[]) => counts.reduce((sum, count) => sum + count, 0);
+  return {
+    ...{ lost: all.length, violations: all.slice(0, VIOLATIONS_SHOWN), endStates },
+    events: total(stored.sessions.map(({ events }) => events.length)),
+    ledgerRows: total(stored.sessions.map(({ ledger }) => ledger.length)),
+    epochs: total(stored.sessions.map(({ epochs }) => epochs.length)),
+    prompts: {
+      taken: total(workers.map(({ taken }) => taken.length)),
+      unsure: total(workers.map(({ unsure }) => unsure.length)),
+      turns: total([...prompts.values()].map(({ length }) => length)),
+    },
+    mbPerSession: {
+      ...{ village: cost('village'), runner: cost('runner'), ptyHost: cost('ptyHost') },
+      sum: Math.round((cost('village') + cost('runner') + cost('ptyHost')) * 100) / 100,
+    },
+    growth: {
+      village: growthOf(samples, 'village'),
+      runner: growthOf(samples, 'runner'),
+      ptyHost: growthOf(samples, 'ptyHost'),
+    },
+    leftProcesses: programsOf(village).length + stored.sessions.filter(({ head }) => !isFinal(head.state)).length,
+  };
+};
+
+const workOn = async (village: TestVillage, options: SoakOptions, fleet: Fleet, print: (line: string) => void) => {
+  const shell = { provider: 'shell', repository: { url: village.repository('typed-into') }, pool: fleet.pools.at(-1) };
+  const attached = await startSession(village, shell, 'attached');
+  const typist = startTyping(village, attached);
+  await sleep(systemClock, SETTLE_MS);
+  const idle = sampleOf(village, systemClock.monotonicMs());
+  const beganMs = systemClock.monotonicMs();
+  const workers = await startWorkers(village, options, fleet, print);
+  const startedInMs = Math.round(systemClock.monotonicMs() - beganMs);
+  print(`all ${workers.length} sessions run after ${Math.round(startedInMs / 1_000)} s`);
+  const samples: Sample[] = [];
+  const typedBefore = typist.tookMs.length;
+  await work(village, options, print, samples);
+  const keystroke = summaryOf(typist, typedBefore);
+  const shown = await typist.stop();
+  await Promise.all(workers.map((worker) => worker.stop()));
+  print('ending');
+  const endStates = await endAll(village, [attached, ...workers.map(({ sessionId }) => sessionId)]);
+  const judged = await judge(village, { options, workers, idle, samples, endStates, shown });
+  return { startedInMs, keystroke, ...judged };
+};
+
 const run = async (village: TestVillage, options: SoakOptions, print: (line: string) => void): Promise<SoakResult> => {
   const cliFolder = prepareCli(village, options.isReal);
   await village.start({ args: options.chaos === '' ? [] : ['--chaos', options.chaos] });
@@ -120,79 +210,9 @@ const run = async (village: TestVillage, options: SoakOptions, print: (line: str
   if (added.code !== 0) throw new Error(`the build was not added: ${added.stderr}`);
   const fleet = await startFleet(village, options, cliFolder);
   try {
-    const shell = {
-      provider: 'shell',
-      repository: { url: village.repository('typed-into') },
-      pool: fleet.pools.at(-1),
-    };
-    const attached = await startSession(village, shell, 'attached');
-    const typist = startTyping(village, attached);
-    await sleep(systemClock, SETTLE_MS);
-    const idle = sampleOf(village, systemClock.monotonicMs());
-    const beganMs = systemClock.monotonicMs();
-    const workers = await startWorkers(village, options, fleet, print);
-    const startedInMs = Math.round(systemClock.monotonicMs() - beganMs);
-    print(`all ${workers.length} sessions run after ${Math.round(startedInMs / 1_000)} s`);
-    const samples: Sample[] = [];
-    const atStart = typist.tookMs.length;
-    await work(village, options, print, samples);
-    const keystroke = summaryOf(typist, atStart);
-    const shown = await typist.stop();
-    await Promise.all(workers.map((worker) => worker.stop()));
-    const ids = [attached, ...workers.map(({ sessionId }) => sessionId)];
-    const endStates: Record<string, number> = {};
-    print('ending');
-    const waiting = [...ids];
-    const ender = async (): Promise<void> => {
-      for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
-        const { state } = await endSession(village, id);
-        endStates[state] = (endStates[state] ?? 0) + 1;
-      }
-    };
-    await Promise.all(Array.from({ length: ENDING_AT_ONCE }, ender));
-    const programs = () =>
-      village.processes().filter(({ command }) => /fakes\/agent|\bclaude\b.*--settings|--norc/.test(command));
-    await until('the end of every program', () => (programs().length === 0 ? true : undefined), QUIET_TIMEOUT_MS).catch(
-      () => {},
-    );
-    const database = databaseOf(village);
-    const { stored, violations } = await checkStored(database, { isOver: true, seen: shown }).finally(() =>
-      database.close(),
-    );
-    const prompts = new Map(
-      stored.sessions.map(({ ref, events }) => [
-        ref.sessionId,
-        events.flatMap((event) => (event.type === 'turn_started' ? [event.prompt] : [])),
-      ]),
-    );
-    const all = [...violations, ...(await checkPrompts(workers, prompts))];
-    const last = samples.at(-1) ?? idle;
-    const sum = (of: (session: (typeof stored.sessions)[number]) => number) =>
-      stored.sessions.reduce((total, one) => total + of(one), 0);
-    const cost = (part: 'village' | 'runner' | 'ptyHost') => perSession(idle, last, options.sessions, part);
-    return {
-      ...{ sessions: options.sessions, minutes: options.minutes, chaos: options.chaos, perRunner: options.perRunner },
-      agent: options.isReal ? buildSpec(true) : 'fake agent',
-      ...{ startedInMs, lost: all.length, violations: all.slice(0, VIOLATIONS_SHOWN), endStates, keystroke },
-      events: sum(({ events }) => events.length),
-      ledgerRows: sum(({ ledger }) => ledger.length),
-      epochs: sum(({ epochs }) => epochs.length),
-      prompts: {
-        taken: workers.reduce((total, { taken }) => total + taken.length, 0),
-        unsure: workers.reduce((total, { unsure }) => total + unsure.length, 0),
-        turns: [...prompts.values()].reduce((total, { length }) => total + length, 0),
-      },
-      mbPerSession: {
-        ...{ village: cost('village'), runner: cost('runner'), ptyHost: cost('ptyHost') },
-        sum: Math.round((cost('village') + cost('runner') + cost('ptyHost')) * 100) / 100,
-      },
-      growth: {
-        village: growthOf(samples, 'village'),
-        runner: growthOf(samples, 'runner'),
-        ptyHost: growthOf(samples, 'ptyHost'),
-      },
-      leftProcesses: programs().length + stored.sessions.filter(({ head }) => !isFinal(head.state)).length,
-    };
+    const { sessions, minutes, chaos, perRunner, isReal } = options;
+    const asked = { sessions, minutes, chaos, perRunner, agent: isReal ? buildSpec(true) : 'fake agent' };
+    return { ...asked, ...(await workOn(village, options, fleet, print)) };
   } finally {
     for (const runner of fleet.runners) runner.kill();
     await Promise.all(fleet.runners.map(({ exited }) => exited));
