@@ -48,6 +48,9 @@ describe.skipIf(!canRecord())('kill -9', () => {
     for (let round = 1; round <= 2; round += 1) {
       shell.run(`seq -f "database-${round} %.0f é漢" 2000; echo ${round} >> typed`);
       await killed(village, 'dynoxide serve');
+      await until('the next database', () =>
+        village.processes().find(({ command }) => command.includes('dynoxide serve')),
+      );
       await shell.says(`after-database-${round}`);
       await expectSound(village, { viewers: [shell.viewer] });
     }
