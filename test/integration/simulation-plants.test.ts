@@ -4,7 +4,7 @@ import type { Rule } from '../invariants/violation.ts';
 import { PLANTS, type PlantName } from '../simulation/plants.ts';
 import { runSeeds } from '../simulation/run-seeds.ts';
 
-const SEEDS_MAX = 60;
+const SEEDS_MAX = 120;
 const TIMEOUT_MS = 5 * 60_000;
 
 describe('planted bugs', () => {

@@ -49,7 +49,7 @@ export interface GatewayOptions {
 }
 
 const HANDSHAKE_TIMEOUT_MS = 20_000;
-const PARTITIONS_MS = [15_000, 60_000, 120_000, 400_000] as const;
+const PARTITIONS_MS = [15_000, 120_000, 400_000, 400_000] as const;
 /** Longer than any runner waits for its lease. */
 const LONG_PARTITION_MS = 20 * 60_000;
 const INTERNAL_ERROR = JSON.stringify({ message: 'Internal server error', connectionId: 'x', requestId: 'y' });
