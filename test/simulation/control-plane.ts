@@ -39,7 +39,8 @@ const SIGNING_KEY = new TextEncoder().encode('k'.repeat(64));
 const LAMBDA_TIMEOUT_MS = 29_000;
 /** Clocks of the control plane are kept by the platform: they differ a little. */
 const SERVER_SKEW_MAX_MS = 400;
-const NEVER = new Promise<never>(() => {});
+/** One of its own for each: a shared one would keep whatever waits for it. */
+const never = (): Promise<never> => new Promise(() => {});
 
 type AnyClaims = Parameters<Signer['sign']>[0];
 
@@ -122,9 +123,9 @@ const composed = (options: ControlPlaneOptions, container: Container, newId: () 
   };
   const reach: Reach = async (apply) => {
     await travel();
-    if (dies()) return NEVER;
+    if (dies()) return never();
     const result = await apply();
-    if (dies()) return NEVER;
+    if (dies()) return never();
     await travel();
     return result;
   };
