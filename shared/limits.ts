@@ -20,6 +20,8 @@ export const BATCH_MAX_EVENTS = 100;
 export const BATCH_MAX_ROW_EVENTS = 40;
 /** Batches whose digest the stream head remembers; older duplicates are looked up in the segments. Each makes every commit larger, and so dearer. */
 export const HEAD_RECENT_BATCHES = 4;
+/** Sessions whose last commit a process remembers, to plan the next one without a read; the one longest without a commit is forgotten first. */
+export const COMMIT_MEMORY_MAX = 1_000;
 /** Events that may wait unacknowledged in the journal; beyond it the session freezes instead of losing one. */
 export const JOURNAL_MAX_BYTES = 64 * MIB;
 
@@ -105,8 +107,14 @@ export const RUNNER_SESSIONS_MAX = 32;
 export const RUNNER_SESSIONS_DEFAULT = 4;
 /** Silence after which a runner that should send its status is shown as lost and gets no session. */
 export const RUNNER_LOST_MS = 3 * RUNNER_STATUS_MS;
-/** Customer-hosted runners of one tenant; the next registration is refused with `limit_reached`. */
+/** Customer-hosted runners of one tenant that live or may still come; the next registration is refused with `limit_reached`. */
 export const RUNNERS_PER_TENANT_MAX = 500;
+/** A runner that was silent for this long, and holds nothing, does not count any more; it may come back all the same. */
+export const RUNNER_AWAY_COUNTED_MS = 60 * 60_000;
+/** Runners of one tenant that do not count (revoked, never come, long away); beyond it a registration forgets those that are longest gone. */
+export const RUNNERS_DEAD_KEPT_MAX = 500;
+/** Of them so many with one registration, which adds one. */
+export const RUNNERS_FORGOTTEN_AT_ONCE = 50;
 /** The one-use token of a registration must be used within this. */
 export const RUNNER_REGISTRATION_TTL_MS = 60 * 60_000;
 /** How long a runner that never came, or was revoked, stays in the list. */
@@ -350,6 +358,8 @@ export const PTY_KILL_MAX_MS = 10_000;
 export const PTY_SCAN_INTERVAL_MS = 25;
 /** After a thaw, programs that stop themselves because their child was stopped are sent on; later ones were stopped by somebody. */
 export const PTY_THAW_SETTLE_MS = 150;
+/** At most so long for programs that have not looked at the signal yet; one that never looks does not hold the thaw up. */
+export const PTY_THAW_SETTLE_MAX_MS = 2_000;
 /** Runner restarts: first and longest delay, and the crashes within a window after which pty-host gives up. */
 export const RUNNER_RESTART_FIRST_MS = 100;
 export const RUNNER_RESTART_MAX_MS = 5_000;
@@ -476,6 +486,8 @@ export const LINE_QUEUE_MAX_BYTES = 32 * MIB;
 export const LINE_FIRST_MAX_BYTES = 256 * KIB;
 /** Assignments a runner remembers to have refused: told again, each is refused again. The oldest is forgotten first. */
 export const REFUSED_ASSIGNS_MAX = 1_000;
+/** A session of an earlier runner process that could not be taken up (too many open files, a disk that does not answer) is tried again. */
+export const TAKE_UP_RETRY_MS = 5_000;
 /** A runner that is asked to drain gives a session back when its CLI has been at rest for this long, and at the latest after the bound. */
 export const HAND_OVER_QUIET_MS = 3_000;
 export const HAND_OVER_MAX_MS = 10 * 60_000;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { SessionEventSchema } from '../../shared/events.ts';
 import { Accepted, BuildList, EventPage, SessionDiff, SessionList, SessionStarted } from '../../shared/http.ts';
-import { TENANT_LIVE_SESSIONS_MAX } from '../../shared/limits.ts';
+import { LINGER_UNWATCHED_MS, TENANT_LIVE_SESSIONS_MAX } from '../../shared/limits.ts';
 import { Build } from '../../shared/releases.ts';
 import { SessionView } from '../../shared/session.ts';
 import { CLAUDE_VERSION, realClaude, type TestVillage, testVillage, until } from '../fakes/village.ts';
@@ -113,10 +113,16 @@ describe('the script of a session with a shell', () => {
     const logged = async () => (await village.command('sessions', 'logs', sessionId)).stdout;
     await until('the answer', async () => ((await logged()).includes('made-42') ? true : undefined));
     const diffed = async () => SessionDiff.parse(await village.json('sessions', 'diff', sessionId));
-    await until('the diff', async () => {
-      const { status, body } = await village.api('GET', `/api/sessions/${sessionId}/diff`);
-      return status === 200 && SessionDiff.parse(body).files.length > 0 ? true : undefined;
-    });
+    // Nobody watches, so it leaves with what is sent at leisure.
+    const diffWaitMs = LINGER_UNWATCHED_MS + 30_000;
+    await until(
+      'the diff',
+      async () => {
+        const { status, body } = await village.api('GET', `/api/sessions/${sessionId}/diff`);
+        return status === 200 && SessionDiff.parse(body).files.length > 0 ? true : undefined;
+      },
+      diffWaitMs,
+    );
     const diff = await diffed();
     expect(diff.files).toMatchObject([{ path: 'made.txt', status: 'added', added: 1 }]);
 

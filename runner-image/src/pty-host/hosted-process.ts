@@ -17,6 +17,8 @@ export interface HostedProcess {
   frozen: boolean;
   /** While it is frozen: what the person had stopped before. */
   stoppedBefore: ReadonlySet<number>;
+  /** The thaw of a moment ago: what stops now may do so because of it. */
+  settling: symbol | undefined;
   describe(): ListedProcess;
   /** Sends everything from `fromOffset` on to `sink`, then what follows. Throws PtyError offset_gone. */
   attach(sink: OutputSink, fromOffset: number): void;
@@ -90,6 +92,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
     root,
     frozen: false,
     stoppedBefore: new Set(),
+    settling: undefined,
     get exit() {
       return exit;
     },

@@ -9,7 +9,7 @@ import { PTY_CONNECTIONS_MAX, PTY_PROCESSES_MAX } from '../../../shared/limits.t
 import { type HostedProcess, hostProcess } from './hosted-process.ts';
 import { type HostMessage, type ListedProcess, PtyError, Request } from './messages.ts';
 import type { OutputSink } from './output-pump.ts';
-import { freezeSession, killSession, stoppedBefore, thawSession } from './session-processes.ts';
+import { freezeSession, killSession, settleSession, stoppedBefore, thawSession } from './session-processes.ts';
 import { encodeBinaryHead, encodeControl, FRAME, frameReader, type WireFrame } from './wire.ts';
 
 export interface PtyServer {
@@ -77,6 +77,14 @@ const processTable = (clock: Clock, random: Random) => {
     process.frozen = false;
     return left;
   };
+  const settle = async (process: HostedProcess): Promise<void> => {
+    const thaw = Symbol('thaw');
+    process.settling = thaw;
+    const isOver = () => process.frozen || process.settling !== thaw || isClosing;
+    await settleSession(process.root, clock, process.stoppedBefore, isOver);
+    // A freeze meanwhile goes on from what was stopped before this thaw.
+    if (process.settling === thaw) process.settling = undefined;
+  };
   return {
     get,
     spawn,
@@ -84,15 +92,16 @@ const processTable = (clock: Clock, random: Random) => {
     list: (): ListedProcess[] => [...processes.values()].map((known) => known.describe()),
     async freeze(handle: number) {
       const process = get(handle);
-      if (!process.frozen) process.stoppedBefore = stoppedBefore(process.root);
+      if (!process.frozen && process.settling === undefined) process.stoppedBefore = stoppedBefore(process.root);
       process.frozen = true;
       await freezeSession(process.root, clock);
     },
-    async thaw(handle: number) {
+    thaw(handle: number) {
       const process = get(handle);
       if (!process.frozen) return;
       process.frozen = false;
-      await thawSession(process.root, clock, process.stoppedBefore, () => process.frozen);
+      thawSession(process.root, process.stoppedBefore);
+      void settle(process).catch((error: unknown) => console.error(`pty-host: after a thaw: ${String(error)}`));
     },
     signal(handle: number, signal: NodeJS.Signals) {
       const { exit, root } = get(handle);
@@ -144,7 +153,7 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
       await table.freeze(request.handle);
       return {};
     case 'thaw':
-      await table.thaw(request.handle);
+      table.thaw(request.handle);
       return {};
     case 'kill':
       await table.kill(request.handle, request.atOnce);

@@ -8,6 +8,7 @@ import {
   PTY_KILL_GRACE_MS,
   PTY_KILL_MAX_MS,
   PTY_SCAN_INTERVAL_MS,
+  PTY_THAW_SETTLE_MAX_MS,
   PTY_THAW_SETTLE_MS,
 } from '../../../shared/limits.ts';
 
@@ -107,64 +108,98 @@ export const killHelpers = (mark: string): void => {
 
 const isStopped = ({ state }: ProcEntry): boolean => state === 'T' || state === 't';
 
-/**
- * Parents before their children. A parent that runs while its child is stopped takes it for the person's Ctrl-Z: a shell puts its job
- * into the background, and the program of the person never has the terminal again.
- */
-const parentsFirst = (members: readonly ProcEntry[]): ProcEntry[] => {
+/** Waits in the kernel: with a SIGSTOP sent it is stopped before it runs on, be it only because its child (vfork) is let go on. */
+const isBusy = ({ state }: ProcEntry): boolean => state === 'D';
+
+/** By their distance from the root: parents before their children. */
+const generations = (members: readonly ProcEntry[]): ProcEntry[][] => {
   const parents = new Map(members.map(({ pid, parent }) => [pid, parent]));
   const depthOf = ({ pid }: ProcEntry): number => {
     let depth = 0;
     for (let at = parents.get(pid); at !== undefined && depth < members.length; at = parents.get(at)) depth += 1;
     return depth;
   };
-  return members
-    .map((entry) => ({ entry, depth: depthOf(entry) }))
-    .sort((one, other) => one.depth - other.depth)
-    .map(({ entry }) => entry);
+  const byDepth = Map.groupBy(members, depthOf);
+  return [...byDepth.keys()].sort((one, other) => one - other).map((depth) => byDepth.get(depth) ?? []);
 };
 
 /** Processes that are stopped already, by the person's Ctrl-Z: frozen with the others, they must not run on with them. */
 export const stoppedBefore = (root: SessionRoot): ReadonlySet<number> =>
   new Set(sessionProcesses(root).flatMap((entry) => (isStopped(entry) ? [entry.pid] : [])));
 
-/** Stops every process of the session; looks again until no fork slipped through. Resolves with how many are stopped. */
+/**
+ * Stops every process of the session; looks again until no fork slipped through. Resolves with how many are stopped.
+ * A generation is stopped for certain before its children are: a parent that runs, or still waits, while its child stops takes that for
+ * the person's Ctrl-Z. A shell then puts its job into the background, and the program of the person never has the terminal again.
+ */
 export const freezeSession = async (root: SessionRoot, clock: Clock): Promise<number> => {
   const deadlineMs = clock.monotonicMs() + PTY_KILL_MAX_MS;
+  const told = new Set<number>();
+  const isHeld = (entry: ProcEntry): boolean => isStopped(entry) || (isBusy(entry) && told.has(entry.pid));
+  const mayRun = (pid: number): boolean => {
+    const entry = readEntry(pid);
+    return entry !== undefined && !isHeld(entry) && entry.state !== 'Z' && entry.state !== 'X';
+  };
   for (;;) {
     const members = sessionProcesses(root);
-    const running = members.filter((entry) => !isStopped(entry));
+    const running = members.filter((entry) => !isHeld(entry));
     if (running.length === 0) return members.length;
+    for (const generation of generations(running)) {
+      for (const { pid } of generation) {
+        send(pid, 'SIGSTOP');
+        told.add(pid);
+      }
+      while (generation.some(({ pid }) => mayRun(pid))) {
+        if (clock.monotonicMs() > deadlineMs) throw new Error(`${running.length} processes could not be stopped`);
+        await sleep(clock, 1);
+      }
+    }
     if (clock.monotonicMs() > deadlineMs) throw new Error(`${running.length} processes could not be stopped`);
-    for (const { pid } of parentsFirst(running)) send(pid, 'SIGSTOP');
-    await sleep(clock, 1);
   }
 };
 
+const SIGCHLD = 17n;
+
+/** Whether the process has yet to be told of a child: it will act on that later (proc(5): pending signals as a hexadecimal mask). */
+const isToldOfChild = (pid: number): boolean => {
+  try {
+    const masks = readFileSync(`/proc/${pid}/status`, 'latin1').matchAll(/^(?:Sig|Shd)Pnd:\s*([0-9a-f]+)$/gm);
+    return [...masks].some(([, mask]) => ((BigInt(`0x${mask}`) >> (SIGCHLD - 1n)) & 1n) === 1n);
+  } catch {
+    return false; // Ended meanwhile.
+  }
+};
+
+const sendOn = (root: SessionRoot, stopped: ReadonlySet<number>, again?: Set<number>): void => {
+  const members = sessionProcesses(root).filter((entry) => isStopped(entry) || isBusy(entry));
+  const frozen = members.filter(({ pid }) => !stopped.has(pid) && again?.has(pid) !== true);
+  for (const { pid, state } of generations(frozen).reverse().flat()) {
+    send(pid, 'SIGCONT');
+    if (state !== 'D') again?.add(pid);
+  }
+};
+
+/** Lets every process of the session run on, but those of `stopped`: children first, so that no parent finds its child stopped. */
+export const thawSession = (root: SessionRoot, stopped: ReadonlySet<number>): void => sendOn(root, stopped);
+
 /**
- * Lets every process of the session run on, but those of `stopped`: children first, so that no parent finds its child stopped. A program
- * that stops itself because it was told of its child (script(1), su, sudo) is sent on once more.
+ * For some time after a thaw: a program that stops itself because it was told of its child (script(1), su, sudo) is sent on once, also
+ * where a busy machine gives it the time to do so only much later. Whatever stops a second time was stopped by somebody.
  */
-export const thawSession = async (
+export const settleSession = async (
   root: SessionRoot,
   clock: Clock,
   stopped: ReadonlySet<number>,
-  isFrozenAgain: () => boolean,
+  isOver: () => boolean,
 ): Promise<void> => {
-  const frozen = (): ProcEntry[] =>
-    parentsFirst(sessionProcesses(root).filter((entry) => isStopped(entry) && !stopped.has(entry.pid))).reverse();
-  for (const { pid } of frozen()) send(pid, 'SIGCONT');
   const again = new Set<number>();
-  const deadlineMs = clock.monotonicMs() + PTY_THAW_SETTLE_MS;
-  while (clock.monotonicMs() < deadlineMs) {
+  const startedMs = clock.monotonicMs();
+  let quietSinceMs = startedMs;
+  while (clock.monotonicMs() < Math.min(quietSinceMs + PTY_THAW_SETTLE_MS, startedMs + PTY_THAW_SETTLE_MAX_MS)) {
     await sleep(clock, PTY_SCAN_INTERVAL_MS);
-    if (isFrozenAgain()) return;
-    // Once each: whatever stops a second time was stopped by somebody.
-    for (const { pid } of frozen()) {
-      if (again.has(pid)) continue;
-      again.add(pid);
-      send(pid, 'SIGCONT');
-    }
+    if (isOver()) return;
+    if (sessionProcesses(root).some(({ pid }) => isToldOfChild(pid))) quietSinceMs = clock.monotonicMs();
+    sendOn(root, stopped, again);
   }
 };
 
