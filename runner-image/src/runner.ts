@@ -1,8 +1,8 @@
 /** The runner: one line to the control plane and the sessions it serves over it. main.ts gives it the real world. */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { RUNNER_STATUS_MS, WORKSPACE_SWEEP_MS } from '../../shared/limits.ts';
+import { RUNNER_STATUS_MS, TAKE_UP_RETRY_MS, WORKSPACE_SWEEP_MS } from '../../shared/limits.ts';
 import type { RunnerConfig } from './config.ts';
 import type { HealthState } from './health/health-server.ts';
 import { RunnerCounters } from './health/runner-counters.ts';
@@ -12,8 +12,9 @@ import { Departure, type Going } from './runner/departure.ts';
 import { type Held, HeldSessions, type SharedPorts } from './runner/held-sessions.ts';
 import { prepareAhead } from './runner/prepare-ahead.ts';
 import { rehearse } from './runner/rehearsal.ts';
+import { Rounds } from './runner/rounds.ts';
+import { SessionFolders } from './runner/session-folders.ts';
 import { SessionGuard } from './runner/session-guard.ts';
-import { endStrayPrograms } from './runner/stray-programs.ts';
 import { knownClis } from './session/known-clis.ts';
 import { Connection, type HelloBody } from './transport/connection.ts';
 import { openDialStore } from './transport/dial-store.ts';
@@ -26,6 +27,8 @@ export interface RunnerOptions {
   readonly openSocket: OpenSocket;
   /** Everything but what the runner itself provides. */
   readonly ports: SharedPorts;
+  /** Below the runner's state folder unless told. */
+  readonly folders?: SessionFolders;
 }
 
 type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
@@ -47,7 +50,8 @@ export class Runner {
   readonly #guard = new SessionGuard();
   readonly #counters = new RunnerCounters();
   readonly #done = Promise.withResolvers<number>();
-  readonly #timers = new Map<string, () => void>();
+  readonly #folders: SessionFolders;
+  readonly #rounds: Rounds;
   /** Of the line that is up. */
   #welcome: Welcome | null = null;
 
@@ -73,6 +77,8 @@ export class Runner {
         return this.#connection.send(frame, onSent) === 'sent';
       },
     });
+    this.#rounds = new Rounds(clock);
+    this.#folders = options.folders ?? new SessionFolders({ stateDir: config.VILLAGE_STATE_DIR, log });
     this.#sessions = new HeldSessions({
       ...{ config, ports, line: this.#line, guard: this.#guard, keepsUndelivered: this.#stays },
       onTick: (held) => this.#onTick(held),
@@ -144,21 +150,36 @@ export class Runner {
 
   async #start(): Promise<void> {
     const { config, ports } = this.#options;
-    const { host, log, adapters } = ports;
+    const { log, adapters } = ports;
     this.#sessions.takeUp();
-    const isHeld = (id: string) => this.#sessions.all.some(({ runtime }) => runtime.agent.terminal.ptyId === id);
-    void endStrayPrograms(host, isHeld, log);
+    // Before anything is assigned: programs of no session here are told from those that are about to be started.
+    const settled = this.#settle();
     if (config.principal.kind !== 'session') {
       await prepareAhead(config, adapters, log);
       if (config.principal.kind === 'warm' && this.#sessions.all.length === 0) await rehearse(config, ports);
-      this.#every('status', RUNNER_STATUS_MS, () => this.#sayStatus());
+      this.#rounds.every(RUNNER_STATUS_MS, () => this.#sayStatus());
     }
-    this.#every('sweep', WORKSPACE_SWEEP_MS, () => void this.#sweeper.look());
+    this.#rounds.every(WORKSPACE_SWEEP_MS, () => this.#sweep());
+    void settled.then(() => this.#rounds.every(TAKE_UP_RETRY_MS, () => void this.#settleStuck()));
     if (!this.#departure.isDraining) this.#connection.start();
   }
 
   #hello(dial: number): HelloBody {
     const { config, ports } = this.#options;
+  #sweep(): void {
+    void this.#sweeper.look();
+    void this.#folders.sweep();
+  }
+
+  async #settleStuck(): Promise<void> {
+    if (this.#sessions.hasStuck) await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    const hasNew = await this.#sessions.settle();
+    if (hasNew && this.#connection.isUp) this.#connection.helloAgain();
+  }
+
     return {
       runnerId: config.RUNNER_ID,
       runnerVersion: config.RUNNER_VERSION,
@@ -287,20 +308,11 @@ export class Runner {
     this.#connection.send(JSON.stringify(frame));
   }
 
-  /** Now and then, until the runner goes. */
-  #every(name: string, intervalMs: number, run: () => void): void {
-    run();
-    this.#timers.set(
-      name,
-      this.#options.ports.clock.after(intervalMs, () => this.#every(name, intervalMs, run)),
-    );
-  }
-
   #finish({ exitCode, forgets }: Going): void {
     this.#connection.close();
-    for (const cancel of this.#timers.values()) cancel();
+    this.#rounds.stop();
     // One that stays goes on with its credential, and with what it could not deliver.
-    if (!this.#stays || forgets) rmSync(this.#options.config.VILLAGE_STATE_DIR, { recursive: true, force: true });
+    if (!this.#stays || forgets) this.#folders.removeAll();
     this.#done.resolve(exitCode);
   }
 }

@@ -1,7 +1,7 @@
 /** The head of a checkpoint: what it is of, and what a runner must know before it can go on from it. */
 import { z } from 'zod';
 import { Epoch, SessionId } from '../../../shared/ids.ts';
-import { CHECKPOINT_REFS_MAX, QUEUED_PROMPTS_MAX } from '../../../shared/limits.ts';
+import { CHECKPOINT_REFS_MAX, PENDING_PROMPTS_MAX } from '../../../shared/limits.ts';
 import { ProviderId } from '../../../shared/providers.ts';
 import { isRefName } from '../workspace/remote-probe.ts';
 
@@ -23,7 +23,7 @@ export const Progress = z.strictObject({
   /** A turn was not over: it has to be asked to go on. */
   turnOpen: z.boolean(),
   /** Prompts that the CLI may not have had yet. */
-  pending: z.array(z.string()).max(QUEUED_PROMPTS_MAX),
+  pending: z.array(z.string()).max(PENDING_PROMPTS_MAX),
   /** Turns of the scripted model that were played. */
   scriptTurnsDone: z.int().min(0),
   /** The conversation to go on with; `null` for a CLI without one. */

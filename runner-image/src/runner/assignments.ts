@@ -42,6 +42,7 @@ export class Assignments {
       hasServed: this.#served > 0 || sessions.all.length > 0,
       heldEpoch: held?.epoch ?? null,
       wasRefused: this.#refused.has(key),
+      isStuck: sessions.isStuck(sessionId),
     };
     const decision = decideAssign(facts, epoch);
     if (decision.kind === 'start') {

@@ -13,6 +13,8 @@ export interface AssignFacts {
   /** Of the same session, if it is held. */
   readonly heldEpoch: number | null;
   readonly wasRefused: boolean;
+  /** An earlier process held the session, and it cannot be taken up yet. */
+  readonly isStuck: boolean;
 }
 
 export type AssignDecision =
@@ -28,6 +30,8 @@ const refuse = (reason: 'full' | 'draining', message: string): AssignDecision =>
 export const decideAssign = (facts: AssignFacts, epoch: number): AssignDecision => {
   const { kind, capacity, isDraining, live, held, heldEpoch } = facts;
   if (heldEpoch !== null && heldEpoch >= epoch) return { kind: 'known' };
+  // A start would remove what was not delivered yet, and the CLI of that epoch is still there.
+  if (facts.isStuck) return refuse('full', 'What this runner holds of the session cannot be taken up yet.');
   if (facts.wasRefused) return refuse('full', 'This epoch was refused before, and may run elsewhere by now.');
   if (isDraining) return refuse('draining', 'This runner gives its sessions back and takes no more.');
   if (kind !== 'group' && facts.hasServed) return refuse('full', 'This runner serves one session, which it has had.');

@@ -9,8 +9,10 @@ import { SessionRuntime } from '../session/session-runtime.ts';
 import type { FairSender } from '../transport/fair-sender.ts';
 import { renewLease } from '../workspace/lease.ts';
 import { mayHandOver } from './hand-over.ts';
-import { findSessions, hasJournal, makeSessionFolder, removeSessionFolder, sessionFolder } from './session-folders.ts';
+import type { SessionFolders } from './session-folders.ts';
 import type { SessionGuard, SessionKey } from './session-guard.ts';
+import { settlePrograms } from './stray-programs.ts';
+import { StuckSessions } from './stuck-sessions.ts';
 
 type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
 type HelloSession = FrameOf<RunnerFrame, 'hello'>['sessions'][number];
@@ -19,6 +21,7 @@ export type SharedPorts = Omit<RuntimePorts, 'send' | 'bufferedBytes' | 'stateDi
 export interface HeldSessionsOptions {
   readonly config: RunnerConfig;
   readonly ports: SharedPorts;
+  readonly folders: SessionFolders;
   readonly line: FairSender;
   readonly guard: SessionGuard;
   /** Keeps what could not be delivered, to try again on the next line: for a runner that stays. */
@@ -43,10 +46,13 @@ export class HeldSessions {
   readonly #held = new Map<string, Held>();
   #saidOnDial = 0;
 
+  readonly #stuck: StuckSessions;
+  #isSettling = false;
   constructor(options: HeldSessionsOptions) {
     this.#options = options;
   }
 
+    this.#stuck = new StuckSessions(options.ports.bootMs);
   get all(): readonly Held[] {
     return [...this.#held.values()];
   }
@@ -57,29 +63,57 @@ export class HeldSessions {
 
   /** Those that take a place: one that ends has given its place back, or is about to. */
   get live(): number {
-    return this.all.filter(({ runtime }) => !runtime.isEnding).length;
+    return this.all.filter(({ runtime }) => !runtime.isEnding).length + this.#stuck.size;
+  }
+
+  /** An earlier process held it, and it cannot be taken up yet. */
+  isStuck(sessionId: string): boolean {
+    return this.#stuck.has(sessionId);
   }
 
   get areWelcome(): boolean {
     return this.all.every(({ isWelcome }) => isWelcome);
   }
 
-  /** What an earlier process held, or what could not be delivered on an earlier line. */
+  /** What an earlier process held, or what could not be delivered on an earlier line. What is stuck waits for `settle`. */
   takeUp(): void {
-    const { config, ports } = this.#options;
-    for (const found of findSessions(config.VILLAGE_STATE_DIR)) {
-      if (found.kind === 'damaged') {
-        if (this.#held.has(found.sessionId)) continue;
-        ports.log.error('a saved session cannot be read', { sessionId: found.sessionId, error: found.error });
-        removeSessionFolder(config.VILLAGE_STATE_DIR, found.sessionId);
-      } else if (!this.#held.has(found.saved.sessionId)) this.#tryResume(found.saved);
+    const { folders, ports, keepsUndelivered } = this.#options;
+    for (const found of folders.find()) {
+      const { sessionId } = found;
+      if (this.#held.has(sessionId) || this.#stuck.has(sessionId)) continue;
+      if (found.kind === 'saved') this.#tryResume(found.saved);
+      else if (found.kind === 'damaged') {
+        ports.log.error('a saved session cannot be read', { sessionId, error: found.error });
+        folders.remove(sessionId);
+      } else if (keepsUndelivered) this.#retryLater(sessionId, null, found.error);
+      else throw found.error;
     }
   }
 
   /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
   start({ type: _type, ...assign }: Assign): Held {
-    const { config } = this.#options;
-    makeSessionFolder(config.VILLAGE_STATE_DIR, assign.sessionId);
+  /**
+   * Ends programs that no session asks for any more, holds those whose session is stuck, and tries to take these up again.
+   * Never rejects. @returns whether there are sessions that `hello` did not name
+   */
+  async settle(): Promise<boolean> {
+    if (this.#isSettling) return false;
+    this.#isSettling = true;
+    const { host, log } = this.#options.ports;
+    const isHeld = (ptyId: string) => this.all.some(({ runtime }) => runtime.agent.terminal.ptyId === ptyId);
+    await settlePrograms(host, (ptyId) => (isHeld(ptyId) ? 'held' : this.#stuck.fateOf(ptyId)), log);
+    const before = this.#held.size;
+    this.#stuck.retry(() => this.takeUp());
+    this.#isSettling = false;
+    return this.#held.size > before;
+  }
+
+  get hasStuck(): boolean {
+    return this.#stuck.size > 0;
+  }
+
+    const { config, folders } = this.#options;
+    folders.make(assign.sessionId);
     return this.#options.guard.run(assign, () => {
       const held = this.#hold(assign, new SessionRuntime({ ...this.#portsOf(assign), config, assign, saved: null }));
       const { RUNNER_ID: runnerId, RUNNER_VERSION: runnerVersion } = config;
@@ -176,22 +210,18 @@ export class HeldSessions {
   }
 
   #tryResume(saved: SavedSession): void {
-    try {
-      this.#resume(saved);
-    } catch (error) {
-      // A runner of one session is started again; one that stays tries this one again on its next line.
-      if (!this.#options.keepsUndelivered) throw error;
-      const { sessionId } = saved;
-      this.#held.delete(sessionId);
-      this.#options.ports.log.error('a session cannot be taken up yet', { sessionId, error });
-    }
-  }
-
-  #resume(saved: SavedSession): void {
-    const { config, guard } = this.#options;
+    const { config, guard, keepsUndelivered } = this.#options;
     guard.run(saved, () => {
       const { ports } = this.#portsOf(saved);
-      const runtime = new SessionRuntime({ ports, config, assign: { ...saved, ranMs: 0 }, saved });
+      let runtime: SessionRuntime;
+      try {
+        runtime = new SessionRuntime({ ports, config, assign: { ...saved, ranMs: 0 }, saved });
+      } catch (error) {
+        // A runner of one session is started again; one that stays tries again by itself.
+        if (!keepsUndelivered) throw error;
+        this.#retryLater(saved.sessionId, saved, error);
+        return;
+      }
       this.#hold(saved, runtime);
       resumeSession(runtime, ports, saved);
     });
@@ -199,17 +229,21 @@ export class HeldSessions {
 
   #hold({ sessionId, epoch }: SessionKey, runtime: SessionRuntime): Held {
     const held: Held = { sessionId, epoch, runtime, toldOnDial: null, isWelcome: false, isDraining: false };
+  #retryLater(sessionId: string, saved: SavedSession | null, error: unknown): void {
+    if (this.#stuck.add(sessionId, saved))
+      this.#options.ports.log.error('a session cannot be taken up yet', { sessionId, error });
+  }
+
     this.#held.set(sessionId, held);
     void runtime.ended.then(() => this.#onEnded(held));
     return held;
   }
 
   #onEnded(held: Held): void {
-    const { config, line, keepsUndelivered } = this.#options;
+    const { folders, line, keepsUndelivered } = this.#options;
     const { sessionId, runtime } = held;
     this.#held.delete(sessionId);
     line.forget(sessionId);
-    const stateDir = config.VILLAGE_STATE_DIR;
     // A journal that nobody takes any more goes too, like that of a hosted task, whose disk ends with it anyway.
     const isKept = keepsUndelivered && !runtime.isAborted && hasJournal(stateDir, sessionId);
     if (!isKept) removeSessionFolder(stateDir, sessionId);
@@ -228,12 +262,12 @@ export class HeldSessions {
   }
 
   #portsOf({ sessionId, epoch }: SessionKey): { readonly ports: RuntimePorts } {
-    const { config, ports, line } = this.#options;
+    const { folders, ports, line } = this.#options;
     return {
       ports: {
         ...ports,
         log: ports.log.with({ sessionId, epoch }),
-        stateDir: sessionFolder(config.VILLAGE_STATE_DIR, sessionId),
+        stateDir: folders.of(sessionId),
         send: (frame, urgency) => line.send(sessionId, frame, urgency),
         bufferedBytes: () => line.bufferedBytes(sessionId),
         onTick: () => this.#onTick(sessionId),

@@ -15,6 +15,7 @@ import { AgentTerminal } from './agent-terminal.ts';
 import { LiveView } from './live-view.ts';
 import type { ModelBroker } from './model-access.ts';
 import type { RuntimePorts } from './ports.ts';
+import { ptyIdOf } from './pty-programs.ts';
 import type { SavedAgent } from './saved-session.ts';
 import type { SessionCore } from './session-core.ts';
 import { TranscriptStore } from './transcript-store.ts';
@@ -56,7 +57,7 @@ export class Agent {
     this.#size = config.terminal;
     this.terminal = new AgentTerminal({
       host: options.ports.host,
-      ptyId: `${sessionId}#${epoch}`,
+      ptyId: ptyIdOf({ sessionId, epoch }),
       clock: options.ports.clock,
       log: options.ports.log,
       onBroken: options.onBroken,
@@ -169,9 +170,8 @@ export class Agent {
       watch: (onReport) => watchWorkspace({ ...repository, clock, onReport }),
       record: (draft) => core.record(draft),
       redact: (text) => this.#redact(text),
-      // Numbers of events never repeat in an epoch, so neither do the diffs'.
       // Who watches wants it at once; for nobody it rides on the tick.
-      store: (body, isLast) => core.uploads.store('diff', core.events.nextRseq, body, isLast || this.#isWatched),
+      store: (body, isLast) => core.uploads.store('diff', core.takeNumber(), body, isLast || this.#isWatched),
       onTouched: (paths) => core.countTouched(paths),
     });
     void this.#files.start();

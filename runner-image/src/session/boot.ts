@@ -9,6 +9,7 @@ import { removeWorkspace } from '../workspace/cleanup.ts';
 import { sessionPaths } from '../workspace/layout.ts';
 import { renewLease } from '../workspace/lease.ts';
 import { startCli } from './cli-life.ts';
+import { endProgramsOf } from './pty-programs.ts';
 import { fetchStep, goneReason, type Restored, restoreStep } from './restore-step.ts';
 import type { RuntimeOptions, SessionRuntime } from './session-runtime.ts';
 import { repositoryAccess, sessionSecrets } from './session-secrets.ts';
@@ -20,6 +21,7 @@ export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptio
   if (credentials === null || runtime.isEnding) return;
   // Before git speaks, whose words may hold what it was given.
   runtime.core.hide(sessionSecrets(credentials, [options.assign.capability]));
+  await endProgramsOf(options.ports.host, options.assign.sessionId, options.ports.log);
   const prepared = await prepare(runtime, options, credentials);
   if (prepared === null || runtime.isEnding) return;
   if (prepared.restored) takeUpRestored(runtime, prepared.restored);
@@ -27,7 +29,7 @@ export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptio
 };
 
 const takeUpRestored = (runtime: SessionRuntime, { progress, leftOut, lostConversation }: Restored): void => {
-  runtime.restore(progress);
+  runtime.prompts.restore(progress);
   const alert = (code: string, message: string): void =>
     runtime.core.record({ type: 'alert_raised', code, message: message.slice(0, 1_000) });
   if (leftOut.length > 0)

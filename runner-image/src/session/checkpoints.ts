@@ -4,6 +4,7 @@ import type { EventDraft } from '../../../shared/events.ts';
 import {
   CHECKPOINT_IDLE_INTERVAL_MS,
   CHECKPOINT_MIN_INTERVAL_MS,
+  CHECKPOINT_NAMES_MAX,
   CHECKPOINT_SETTLE_MS,
 } from '../../../shared/limits.ts';
 import type { StoredFile } from '../checkpoint/archive-writer.ts';
@@ -22,8 +23,8 @@ export interface CheckpointsOptions {
   /** `number` is never used twice for other bytes in an epoch. */
   readonly store: (number: number, file: StoredFile) => Promise<Stored>;
   readonly forget: (number: number) => void;
-  /** At least this number is not used yet. */
-  readonly nextNumber: () => number;
+  /** One that was never used, also not before a crash. */
+  readonly takeNumber: () => number;
   readonly record: (drafts: readonly EventDraft[]) => void;
   /** The one that the session goes on from, until this epoch has one of its own. */
   readonly latestKey: string | null;
@@ -40,7 +41,6 @@ export class Checkpoints {
   #latestKey: string | null;
   #latestSha = '';
   #lastMadeMs = Number.NEGATIVE_INFINITY;
-  #nextNumber = 0;
   #current: AbortController | null = null;
   #work: Promise<unknown> = Promise.resolve();
   #cancelTimer: () => void = () => {};
@@ -141,12 +141,7 @@ export class Checkpoints {
     if (signal.aborted) return null;
     // The same archive says the same.
     if (file.sha256 === this.#latestSha) return this.#latestKey;
-    const { store, forget, record, nextNumber } = this.#options;
-    const number = Math.max(this.#nextNumber, nextNumber());
-    this.#nextNumber = number + 1;
-    const giveUp = (): void => forget(number);
-    signal.addEventListener('abort', giveUp, { once: true });
-    const stored = await store(number, file).finally(() => signal.removeEventListener('abort', giveUp));
+    const stored = await this.#store(file, signal);
     if (stored.kind === 'failed') {
       if (!signal.aborted) this.#alert('checkpoint_failed', stored.why);
       return null;
@@ -154,8 +149,21 @@ export class Checkpoints {
     const { key: checkpointKey, sizeBytes, sha256 } = stored;
     this.#latestKey = checkpointKey;
     this.#latestSha = sha256;
-    record([{ type: 'workspace_checkpointed', checkpointKey, sizeBytes, sha256 }]);
+    this.#options.record([{ type: 'workspace_checkpointed', checkpointKey, sizeBytes, sha256 }]);
     return checkpointKey;
+  }
+
+  /** A name that is taken (by what a runner of this epoch stored before the disk told it no more) costs nothing but another number. */
+  async #store(file: StoredFile, signal: AbortSignal): Promise<Stored> {
+    const { store, forget, takeNumber, log } = this.#options;
+    for (let left = CHECKPOINT_NAMES_MAX; ; left -= 1) {
+      const number = takeNumber();
+      const giveUp = (): void => forget(number);
+      signal.addEventListener('abort', giveUp, { once: true });
+      const stored = await store(number, file).finally(() => signal.removeEventListener('abort', giveUp));
+      if (stored.kind === 'stored' || stored.isTaken !== true || signal.aborted || left <= 1) return stored;
+      log.warn('a checkpoint of this number is there already', { number });
+    }
   }
 
   /** Told once of each kind: the next turn would only say it again. */

@@ -138,11 +138,12 @@ const isProven = async (
 
 /** What was on its way when the runner crashed or an earlier epoch ended, then the prompt of the start if it is not. */
 const typePrompts = async (runtime: SessionRuntime, credentials: RunnerCredentials): Promise<void> => {
-  await runtime.submitAgain();
-  if (runtime.isPromptDone) return;
+  const { prompts } = runtime;
+  await prompts.submitAgain();
+  if (prompts.isFirstDone) return;
   const prompt = composePrompt(credentials.inputs);
   if (prompt === null) return;
-  const result = await runtime.submit(prompt, 'first');
+  const result = await prompts.submit(prompt, 'first');
   if (result.kind === 'sent' || runtime.isEnding) return;
   const message = `The CLI did not take the prompt: ${result.reason}`.slice(0, 2_000);
   runtime.failBoot({ code: 'prompt_refused', message, hint: 'Start the session again.', step: 'starting_provider' });

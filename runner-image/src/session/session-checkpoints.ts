@@ -30,7 +30,7 @@ const make = async (
       scratch,
       signal,
     },
-    progress: runtime.progress(),
+    progress: runtime.prompts.progress(),
     conversations: conversations?.folder({ privateDir: privateDirOf(ports), workspace: agentFolder }) ?? null,
     inherited: ports.gitEnvironment,
     parent: checkpointFolder(ports.stateDir),
@@ -47,8 +47,7 @@ export const sessionCheckpoints = (runtime: SessionRuntime, options: RuntimeOpti
     make: (signal) => make(runtime, options, signal),
     store: (number, file) => core.uploads.store('checkpoint', number, file, true),
     forget: (number) => core.uploads.forget('checkpoint', number, 'a later checkpoint takes its place'),
-    // Events are numbered once in an epoch, also over a crash of the runner.
-    nextNumber: () => core.events.nextRseq,
+    takeNumber: () => core.takeNumber(),
     record: (drafts) => core.commit(drafts),
     latestKey: saved?.checkpointKey ?? assign.checkpoint?.key ?? null,
   });

@@ -76,6 +76,7 @@ export class SessionCore {
   #baseCommit: string;
   #transcript: TranscriptPlace;
   #startedAtMs: number;
+  #nextUpload: number;
   #isOver = false;
   #secrets: readonly string[];
 
@@ -93,6 +94,7 @@ export class SessionCore {
     this.#transcript = saved?.transcript ?? { nextNumber: 0, storedOffset: 0 };
     this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs() - assign.ranMs;
     this.#isOver = saved?.isOver ?? false;
+    this.#nextUpload = saved?.nextUpload ?? 1;
     this.#usage = new UsageTicker({
       clock,
       intervalMs: config.USAGE_TICK_INTERVAL_MS,
@@ -305,6 +307,14 @@ export class SessionCore {
       const { event, count } = maskedEvent(draft, this.#secrets);
       return count === 0 ? [event] : [{ type: 'secret_redacted', count, where: 'event' }, event];
     });
+  /** A number that no diff or checkpoint of this epoch has, kept before it is used: a crash hides whether something lies under it. */
+  takeNumber(): number {
+    const number = Math.max(this.#nextUpload, this.events.nextRseq);
+    this.#nextUpload = number + 1;
+    this.save();
+    return number;
+  }
+
     return masked.map((draft) => this.events.placed(draft));
   }
 
@@ -350,6 +360,7 @@ export class SessionCore {
     void this.freezer.set(reason, isOn).then(() => this.#enter());
     if (this.#isOver) return;
     const details = DETAILS_OF_FREEZE[reason];
+      nextUpload: this.#nextUpload,
     this.commit([{ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` }]);
     // The next acknowledgement decides: it is asked for now instead of at the next heartbeat.
     this.events.flush(true);

@@ -3,8 +3,6 @@ import type { Assign, ControlToRunnerFrame, FrameOf, RunnerFrame } from '../../.
 import { RESTARTED_LAST_ACK_MS } from '../../../shared/limits.ts';
 import type { StateReason, TerminalSize } from '../../../shared/session.ts';
 import type { ProviderEvent, SavedProvider } from '../adapters/contract.ts';
-import { CONTINUE_PROMPT } from '../adapters/type-prompt.ts';
-import type { Progress } from '../checkpoint/manifest.ts';
 import type { RunnerConfig } from '../config.ts';
 import { Agent } from './agent.ts';
 import { bootSession } from './boot.ts';
@@ -18,13 +16,13 @@ import { Lifetime } from './lifetime.ts';
 import type { Parking } from './parking.ts';
 import { People } from './people.ts';
 import type { RuntimePorts } from './ports.ts';
-import { type PromptResult, Prompts } from './prompts.ts';
+import { PromptKeeper } from './prompt-keeper.ts';
 import { eventOf } from './provider-events.ts';
 import { endingOfExit, reactToProvider } from './provider-reactions.ts';
 import type { SavedSession } from './saved-session.ts';
 import { sessionCheckpoints, sessionParking } from './session-checkpoints.ts';
 import { type SavedParts, SessionCore } from './session-core.ts';
-import { countsFrom, progressOf, promptsFrom } from './session-progress.ts';
+import { sessionLifetime } from './session-lifetime.ts';
 import { Typing } from './typing.ts';
 
 export interface RuntimeOptions {
@@ -47,6 +45,7 @@ export class SessionRuntime {
   readonly lifetime: Lifetime;
   readonly desired: DesiredFollower;
   readonly checkpoints: Checkpoints;
+  readonly prompts: PromptKeeper;
   /** Of its end, also of one that is under way. */
   readonly hurry: Hurry;
   readonly #parking: Parking;
@@ -56,10 +55,6 @@ export class SessionRuntime {
   #ending: Promise<void> | null = null;
   #isAborted = false;
   #plannedEnd: Ending | Leaving | null;
-  readonly #prompts: Prompts;
-  #isPromptDone: boolean;
-  /** As it was before the CLI was told to stop, which ends its turn. */
-  #lastProgress: Progress | null = null;
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(options: RuntimeOptions) {
@@ -69,16 +64,7 @@ export class SessionRuntime {
     this.#options = options;
     this.hurry = new Hurry(clock);
     this.#plannedEnd = saved?.ending ?? saved?.leaving ?? null;
-    this.#prompts = new Prompts({
-      from: saved,
-      send: ({ text, number }) => this.agent.provider?.sendInput(text, number) ?? null,
-      onQueued: () => this.lifetime.prompted(),
-      onSettled: (isSent) => {
-        if (!isSent) this.lifetime.promptRefused();
-        this.core.save();
-      },
-    });
-    this.#isPromptDone = saved?.isPromptDone ?? false;
+    this.prompts = new PromptKeeper(this, saved);
     const send = (frame: string): void => void ports.send(frame);
     this.agent = new Agent({
       ...{ assign, ports, config },
@@ -120,23 +106,17 @@ export class SessionRuntime {
       },
       onSize: (size) => this.#resize(size),
     });
-    this.lifetime = new Lifetime({
-      clock,
-      session: assign.config,
-      ranMs: this.core.ranMs,
-      ...(saved ? { from: saved.progress } : {}),
-      isScriptPlayed: () => this.agent.isScriptPlayed(),
-      isLed: () => this.people.isLed,
-      onDone: () => this.#onDone(),
-      onWarn: (why, leftMs) => {
-        const message = `The session will be stopped in ${Math.round(leftMs / 1_000)} s: ${BOUNDS[why]}.`;
-        this.core.record({ type: 'alert_raised', code: `${why}_soon`, message });
-      },
-      onStop: (why) => void this.stop({ to: 'completed', reason: { code: why, message: `Stopped: ${BOUNDS[why]}.` } }),
-    });
+    this.lifetime = sessionLifetime(this, options, () => this.#onDone());
     this.checkpoints = sessionCheckpoints(this, options);
     this.#parking = sessionParking(this, options);
-    this.core.begin();
+    try {
+      this.core.begin();
+    } catch (error) {
+      // Whoever tries again opens the same files: nothing of this one may run on.
+      this.lifetime.stop();
+      this.core.dispose(false);
+      throw error;
+    }
     this.#parking.stateChanged();
   }
 
@@ -151,11 +131,6 @@ export class SessionRuntime {
 
   get options(): RuntimeOptions {
     return this.#options;
-  }
-
-  /** The prompt of the start was given to the CLI, or will be after a crash. */
-  get isPromptDone(): boolean {
-    return this.#isPromptDone;
   }
 
   get workspaceRoot(): string {
@@ -259,26 +234,12 @@ export class SessionRuntime {
     void this.end({ to: 'drained', why: why.slice(0, 200) });
   }
 
-  /** Goes on from what an earlier epoch had come to. */
-  restore(progress: Progress): void {
-    this.#isPromptDone = progress.promptDone;
-    this.lifetime.restore(countsFrom(progress));
-    this.#prompts.restore(promptsFrom(progress, this.#options.assign.config.provider));
-    this.core.save();
-  }
-
-  /** What a checkpoint says of the session. */
-  progress(): Progress {
-    return this.#lastProgress ?? progressOf(this, this.#prompts.waiting);
-  }
-
   /** From here on the session counts as it is now, whatever its CLI does at its end. Resolves when prompts on their way have arrived. */
-  async freezeProgress(): Promise<void> {
-    await this.#prompts.settled();
-    this.#lastProgress = this.progress();
+  freezeProgress(): Promise<void> {
+    return this.prompts.freeze();
   }
 
-  /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, tell nobody. */
+  /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, claim nothing. */
   abort(why: string): void {
     if (this.core.isOver) {
       // Nothing runs any more that would need a lease: what is left to say is said when there is a line.
@@ -288,7 +249,6 @@ export class SessionRuntime {
       this.core.events.giveUp();
       return;
     }
-    if (this.#isAborted) return;
     this.#isAborted = true;
     this.#options.ports.log.warn('the session is given up', { why });
     this.core.uploads.close(why);
@@ -325,27 +285,8 @@ export class SessionRuntime {
     if (this.isEnding || this.core.state !== 'running') return;
     this.typing.setKeyboard({
       type: (data, once) => this.agent.terminal.type(data, once),
-      submit: (text) => this.submit(text),
+      submit: (text) => this.prompts.submit(text),
     });
-  }
-
-  /** Hands a prompt to the CLI in its own way. It is kept before anything is awaited: a crash does not lose it. */
-  async submit(text: string, source?: 'first'): Promise<PromptResult> {
-    const prompt = this.#prompts.queue(text);
-    const sizeBytes = Buffer.byteLength(text);
-    if (source === 'first') this.#isPromptDone = true;
-    this.core.commit(source ? [{ type: 'input_received', viewerId: null, sizeBytes, source: 'prompt' }] : []);
-    return await this.#prompts.send(prompt);
-  }
-
-  /** After a crash or a move: what may not have reached the CLI is handed over, under its old number if it had one. */
-  async submitAgain(): Promise<void> {
-    for (const prompt of this.#prompts.waiting) {
-      const result = await this.#prompts.send(prompt);
-      if (result.kind === 'sent' || this.isEnding) continue;
-      const message = `A prompt was not taken when the session went on: ${result.reason}`.slice(0, 1_000);
-      this.core.record({ type: 'alert_raised', code: 'input_lost', message });
-    }
   }
 
   #parts(): SavedParts {
@@ -367,12 +308,11 @@ export class SessionRuntime {
     this.agent.remember({ provider: saved });
     const drafts = events.flatMap((event) => eventOf(event, { provider, isolation }) ?? []);
     const [ending] = events.flatMap((event) => reactToProvider(this, provider, event) ?? []);
-    const again = events.some(({ type }) => type === 'TURN_CUT') ? this.#prompts.queue(CONTINUE_PROMPT) : null;
+    const again = events.some(({ type }) => type === 'TURN_CUT') ? this.prompts.askToGoOn() : null;
     this.core.commit(drafts);
     if (events.some(({ type }) => type === 'TURN_FINISHED')) this.checkpoints.turnEnded();
     if (ending) void this.end(ending);
-    else if (again)
-      this.#prompts.send(again).catch((error: unknown) => this.#options.ports.log.warn('not typed', { error }));
+    else if (again) again().catch((error: unknown) => this.#options.ports.log.warn('not typed', { error }));
   }
 
   #onProviderExit(exit: { exitCode: number | null; signal: number | null }): void {
@@ -392,5 +332,3 @@ export class SessionRuntime {
     if (changed) this.core.record({ type: 'terminal_resized', ...changed });
   }
 }
-
-const BOUNDS = { idle: 'nothing happened for the time set', max_duration: 'it ran for the longest time set' } as const;

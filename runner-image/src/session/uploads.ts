@@ -20,7 +20,12 @@ export type UploadKind = UploadWish['kind'];
 export type Stored =
   | { readonly kind: 'stored'; readonly key: string; readonly sha256: string; readonly sizeBytes: number }
   /** Nothing is lost but the object: its bytes are not under any key an event may name. */
-  | { readonly kind: 'failed'; readonly why: string };
+  | {
+      readonly kind: 'failed';
+      readonly why: string;
+      /** Under this number lies something else: with another one it may go well. */
+      readonly isTaken?: true;
+    };
 
 /** PUT of `body` with exactly `headers`; the status, or why there was none. */
 export type PutObject = (
@@ -151,7 +156,7 @@ export class Uploads {
       return;
     }
     if (status === 412) {
-      this.#end(waiting, { kind: 'failed', why: 'another object has this name' });
+      this.#end(waiting, { kind: 'failed', why: 'another object has this name', isTaken: true });
       return;
     }
     if (status !== null && isFinalRefusal(status)) {

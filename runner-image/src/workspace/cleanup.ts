@@ -17,7 +17,8 @@ const makeFoldersWritable = async (folder: string): Promise<void> => {
   }
 };
 
-const removeTree = async (path: string): Promise<void> => {
+/** Also where folders refuse to be emptied; throws what stays in the way after that. */
+export const removeTree = async (path: string): Promise<void> => {
   const stats = await lstat(path).catch(() => null);
   if (stats === null) return;
   if (stats.isDirectory()) {

@@ -92,6 +92,7 @@ function sessionOver(
     ...{ pty, clock, promptSeen, reported, isAdopted },
     accepts: () => gate.stands,
     isBusy: () => turns.isOpen,
+    waiting: () => turns.waiting,
   });
   return {
     pid: pty.pid,

@@ -20,6 +20,8 @@ export interface Turns {
   /** Closes the open turn of a CLI that is gone: nobody is idle then. */
   abandon(): void;
   readonly isOpen: boolean;
+  /** Prompts in the CLI that wait for the end of the turn. */
+  readonly waiting: number;
   saved(): SavedTurns;
 }
 
@@ -70,6 +72,7 @@ export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => nu
     submit(prompt) {
       if (open === null) return start(prompt);
       emit({ type: 'PROVIDER_MESSAGE', role: 'user', text: prompt.slice(0, PROMPT_MAX_CHARS) });
+      // Ours are refused before they are so many; a person who types more into the CLI itself has them counted from the newest.
       waiting = [...waiting, { prompt, atMs: nowMs() }].slice(-QUEUED_PROMPTS_MAX);
     },
     leftQueue(prompt) {
@@ -79,6 +82,9 @@ export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => nu
     abandon: () => close('interrupted'),
     get isOpen() {
       return open !== null;
+    },
+    get waiting() {
+      return waiting.length;
     },
     saved: () => ({ started, done, open, waiting }),
   };

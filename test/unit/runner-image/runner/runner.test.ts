@@ -3,97 +3,17 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ADAPTERS } from '../../../../runner-image/src/adapters/registry.ts';
-import { parseConfig } from '../../../../runner-image/src/config.ts';
-import { createLog } from '../../../../runner-image/src/log.ts';
-import type { PtyHost } from '../../../../runner-image/src/pty-host/client.ts';
 import { NO_RESTART_EXIT_CODE } from '../../../../runner-image/src/pty-host/restart-policy.ts';
-import { Runner } from '../../../../runner-image/src/runner.ts';
-import type { SavedSession } from '../../../../runner-image/src/session/saved-session.ts';
-import type { SocketEvents } from '../../../../runner-image/src/transport/socket.ts';
-import { type ControlToRunnerFrame, RunnerFrame } from '../../../../shared/frames.ts';
 import { RECONNECT_MAX_MS, RESTARTED_LAST_ACK_MS, RUNNER_STATUS_MS } from '../../../../shared/limits.ts';
 import { SessionConfig } from '../../../../shared/session.ts';
-import { ZERO_USAGE } from '../../../../shared/usage.ts';
-import { fixedRandom, manualClock } from '../manual-clock.ts';
+import { of, openRunner, SECRET, SESSION, writeOver } from './open-runner.ts';
 
-const SESSION = 'ses_01J0000000000000000000000A';
-const SECRET = 'f'.repeat(64);
 let root: string;
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'runner-unit-'));
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
-
-interface Socket {
-  readonly dial: number;
-  readonly events: SocketEvents;
-  readonly sent: RunnerFrame[];
-}
-
-const host: PtyHost = {
-  spawn: () => Promise.reject(new Error('nothing is spawned here')),
-  adopt: () => Promise.reject(new Error('nothing runs here')),
-  list: async () => [],
-  settled: async () => {},
-  lost: new Promise(() => {}),
-  close: () => {},
-};
-
-const setup = (token = `rr.local.rnr_1.${SECRET}`) => {
-  const clock = manualClock();
-  const sockets: Socket[] = [];
-  const lines: string[] = [];
-  const parsed = parseConfig(
-    {
-      ...{ CONTROL_PLANE_URL: 'http://127.0.0.1:1', CONTROL_PLANE_TOKEN: token, VILLAGE_PTY_SOCKET: '/none' },
-      ...{ WORKSPACE_ROOT: join(root, 'work'), VILLAGE_STATE_DIR: join(root, 'state') },
-      MAX_CONCURRENT_SESSIONS: token.startsWith('rr') ? '3' : '1',
-    },
-    () => 'runner-1',
-  );
-  if (parsed.kind === 'bad') throw new Error(parsed.lines.join('\n'));
-  const runner = new Runner({
-    config: parsed.config,
-    openSocket: (ticket, events) => {
-      const socket: Socket = { dial: ticket.dial, events, sent: [] };
-      sockets.push(socket);
-      return {
-        send: (text, onSent) => {
-          socket.sent.push(RunnerFrame.parse(JSON.parse(text)));
-          onSent();
-        },
-        close: () => {},
-        terminate: () => {},
-      };
-    },
-    ports: {
-      ...{ clock, host, bootMs: clock.monotonicMs, random: fixedRandom(0.5), adapters: ADAPTERS },
-      log: createLog('debug', clock, (line) => lines.push(line)),
-      fetchCredentials: () => new Promise(() => {}),
-      put: () => Promise.reject(new Error('no objects here')),
-      ...{ gitEnvironment: {}, agentPath: '/usr/bin', allowsLocalRepositories: true, isolation: 'shared_uid' },
-    },
-  });
-  const exited = runner.run();
-  const at = async (index: number): Promise<Socket> => {
-    await vi.waitFor(() => expect(sockets.length).toBeGreaterThan(index), { timeout: 5_000 });
-    const socket = sockets[index];
-    if (!socket) throw new Error('not dialled');
-    return socket;
-  };
-  const say = (socket: Socket, frame: ControlToRunnerFrame) => socket.events.onText(JSON.stringify(frame));
-  const welcome = (socket: Socket, more: Partial<ControlToRunnerFrame & { type: 'welcome' }> = {}) =>
-    say(socket, { type: 'welcome', dial: socket.dial, sessions: [], desired: 'serve', ...more });
-  const up = async (index: number): Promise<Socket> => {
-    const socket = await at(index);
-    socket.events.onOpen();
-    welcome(socket);
-    return socket;
-  };
-  return { runner, clock, exited, at, up, say, welcome, lines };
-};
-const of = (socket: Socket, type: RunnerFrame['type']) => socket.sent.filter((frame) => frame.type === type);
+const setup = (token?: string) => openRunner(root, token === undefined ? {} : { token });
 
 describe('a runner that stays', () => {
   it('says what it is, and every so often how it is', async () => {
@@ -227,25 +147,3 @@ describe('a runner of one session', () => {
     expect(existsSync(join(root, 'state'))).toBe(false);
   });
 });
-
-/** A session whose last event was recorded and not delivered. */
-const writeOver = (folder: string): void => {
-  mkdirSync(folder, { recursive: true });
-  const config = SessionConfig.parse({
-    ...{ sessionId: SESSION, tenantId: 'local', agentId: 'agt_01J0000000000000000000000A', provider: 'shell' },
-    ...{ buildId: 'local', model: 'default', repository: { url: '/nowhere' } },
-  });
-  const saved: SavedSession = {
-    ...{ v: 2, sessionId: SESSION, epoch: 1, config, capability: 'c', taskDefinition: 't', checkpoint: null, ranMs: 0 },
-    ...{ state: 'completed', desired: { desired: 'stop', rev: 1 }, startedAtMs: 1, cliVersion: '1', baseCommit: '' },
-    counters: ZERO_USAGE,
-    ...{ transcript: { nextNumber: 0, storedOffset: 0 }, isOver: true, due: { rseq: 1, events: [] }, headOffset: 0 },
-    ...{ leaseProvenAtMs: 0, held: [], ending: null, leaving: null, checkpointKey: null, prompts: [], nextPrompt: 1 },
-    ...{ isPromptDone: true, lanes: [], typedInTerm: null, agent: null },
-    progress: { prompts: 0, turnsDone: 0, isWorking: false },
-  };
-  writeFileSync(join(folder, 'session.json'), JSON.stringify(saved));
-  const envelope = { v: 1, sessionId: SESSION, tenantId: 'local', epoch: 1, rseq: 1, ts: 1, offset: 0 };
-  const event = { ...envelope, type: 'session_ended', state: 'completed', reason: null, durationMs: 1 };
-  writeFileSync(join(folder, 'journal'), `${JSON.stringify({ k: 'event', event })}\n`);
-};

@@ -6,6 +6,7 @@ import type { EventDraft } from '../../../../shared/events.ts';
 import {
   CHECKPOINT_IDLE_INTERVAL_MS,
   CHECKPOINT_MIN_INTERVAL_MS,
+  CHECKPOINT_NAMES_MAX,
   CHECKPOINT_SETTLE_MS,
 } from '../../../../shared/limits.ts';
 import { manualClock } from '../manual-clock.ts';
@@ -28,6 +29,7 @@ const setup = (world: World = {}) => {
   const discarded: string[] = [];
   let content = 'a';
   let makes = 0;
+  let nextNumber = 7;
   const waiting = new Map<number, (stored: Stored) => void>();
   const made = (): MadeCheckpoint => ({
     kind: 'made',
@@ -55,7 +57,10 @@ const setup = (world: World = {}) => {
       waiting.get(number)?.({ kind: 'failed', why: 'forgotten' });
       waiting.delete(number);
     },
-    nextNumber: () => 7,
+    takeNumber: () => {
+      nextNumber += 1;
+      return nextNumber - 1;
+    },
     record: (drafts) => events.push(...drafts),
     latestKey: world.latestKey ?? null,
   });
@@ -191,6 +196,29 @@ describe('Checkpoints', () => {
     expect(await checkpoints.now()).toBeNull();
     expect(checkpoints.latestKey).toBe('k7');
     expect(events.at(-1)).toMatchObject({ type: 'alert_raised', code: 'checkpoint_failed' });
+  });
+
+  it('goes on with the next number where a name is taken, and tells nobody', async () => {
+    const { checkpoints, events, log } = setup({
+      store: async (number) =>
+        number < 9
+          ? { kind: 'failed', why: 'another object has this name', isTaken: true }
+          : { kind: 'stored', key: `k${number}`, sha256: 'a', sizeBytes: 10 },
+    });
+    checkpoints.start();
+    expect(await checkpoints.now()).toBe('k9');
+    expect(log).toEqual(['store 7', 'store 8', 'store 9']);
+    expect(events.map(({ type }) => type)).toEqual(['workspace_checkpointed']);
+  });
+
+  it('does not try names for ever', async () => {
+    const { checkpoints, events, log } = setup({
+      store: async () => ({ kind: 'failed', why: 'another object has this name', isTaken: true }),
+    });
+    checkpoints.start();
+    expect(await checkpoints.now()).toBeNull();
+    expect(log).toHaveLength(CHECKPOINT_NAMES_MAX);
+    expect(events).toMatchObject([{ type: 'alert_raised', code: 'checkpoint_failed' }]);
   });
 
   it('ends with the session: what is on its way is given up, nothing follows', async () => {

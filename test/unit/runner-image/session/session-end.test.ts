@@ -65,12 +65,12 @@ describe('prompts on their way in the epoch before', () => {
       turnOpen: true,
       pending: ['a', 'b'],
     };
-    runtime.restore(progress);
+    runtime.prompts.restore(progress);
     const texts = () => load().prompts.map(({ text }) => text);
     expect(texts()).toEqual([expect.stringContaining('moved to another machine'), 'a', 'b']);
     expect(load().progress).toMatchObject({ prompts: 4, turnsDone: 1 });
     // The step in which it was restored is done again.
-    open(load()).restore(progress);
+    open(load()).prompts.restore(progress);
     expect(texts()).toEqual([expect.stringContaining('moved to another machine'), 'a', 'b']);
     expect(load().progress).toMatchObject({ prompts: 4, turnsDone: 1 });
   });

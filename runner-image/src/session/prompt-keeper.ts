@@ -1,0 +1,94 @@
+/** What a session was asked and has come to: kept before anything is awaited, so that neither a crash nor a move of the session loses any of it. */
+import { QUEUED_PROMPTS_MAX } from '../../../shared/limits.ts';
+import { CONTINUE_PROMPT } from '../adapters/type-prompt.ts';
+import type { Progress } from '../checkpoint/manifest.ts';
+import { type PromptResult, Prompts } from './prompts.ts';
+import type { SavedSession } from './saved-session.ts';
+import { countsFrom, progressOf, promptsFrom } from './session-progress.ts';
+import type { SessionRuntime } from './session-runtime.ts';
+
+type Session = Pick<SessionRuntime, 'core' | 'agent' | 'lifetime' | 'options' | 'isEnding'>;
+
+export class PromptKeeper {
+  readonly #session: Session;
+  readonly #prompts: Prompts;
+  #isFirstDone: boolean;
+  /** As it was before the CLI was told to stop, which ends its turn. */
+  #last: Progress | null = null;
+
+  constructor(session: Session, saved: SavedSession | null) {
+    this.#session = session;
+    this.#isFirstDone = saved?.isPromptDone ?? false;
+    this.#prompts = new Prompts({
+      from: saved,
+      send: ({ text, number }) => session.agent.provider?.sendInput(text, number) ?? null,
+      onQueued: () => session.lifetime.prompted(),
+      onSettled: (isSent) => {
+        if (!isSent) session.lifetime.promptRefused();
+        session.core.save();
+      },
+    });
+  }
+
+  /** The prompt of the start was given to the CLI, or will be after a crash. */
+  get isFirstDone(): boolean {
+    return this.#isFirstDone;
+  }
+
+  saved(): Pick<SavedSession, 'prompts' | 'nextPrompt' | 'isPromptDone'> {
+    return { ...this.#prompts.saved(), isPromptDone: this.#isFirstDone };
+  }
+
+  /** Hands a prompt to the CLI in its own way. Beyond QUEUED_PROMPTS_MAX that wait none is taken, and its sender is told. */
+  async submit(text: string, source?: 'first'): Promise<PromptResult> {
+    const waiting = this.#prompts.waiting.length;
+    if (waiting >= QUEUED_PROMPTS_MAX) {
+      const reason = `${waiting} prompts wait for the CLI already; send it again when it has taken some of them`;
+      return { kind: 'refused', reason };
+    }
+    const { core } = this.#session;
+    const prompt = this.#prompts.queue(text);
+    const sizeBytes = Buffer.byteLength(text);
+    if (source === 'first') this.#isFirstDone = true;
+    core.commit(source ? [{ type: 'input_received', viewerId: null, sizeBytes, source: 'prompt' }] : []);
+    return await this.#prompts.send(prompt);
+  }
+
+  /** After a crash or a move: what may not have reached the CLI is handed over, under its old number if it had one. */
+  async submitAgain(): Promise<void> {
+    for (const prompt of this.#prompts.waiting) {
+      const result = await this.#prompts.send(prompt);
+      if (result.kind === 'sent' || this.#session.isEnding) continue;
+      const message = `A prompt was not taken when the session went on: ${result.reason}`.slice(0, 1_000);
+      this.#session.core.record({ type: 'alert_raised', code: 'input_lost', message });
+    }
+  }
+
+  /** An answer was cut: the CLI is asked to go on. @returns what sends that, once the state that knows of it is kept */
+  askToGoOn(): () => Promise<unknown> {
+    // One that waits already says it for both.
+    if (this.#prompts.waiting.some(({ text }) => text === CONTINUE_PROMPT)) return async () => undefined;
+    const prompt = this.#prompts.queue(CONTINUE_PROMPT);
+    return () => this.#prompts.send(prompt);
+  }
+
+  /** Goes on from what an earlier epoch had come to. */
+  restore(progress: Progress): void {
+    const { lifetime, options, core } = this.#session;
+    this.#isFirstDone = progress.promptDone;
+    lifetime.restore(countsFrom(progress));
+    this.#prompts.restore(promptsFrom(progress, options.assign.config.provider));
+    core.save();
+  }
+
+  /** What a checkpoint says of the session. */
+  progress(): Progress {
+    return this.#last ?? progressOf(this.#session, this.#isFirstDone, this.#prompts.waiting);
+  }
+
+  /** From here on the session counts as it is now, whatever its CLI does at its end. Resolves when prompts on their way have arrived. */
+  async freeze(): Promise<void> {
+    await this.#prompts.settled();
+    this.#last = this.progress();
+  }
+}
