@@ -81,6 +81,7 @@ export class Runner {
     this.#folders = options.folders ?? new SessionFolders({ stateDir: config.VILLAGE_STATE_DIR, log });
     this.#sessions = new HeldSessions({
       ...{ config, ports, line: this.#line, guard: this.#guard, keepsUndelivered: this.#stays },
+      folders: this.#folders,
       onTick: (held) => this.#onTick(held),
       onEnded: (held) => this.#onEnded(held),
     });

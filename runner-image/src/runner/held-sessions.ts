@@ -245,8 +245,8 @@ export class HeldSessions {
     this.#held.delete(sessionId);
     line.forget(sessionId);
     // A journal that nobody takes any more goes too, like that of a hosted task, whose disk ends with it anyway.
-    const isKept = keepsUndelivered && !runtime.isAborted && hasJournal(stateDir, sessionId);
-    if (!isKept) removeSessionFolder(stateDir, sessionId);
+    const isKept = keepsUndelivered && !runtime.isAborted && folders.hasJournal(sessionId);
+    if (!isKept) folders.remove(sessionId);
     this.#options.onEnded(held);
   }
 

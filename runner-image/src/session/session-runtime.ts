@@ -12,7 +12,7 @@ import { DesiredFollower } from './desired-follower.ts';
 import { endSession } from './ending.ts';
 import { Hurry } from './hurry.ts';
 import { type Leaving, STOPPED, savedEnding } from './leaving.ts';
-import { Lifetime } from './lifetime.ts';
+import type { Lifetime } from './lifetime.ts';
 import type { Parking } from './parking.ts';
 import { People } from './people.ts';
 import type { RuntimePorts } from './ports.ts';
@@ -292,8 +292,7 @@ export class SessionRuntime {
   #parts(): SavedParts {
     return {
       ...savedEnding(this.#plannedEnd),
-      ...this.#prompts.saved(),
-      isPromptDone: this.#isPromptDone,
+      ...this.prompts.saved(),
       lanes: this.typing.saved(),
       typedInTerm: this.people.typedInTerm,
       progress: this.lifetime.saved(),
