@@ -186,7 +186,8 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
   fn(
     'viewer-frames',
     10_000,
-    [...writes('connections'), ...reads('sessions'), secret('signing-key'), ...posts('runner', 'viewer')],
+    /** Its events are those of a keyboard that changes hands. */
+    [...writes('connections', 'sessions', 'events'), secret('signing-key'), ...posts('runner', 'viewer')],
     {
       begins: 'none',
       reservedConcurrency: 200,

@@ -15,7 +15,7 @@ import {
 import { EVENT_FILES_MAX } from './limits.ts';
 import { ApprovalCategory, ApprovalDecision, ApprovalRequest } from './policy.ts';
 import { GateProof, ProviderId } from './providers.ts';
-import { BootStep, DesiredState, SessionState, StateReason } from './session.ts';
+import { BootStep, DesiredState, Device, SessionState, StateReason } from './session.ts';
 import { TokenCounts, UsageCounters } from './usage.ts';
 
 export const EVENT_VERSION = 1;
@@ -83,7 +83,15 @@ export const EVENT_BODIES = {
   approval_expired: { approvalId: ApprovalId, why: z.enum(['timeout', 'provider_gone', 'stopping']) },
 
   input_received: { viewerId: ViewerId.nullable(), sizeBytes: count, source: z.enum(['viewer', 'api', 'prompt']) },
-  control_taken: { viewerId: ViewerId, userId: UserId, controlTerm: count },
+  /** The keyboard went from one viewer to another: allowed by who had it, free because they left or gave it back, or taken. */
+  control_taken: {
+    viewerId: ViewerId,
+    userId: UserId,
+    device: Device,
+    controlTerm: count,
+    from: z.strictObject({ viewerId: ViewerId, userId: UserId, device: Device }),
+    how: z.enum(['allowed', 'free', 'taken']),
+  },
 
   file_touched: {
     files: z.array(z.strictObject({ path, kind: z.enum(['added', 'modified', 'deleted']) })).max(EVENT_FILES_MAX),

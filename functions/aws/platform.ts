@@ -55,7 +55,7 @@ const makePlatform = () => {
   const runnerSender = managementSender<ControlToRunnerFrame>(runnerManagement);
   const viewers = managementSender<ControlToViewerFrame>(managementClient(env.MANAGEMENT_ENDPOINT_VIEWER));
   const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
+  const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   return {
     env,

@@ -53,13 +53,13 @@ export const numberEvents = (
 export const appendEvents = async (
   ports: AppendPorts,
   ref: SessionRef,
-  plan: (record: SessionRecord, nowMs: number) => Append | null,
+  plan: (record: SessionRecord, nowMs: number) => Append | null | Promise<Append | null>,
 ): Promise<{ record: SessionRecord; appended: readonly SessionEvent[] } | null> => {
   for (let round = 0; round < ROUNDS; round += 1) {
     const record = await ports.sessions.record(ref);
     if (record === null) return null;
     const nowMs = ports.clock.nowMs();
-    const append = plan(record, nowMs);
+    const append = await plan(record, nowMs);
     if (append === null) return { record, appended: [] };
     const { head } = record;
     const epoch = append.raisesEpoch ?? head.epoch;

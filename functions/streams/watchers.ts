@@ -7,7 +7,8 @@ import { VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../shared/limits.t
 import { type ControlRequest, Device, type Presence } from '../../shared/session.ts';
 import { type Condition, type Database, type Key, queryAll } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
-import { Control, controlKey, controlWrites, openRequest } from './control-row.ts';
+import type { AppendPorts } from './append-events.ts';
+import { Control, controlKey, controlWrites, openRequest, readControl } from './control-row.ts';
 
 const ViewerRow = z.object({
   viewerId: z.string(),
@@ -100,8 +101,6 @@ const byArrival = (a: ViewerRow, b: ViewerRow): number =>
   a.sinceMs - b.sinceMs || (a.viewerId < b.viewerId ? -1 : Number(a.viewerId > b.viewerId));
 
 const watcherReads = (db: Database, clock: Clock) => {
-  const readControl = async (ref: SessionRef): Promise<Control> =>
-    Control.parse((await db.get('connections', controlKey(ref))) ?? {});
   const readRows = async (ref: SessionRef): Promise<ViewerRow[]> => {
     const items = await queryAll(
       db,
@@ -116,7 +115,7 @@ const watcherReads = (db: Database, clock: Clock) => {
    * Of more viewers than there may be, those who came first count.
    */
   const read = async (ref: SessionRef): Promise<Watchers & { readonly silent: readonly ViewerRow[] }> => {
-    const control = await readControl(ref);
+    const control = await readControl(db, ref);
     const rows = await readRows(ref);
     return {
       control,
@@ -208,16 +207,18 @@ const viewRows = (db: Database, clock: Clock) => {
   return { put, remove, touch };
 };
 
-export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
+/** @param ports with the log: a lead that changes hands is written to it */
+export const watcherStore = (ports: AppendPorts): WatcherStore => {
+  const { db, clock } = ports;
   const { read } = watcherReads(db, clock);
-  const { bump, claim, release, ask, answer } = controlWrites(db, clock);
+  const { bump, claim, release, ask, answer } = controlWrites(ports);
   const { put, remove, touch } = viewRows(db, clock);
 
   return {
     read,
     touch,
     attach: async (ref, row, takeOver) => {
-      const { viewerId, connectionId } = row;
+      const { viewerId, connectionId, userId, device = '' } = row;
       const isHere = ({ viewers }: Watchers) => viewers.some((viewer) => viewer.viewerId === viewerId);
       const before = await read(ref);
       /** Unless it has pinged since. */
@@ -231,7 +232,7 @@ export const watcherStore = (db: Database, clock: Clock): WatcherStore => {
         await remove(ref, row, { attr: 'connectionId', op: '=', value: connectionId });
         return null;
       }
-      if (row.mode === 'control') await claim(ref, viewerId, before, takeOver);
+      if (row.mode === 'control') await claim(ref, { viewerId, userId, device }, before, takeOver);
       else await release(ref, viewerId, before);
       await bump(ref);
       return read(ref);

@@ -1,6 +1,7 @@
 /** Which durable events a recording marks, in words, and where in the terminal each stands. */
 import type { SessionEvent } from '../events.ts';
 import { CAST_MARKER_MAX_CHARS, CAST_MARKERS_MAX } from '../limits.ts';
+import { controlWords } from './control-words.ts';
 
 export interface CastMarker {
   readonly epoch: number;
@@ -40,7 +41,7 @@ const wordsOf = (event: SessionEvent): Words => {
     case 'approval_resolved':
       return { label: `approval: ${event.decision.decision.replaceAll('_', ' ')}` };
     case 'control_taken':
-      return { label: `${event.userId} took the lead` };
+      return { label: controlWords(event).title };
     case 'session_frozen':
       return { label: event.frozen ? `frozen: ${event.reason}` : 'goes on' };
     case 'session_parked':

@@ -43,8 +43,14 @@ import { workHour } from './trace.ts';
 const TENANT = 'acme';
 const FRAME_UNIT_BYTES = 32 * 1_024;
 const RAN_OUT_MS = 60_000;
-/** Files and git work in real time while the clock stands still. */
+/** Files and git work in real time while the clock stands still: it goes on when nothing of it is seen for so many looks. */
+const REAL_LOOK_MS = 5;
+const REAL_QUIET_LOOKS = 4;
+const REAL_WORK = new Set(['ProcessWrap', 'FSReqCallback', 'FSReqPromise']);
+/** A change of a file is told by the kernel when it likes. */
 const REAL_PAUSE_MS = 40;
+/** Virtual time between two looks for real work. */
+const STEP_MS = 200;
 const WINDOWS = 4;
 
 export interface Counts {
@@ -64,7 +70,12 @@ export interface Counts {
 const memoryGbOf = (name: FunctionName): number =>
   (FUNCTIONS.find((one) => one.name === name)?.memoryMb ?? 512) / 1_024;
 const unitsOf = (text: string): number => Math.max(1, Math.ceil(Buffer.byteLength(text) / FRAME_UNIT_BYTES));
-const realPause = () => new Promise((resolve) => setTimeout(resolve, REAL_PAUSE_MS));
+const realPause = (ms = REAL_PAUSE_MS) => new Promise((resolve) => setTimeout(resolve, ms));
+const isWorking = (): boolean => process.getActiveResourcesInfo().some((name) => REAL_WORK.has(name));
+const realWorkDone = async (): Promise<void> => {
+  if (!isWorking()) return;
+  for (let quiet = 0; quiet < REAL_QUIET_LOOKS; quiet = isWorking() ? 0 : quiet + 1) await realPause(REAL_LOOK_MS);
+};
 
 const makeRepository = (folder: string): string => {
   mkdirSync(folder, { recursive: true });
@@ -131,7 +142,7 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
   };
   const signingKey = async () => new TextEncoder().encode('k'.repeat(64));
   const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
+  const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   const fakes = controlPlanePorts();
   const ports = {
@@ -228,6 +239,10 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
     () => 'bench',
   );
   if (config.kind === 'bad') throw new Error(config.lines.join('\n'));
+  const put = async () => {
+    counts.puts += 1;
+    return { kind: 'answer' as const, status: 200 };
+  };
   const runner = new Runner({
     config: config.config,
     openSocket,
@@ -247,10 +262,8 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
         );
         return { kind: 'ok', credentials };
       },
-      put: async () => {
-        counts.puts += 1;
-        return { kind: 'answer', status: 200 };
-      },
+      put,
+      putFile: put,
       adapters: { ...ADAPTERS, shell: adapter },
       gitEnvironment: { PATH: process.env.PATH ?? '', HOME: root },
       agentPath: process.env.PATH ?? '',
@@ -258,6 +271,13 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
     },
   });
   const over = runner.run();
+  const passUntil = async (untilMs: number): Promise<void> => {
+    while (clock.nowMs() < untilMs) {
+      await clock.advance(Math.min(STEP_MS, untilMs - clock.nowMs()));
+      await realWorkDone();
+      await handling;
+    }
+  };
   const stateIs = async (wanted: string): Promise<void> => {
     const deadlineMs = performance.now() + RAN_OUT_MS;
     for (;;) {
@@ -295,7 +315,7 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
         { atMs: turn.startMs, run: () => emit({ type: 'TURN_STARTED', turn: index + 1, prompt: 'go on' }) },
         {
           atMs: (turn.startMs + turn.endMs) / 2,
-          run: () => {
+          run: async () => {
             emit(
               { type: 'TOOL_REQUESTED', ...tool, summary: 'src/a.ts' },
               { type: 'TOOL_STARTED', ...tool, summary: 'src/a.ts' },
@@ -303,21 +323,16 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
             const folder = path.join(root, 'work', 'workspaces', ref.sessionId);
             writeFileSync(path.join(folder, `file-${index % 5}.txt`), `turn ${index}\n`.repeat(20));
             emit({ type: 'TOOL_FINISHED', ...tool, ok: true, tookMs: 20 });
+            await realPause();
           },
         },
         {
           atMs: turn.endMs,
-          run: async () => {
+          run: () =>
             emit(
               { type: 'TURN_FINISHED', turn: index + 1, tookMs: turn.endMs - turn.startMs, outcome: 'done' },
               { type: 'PROVIDER_IDLE', turnsDone: index + 1 },
-            );
-            // Diff and checkpoint are made by real programs.
-            for (let pause = 0; pause < 8; pause += 1) {
-              await clock.advance(1);
-              await realPause();
-            }
-          },
+            ),
         },
       );
     });
@@ -359,8 +374,7 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
       });
     timeline.sort((a, b) => a.atMs - b.atMs);
     for (const { atMs, run } of timeline) {
-      const aheadMs = startMs + atMs - clock.nowMs();
-      if (aheadMs > 0) await clock.advance(aheadMs);
+      await passUntil(startMs + atMs);
       await run();
     }
     counts.connectionMinutes += durationMs / 60_000;

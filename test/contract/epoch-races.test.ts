@@ -2,12 +2,7 @@
  * Everybody who may close, end, raise or correct an epoch, at once and in any order, on both engines: exactly one of them wins each step,
  * and slot, ledger, log and epochs are right after it.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { dynamoDatabase } from '../../functions/aws/dynamo-database.ts';
 import { type Database, queryAll, type TableName } from '../../functions/database.ts';
 import { closeEpoch } from '../../functions/sessions/close-epoch.ts';
 import { continueSession } from '../../functions/sessions/continue-session.ts';
@@ -17,10 +12,6 @@ import { setDesired } from '../../functions/sessions/set-desired.ts';
 import { TaskStateChange, taskStateChanged } from '../../functions/sessions/task-stopped.ts';
 import { ingestBatch } from '../../functions/streams/ingest-batch.ts';
 import { eventsOf } from '../../functions/streams/segments.ts';
-import { TABLES } from '../../infra/topology.ts';
-import { startDynamodb } from '../../local/dynamodb/dynoxide.ts';
-import { ensureTables } from '../../local/dynamodb/ensure-tables.ts';
-import { systemClock } from '../../shared/clock.ts';
 import type { EventDraft } from '../../shared/events.ts';
 import { CONTINUE_BACKOFF_MAX_MS } from '../../shared/limits.ts';
 import { isFinal } from '../../shared/session.ts';
@@ -33,34 +24,11 @@ import {
   TENANT,
   USER,
 } from '../fakes/control-plane-ports.ts';
-import { MemoryDatabase } from '../fakes/memory-database.ts';
+import { DYNOXIDE_ENGINE, MEMORY_ENGINE } from './dynamodb/engines.ts';
 
-const engines: { name: string; seeds: number; open: () => Promise<{ db: Database; close: () => Promise<void> }> }[] = [
-  { name: 'memory', seeds: 150, open: async () => ({ db: new MemoryDatabase(), close: async () => {} }) },
-  {
-    name: 'dynoxide',
-    seeds: 12,
-    open: async () => {
-      const dir = await mkdtemp(path.join(tmpdir(), 'village-races-'));
-      const started = await startDynamodb({ dir });
-      if (!started.ok) throw new Error(started.message);
-      const client = new DynamoDBClient({
-        endpoint: started.dynamodb.endpoint,
-        region: 'us-east-1',
-        credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-      });
-      await ensureTables(client, TABLES);
-      const tableNames = Object.fromEntries(TABLES.map(({ name }) => [name, name])) as Record<TableName, string>;
-      return {
-        db: dynamoDatabase({ client, tableNames, clock: systemClock, random: seededRandom() }),
-        close: async () => {
-          client.destroy();
-          await started.dynamodb.stop();
-          await rm(dir, { recursive: true, force: true });
-        },
-      };
-    },
-  },
+const engines = [
+  { ...MEMORY_ENGINE, seeds: 150 },
+  { ...DYNOXIDE_ENGINE, seeds: 12 },
 ];
 
 /** Each call waits for a few turns first, so that seeds give orders of their own. */

@@ -146,7 +146,7 @@ export const controlPlanePortsOn = <D extends Database>(db: D) => {
   const runnerSender = new FakeSender<ControlToRunnerFrame>();
   const viewers = new FakeSender<ControlToViewerFrame>();
   const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
+  const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   let ids = 0;
   return {

@@ -141,7 +141,7 @@ const composed = (options: ControlPlaneOptions, container: Container, newId: () 
   const runnerSender = outside.runnerSender(reach);
   const viewers = outside.viewerSender(reach);
   const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
+  const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   return {
     ...{ clock, random: chance, newId, db, sessions, watchers, runners, runnerSender, viewers },

@@ -90,7 +90,7 @@ export const virtualVillage = async (clock: Clock, root: string, repository: str
   const viewers = { post: async () => 'sent' as const };
   const signingKey = async () => new TextEncoder().encode('k'.repeat(64));
   const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
+  const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   const ports = {
     ...controlPlanePorts(),

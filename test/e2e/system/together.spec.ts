@@ -1,5 +1,6 @@
 /** Two people at one session of the real village: named, asked, allowed or kept; a phone that looks on changes nobody's terminal. */
 import { devices } from '@playwright/test';
+import { EventPage } from '../../../shared/http.ts';
 import { expect, test } from './fixtures.ts';
 import { openShell, startShell, stop, takesKeys, textOf } from './shell-page.ts';
 
@@ -62,5 +63,18 @@ test('whoever watches asks for the keyboard; the leader keeps it, then allows it
   await first.getByTestId('take-over').click();
   await takesKeys(first);
   await expect(second.getByTestId('mode')).toHaveAttribute('data-mode', 'watch');
+
+  // Both times it is in the log, and in the list that both have open.
+  const both = /owner went on typing in another window.*now (Safari on an iPhone|Chrome on Linux), before/;
+  await first.getByTestId('tab-events').click();
+  const taken = first.locator('[data-testid=event][data-type=control_taken]');
+  await expect(taken).toHaveText([both, both]);
+  await expect(taken.first()).toContainText('now Safari on an iPhone, before Chrome on Linux');
+  await expect(taken.last()).toContainText('now Chrome on Linux, before Safari on an iPhone');
+  const { body } = await village.api('GET', `/api/sessions/${sessionId}/events?limit=1000`);
+  expect(EventPage.parse(body).events.filter(({ type }) => type === 'control_taken')).toMatchObject([
+    { how: 'allowed', controlTerm: 2, from: { device: 'Chrome on Linux' } },
+    { how: 'taken', controlTerm: 3, from: { device: 'Safari on an iPhone' } },
+  ]);
   await stop(village, sessionId);
 });

@@ -67,7 +67,7 @@ export const asFunction = (name: FunctionName, ports: TestPorts) => {
   const runnerSender = { post: may('posts to runners', posts('runner'), ports.runnerSender.post) };
   const viewers = { post: may('posts to viewers', posts('viewer'), ports.viewers.post) };
   const sessions = sessionStore(db, clock);
-  const watchers = watcherStore(db, clock);
+  const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   const guarded = {
     clock,

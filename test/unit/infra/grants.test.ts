@@ -228,6 +228,11 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
     await send({ type: 'resize', view, controlTerm: 1, rev: 1, cols: 9, rows: 9 });
     const attachedTo = [{ sessionId: ref.sessionId, viewerId: 'viewer' }];
     await handleViewerFrame(my, VIEWER, { type: 'ping', ts: 1, attached: attachedTo });
+    await handleViewerFrame(
+      my,
+      { ...VIEWER, connectionId: 'c2' },
+      attachTo(ref, { viewerId: 'second', takeOver: true }),
+    );
     await send({ type: 'detach' });
   },
   'runner-connection': async ({ ports, ref, my }) => {

@@ -1,5 +1,6 @@
 /** Each durable event as one line for people, and which of them matter at a glance. */
 import type { EventType, SessionEvent } from '../../../shared/events.ts';
+import { controlWords } from '../../../shared/viewer/control-words.ts';
 import { durationWords, elapsedWords, plural, providerName, STATE_WORDS, STEP_WORDS, sizeWords } from '../ui/words.ts';
 
 export type EventTone = 'plain' | 'good' | 'warn' | 'bad';
@@ -72,8 +73,10 @@ const sessionWords = (event: SessionEvent): EventWords | null => {
         'Workspace ready',
         `${event.branch ?? 'detached'} at ${event.headCommit.slice(0, 10)}, ${elapsedWords(event.tookMs)}`,
       );
-    case 'control_taken':
-      return words('Somebody took the keyboard', event.userId);
+    case 'control_taken': {
+      const { title, detail } = controlWords(event);
+      return words(title, detail);
+    }
     case 'desired_changed':
       return words(`Asked to ${event.desired}`, `by ${event.by}`);
     case 'session_frozen':

@@ -1,8 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { Database } from '../../../../functions/database.ts';
-import { presenceOf, watcherStore } from '../../../../functions/streams/watchers.ts';
+import { sessionStore } from '../../../../functions/sessions/session-store.ts';
+import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
+import { eventsOf } from '../../../../functions/streams/segments.ts';
+import { type NewViewerRow, presenceOf, watcherStore } from '../../../../functions/streams/watchers.ts';
+import { type EventOf, SessionEventSchema } from '../../../../shared/events.ts';
 import { CONTROL_REQUEST_EXPIRES_MS, VIEWER_EXPIRY_MS, VIEWERS_PER_SESSION_MAX } from '../../../../shared/limits.ts';
-import { TestClock } from '../../../fakes/control-plane-ports.ts';
+import { batchOf, controlPlanePorts, startedSession, TestClock } from '../../../fakes/control-plane-ports.ts';
 import { MemoryDatabase } from '../../../fakes/memory-database.ts';
 
 const ref = { tenantId: 'acme', sessionId: 'ses_00000000000000000000000001' };
@@ -10,7 +14,7 @@ const ref = { tenantId: 'acme', sessionId: 'ses_00000000000000000000000001' };
 const setUp = () => {
   const clock = new TestClock();
   const db = new MemoryDatabase();
-  const store = watcherStore(db, clock);
+  const store = watcherStore({ db, sessions: sessionStore(db, clock), clock });
   const attach = (
     viewerId: string,
     mode: 'control' | 'watch' = 'watch',
@@ -119,7 +123,7 @@ describe('the list', () => {
       write: (write) => db.write(write),
       transact: (writes) => db.transact(writes),
     };
-    const list = await watcherStore(slow, clock).read(ref);
+    const list = await watcherStore({ db: slow, sessions: sessionStore(slow, clock), clock }).read(ref);
     expect(list.control.rev).toBe(2);
     expect(list.viewers.map(({ viewerId }) => viewerId)).toEqual(['first', 'second']);
   });
@@ -237,5 +241,102 @@ describe('asking for the keyboard', () => {
     const { attach, store } = setUp();
     await attach('second');
     expect(presenceOf(await store.ask(ref, 'second', true))).toMatchObject({ controllerId: 'second', request: null });
+  });
+});
+
+describe('a keyboard that changes hands is in the log', () => {
+  const inLog = async () => {
+    const ports = controlPlanePorts();
+    const session = await startedSession(ports);
+    const { watchers: store, clock } = ports;
+    const row = { mode: 'control', sinceMs: 0 } as const;
+    const attach = (viewerId: string, over: Partial<NewViewerRow> = {}, takeOver = false) =>
+      store.attach(
+        session,
+        { ...row, viewerId, connectionId: `c-${viewerId}`, userId: `u-${viewerId}`, device: `d-${viewerId}`, ...over },
+        takeOver,
+      );
+    const taken = () =>
+      ports.db
+        .all('events')
+        .flatMap(eventsOf)
+        .filter((event): event is EventOf<'control_taken'> => event.type === 'control_taken')
+        .map(({ viewerId, controlTerm, from, how }) => [viewerId, controlTerm, from.viewerId, how]);
+    return { ports, session, store, clock, attach, taken };
+  };
+
+  test('with who had it, who has it now, and both their devices', async () => {
+    const { ports, session, attach } = await inLog();
+    await attach('first');
+    await attach('second', {}, true);
+    const events = ports.db.all('events').flatMap(eventsOf);
+    expect(events.map(({ seq, type }) => [seq, type])).toEqual([
+      [1, 'session_created'],
+      [2, 'control_taken'],
+    ]);
+    expect(SessionEventSchema.parse(events[1])).toMatchObject({
+      ...{ viewerId: 'second', userId: 'u-second', device: 'd-second', controlTerm: 2, how: 'taken', rseq: 0 },
+      from: { viewerId: 'first', userId: 'u-first', device: 'd-first' },
+    });
+    expect(await ports.sessions.record(session)).toMatchObject({ head: { seq: 2 }, meta: { seq: 2 } });
+  });
+
+  test('when it was allowed, when its holder left, and when it was given back', async () => {
+    const { session, store, attach, taken } = await inLog();
+    await attach('first');
+    await attach('second', { mode: 'watch' });
+    await store.ask(session, 'second', true);
+    await store.answer(session, 'first', { controlTerm: 1, toViewerId: 'second', allow: true });
+    await store.detach(session, 'second', 'c-second');
+    await attach('third');
+    await attach('third', { mode: 'watch' });
+    await store.ask(session, 'first', true);
+    expect(taken()).toEqual([
+      ['second', 2, 'first', 'allowed'],
+      ['third', 3, 'second', 'free'],
+      ['first', 5, 'third', 'free'],
+    ]);
+  });
+
+  test('not for the first who leads, who comes back, asks, is refused, or only watches', async () => {
+    const { session, store, attach, taken, clock } = await inLog();
+    await attach('first');
+    await attach('first', { connectionId: 'c-new' }, true);
+    await attach('first', { mode: 'watch', connectionId: 'c-new' });
+    await attach('first', { connectionId: 'c-new' });
+    await attach('second');
+    await store.ask(session, 'second', true);
+    await store.answer(session, 'first', { controlTerm: 3, toViewerId: 'second', allow: false });
+    clock.advance(VIEWER_EXPIRY_MS + 1);
+    await attach('first', { connectionId: 'c-later' });
+    expect(taken()).toEqual([]);
+  });
+
+  test('once, whoever takes it at the same moment', async () => {
+    const { session, store, attach, taken } = await inLog();
+    await attach('first');
+    await Promise.all(Array.from({ length: 10 }, (_, index) => attach(`viewer-${index}`, {}, true)));
+    const { controllerId } = (await store.read(session)).control;
+    expect(taken()).toEqual([[controllerId, 2, 'first', 'taken']]);
+  });
+
+  test('and when the log cannot be written it does not change hands', async () => {
+    const { ports, session, attach, taken } = await inLog();
+    await attach('first');
+    ports.db.transact = async () => {
+      throw new Error('throttled');
+    };
+    await expect(attach('second', {}, true)).rejects.toThrow('throttled');
+    expect((await ports.watchers.read(session)).control).toMatchObject({ controllerId: 'first', controlTerm: 1 });
+    expect(taken()).toEqual([]);
+  });
+
+  test('unless the session is over: nothing follows its end', async () => {
+    const { ports, session, attach, taken } = await inLog();
+    await attach('first');
+    const fail = { type: 'session_state_changed', fromState: 'created', toState: 'failed', reason: null } as const;
+    await ingestBatch(ports, session, batchOf(session, 1, [fail]));
+    expect((await attach('second', {}, true))?.control).toMatchObject({ controllerId: 'second', controlTerm: 2 });
+    expect(taken()).toEqual([]);
   });
 });
