@@ -197,6 +197,8 @@ export const SPOOL_MAX_BYTES = 256 * MIB;
 export const CHECKPOINT_MAX_BYTES = 512 * MIB;
 /** Number of the last checkpoint that an epoch may store: keys have six digits, and sort by them. */
 export const CHECKPOINT_NUMBER_MAX = 999_999;
+/** Numbers tried for one checkpoint whose names are all taken; then people are told that it is not stored. */
+export const CHECKPOINT_NAMES_MAX = 5;
 /** Between two checkpoints at the end of turns; a turn that ends earlier is in the next one. */
 export const CHECKPOINT_MIN_INTERVAL_MS = 10_000;
 /** After the end of a turn, before its checkpoint begins: the CLI still writes down what it said. */
@@ -207,8 +209,6 @@ export const CHECKPOINT_IDLE_INTERVAL_MS = 5 * 60_000;
 export const CHECKPOINT_UNPACKED_MAX_BYTES = 2048 * MIB;
 export const CHECKPOINT_MAX_FILES = 200_000;
 /** What ignore rules match (built things, but also `.env`) comes along up to this, by name; the rest is left out and named. */
-/** Numbers tried for one checkpoint whose names are all taken; then people are told that it is not stored. */
-export const CHECKPOINT_NAMES_MAX = 5;
 export const CHECKPOINT_IGNORED_MAX_BYTES = 64 * MIB;
 export const CHECKPOINT_IGNORED_MAX_FILES = 20_000;
 /** Names of what was left out that the checkpoint tells. */
@@ -288,6 +288,8 @@ export const HOOK_TIMEOUT_MS = SESSION_MAX_DURATION_MS + 60 * 60_000;
 export const HOOK_CLIENT_DEADLINE_MS = 570_000;
 /** Prompts that wait for the CLI, and in it for the end of a turn; a further one is refused, and its sender told to send it again later. */
 export const QUEUED_PROMPTS_MAX = 100;
+/** Prompts that an epoch leaves to the next: those, and what the runner itself asks a CLI whose turn was cut or moved. */
+export const PENDING_PROMPTS_MAX = QUEUED_PROMPTS_MAX + 2;
 /** `--version` of a CLI (Gemini takes 1.4 s). */
 export const CLI_VERSION_TIMEOUT_MS = 5_000;
 /** New transcript bytes read per look; the rest waits for the next. */
@@ -298,8 +300,6 @@ export const CLI_TRANSCRIPT_READ_MAX_BYTES = 4 * MIB;
 export const GIT_CLONE_TIMEOUT_MS = 110_000;
 /** One git call that only reads or writes a little. */
 export const GIT_COMMAND_TIMEOUT_MS = 20_000;
-/** Prompts that an epoch leaves to the next: those, and what the runner itself asks a CLI whose turn was cut or moved. */
-export const PENDING_PROMPTS_MAX = QUEUED_PROMPTS_MAX + 2;
 /** Waiting for another session that fetches the same repository. */
 export const MIRROR_LOCK_TIMEOUT_MS = 110_000;
 /** Output of one git call that is read as a list; a longer one is cut at the last whole record. */

@@ -165,8 +165,6 @@ export class Runner {
     if (!this.#departure.isDraining) this.#connection.start();
   }
 
-  #hello(dial: number): HelloBody {
-    const { config, ports } = this.#options;
   #sweep(): void {
     void this.#sweeper.look();
     void this.#folders.sweep();
@@ -181,6 +179,8 @@ export class Runner {
     if (hasNew && this.#connection.isUp) this.#connection.helloAgain();
   }
 
+  #hello(dial: number): HelloBody {
+    const { config, ports } = this.#options;
     return {
       runnerId: config.RUNNER_ID,
       runnerVersion: config.RUNNER_VERSION,

@@ -44,15 +44,15 @@ const DRAIN_SESSION_MS = DRAIN_MS - DRAIN_RESERVE_MS;
 export class HeldSessions {
   readonly #options: HeldSessionsOptions;
   readonly #held = new Map<string, Held>();
-  #saidOnDial = 0;
-
   readonly #stuck: StuckSessions;
   #isSettling = false;
+  #saidOnDial = 0;
+
   constructor(options: HeldSessionsOptions) {
     this.#options = options;
+    this.#stuck = new StuckSessions(options.ports.bootMs);
   }
 
-    this.#stuck = new StuckSessions(options.ports.bootMs);
   get all(): readonly Held[] {
     return [...this.#held.values()];
   }
@@ -90,8 +90,6 @@ export class HeldSessions {
     }
   }
 
-  /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
-  start({ type: _type, ...assign }: Assign): Held {
   /**
    * Ends programs that no session asks for any more, holds those whose session is stuck, and tries to take these up again.
    * Never rejects. @returns whether there are sessions that `hello` did not name
@@ -112,6 +110,8 @@ export class HeldSessions {
     return this.#stuck.size > 0;
   }
 
+  /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
+  start({ type: _type, ...assign }: Assign): Held {
     const { config, folders } = this.#options;
     folders.make(assign.sessionId);
     return this.#options.guard.run(assign, () => {
@@ -227,13 +227,13 @@ export class HeldSessions {
     });
   }
 
-  #hold({ sessionId, epoch }: SessionKey, runtime: SessionRuntime): Held {
-    const held: Held = { sessionId, epoch, runtime, toldOnDial: null, isWelcome: false, isDraining: false };
   #retryLater(sessionId: string, saved: SavedSession | null, error: unknown): void {
     if (this.#stuck.add(sessionId, saved))
       this.#options.ports.log.error('a session cannot be taken up yet', { sessionId, error });
   }
 
+  #hold({ sessionId, epoch }: SessionKey, runtime: SessionRuntime): Held {
+    const held: Held = { sessionId, epoch, runtime, toldOnDial: null, isWelcome: false, isDraining: false };
     this.#held.set(sessionId, held);
     void runtime.ended.then(() => this.#onEnded(held));
     return held;

@@ -74,9 +74,9 @@ export const SavedSession = z.strictObject({
     .default(null),
   /** The newest checkpoint of the session. */
   checkpointKey: z.string().nullable().default(null),
-  /** Prompts that the CLI may not have yet; the number of the next. */
   /** No diff or checkpoint has this number, or a higher one. */
   nextUpload: count.default(1),
+  /** Prompts that the CLI may not have yet; the number of the next. */
   prompts: z.array(z.strictObject({ number: z.int().min(1), text: z.string() })),
   nextPrompt: z.int().min(1),
   /** The prompt of the start is on its way, or there is none. */

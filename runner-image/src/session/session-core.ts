@@ -75,8 +75,8 @@ export class SessionCore {
   #desired: Desired;
   #baseCommit: string;
   #transcript: TranscriptPlace;
-  #startedAtMs: number;
   #nextUpload: number;
+  #startedAtMs: number;
   #isOver = false;
   #secrets: readonly string[];
 
@@ -92,9 +92,9 @@ export class SessionCore {
     this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
     this.#baseCommit = saved?.baseCommit ?? '';
     this.#transcript = saved?.transcript ?? { nextNumber: 0, storedOffset: 0 };
+    this.#nextUpload = saved?.nextUpload ?? 1;
     this.#startedAtMs = saved?.startedAtMs ?? clock.nowMs() - assign.ranMs;
     this.#isOver = saved?.isOver ?? false;
-    this.#nextUpload = saved?.nextUpload ?? 1;
     this.#usage = new UsageTicker({
       clock,
       intervalMs: config.USAGE_TICK_INTERVAL_MS,
@@ -289,6 +289,14 @@ export class SessionCore {
     this.save();
   }
 
+  /** A number that no diff or checkpoint of this epoch has, kept before it is used: a crash hides whether something lies under it. */
+  takeNumber(): number {
+    const number = Math.max(this.#nextUpload, this.events.nextRseq);
+    this.#nextUpload = number + 1;
+    this.save();
+    return number;
+  }
+
   save(): void {
     this.#write([], true);
   }
@@ -307,14 +315,6 @@ export class SessionCore {
       const { event, count } = maskedEvent(draft, this.#secrets);
       return count === 0 ? [event] : [{ type: 'secret_redacted', count, where: 'event' }, event];
     });
-  /** A number that no diff or checkpoint of this epoch has, kept before it is used: a crash hides whether something lies under it. */
-  takeNumber(): number {
-    const number = Math.max(this.#nextUpload, this.events.nextRseq);
-    this.#nextUpload = number + 1;
-    this.save();
-    return number;
-  }
-
     return masked.map((draft) => this.events.placed(draft));
   }
 
@@ -342,6 +342,7 @@ export class SessionCore {
       cliVersion: this.#usage.cliVersion,
       baseCommit: this.#baseCommit,
       transcript: { ...this.#transcript },
+      nextUpload: this.#nextUpload,
       isOver: this.#isOver,
       headOffset: this.events.lastOffset,
       leaseProvenAtMs: this.#lease.provenAtMs,
@@ -360,7 +361,6 @@ export class SessionCore {
     void this.freezer.set(reason, isOn).then(() => this.#enter());
     if (this.#isOver) return;
     const details = DETAILS_OF_FREEZE[reason];
-      nextUpload: this.#nextUpload,
     this.commit([{ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` }]);
     // The next acknowledgement decides: it is asked for now instead of at the next heartbeat.
     this.events.flush(true);
