@@ -30,6 +30,8 @@ export interface Update {
   readonly table: TableName;
   readonly key: Key;
   readonly set?: Item;
+  /** Only where the attribute is missing, as it is of an item that this update makes. */
+  readonly setIfAbsent?: Item;
   readonly add?: Readonly<Record<string, number>>;
   readonly remove?: readonly string[];
   readonly conditions?: readonly Condition[];

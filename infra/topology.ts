@@ -210,7 +210,9 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
   fn('reap', 60_000, [...CONTINUE_GRANTS, ...tasks('describe', 'stop')], { reservedConcurrency: 1 }),
   /** Apart from the fan-out: a RunTask that is throttled must not hold up what people watch. */
   fn('continue-sessions', 60_000, CONTINUE_GRANTS, { reservedConcurrency: 20 }),
-  fn('reconcile', 60_000, [...reads('sessions'), ...tasks('list', 'describe', 'stop')], { reservedConcurrency: 1 }),
+  fn('reconcile', 60_000, [...reads('sessions', 'runners'), ...tasks('list', 'describe', 'stop')], {
+    reservedConcurrency: 1,
+  }),
   fn(
     'fill-warm-pool',
     60_000,

@@ -218,7 +218,16 @@ export const RunnerInfo = z.strictObject({
   lastSeenAt: z.iso.datetime().nullable().default(null),
 });
 export type RunnerInfo = z.infer<typeof RunnerInfo>;
-export const RunnerList = z.strictObject({ runners: z.array(RunnerInfo) });
+export const ListRunnersQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_MAX),
+  cursor: z.string().max(2_000).optional(),
+});
+/** `cursor` asks for the next page; a page may be short, or empty, though more follow. */
+export const RunnerList = z.strictObject({
+  runners: z.array(RunnerInfo),
+  cursor: z.string().nullable().default(null),
+});
+export type RunnerList = z.infer<typeof RunnerList>;
 
 export const RegisterRunnerBody = z.strictObject({
   group: RunnerGroup,

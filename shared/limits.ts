@@ -44,6 +44,14 @@ export const INPUT_WAITING_MAX_CHARS = 512 * KIB;
 export const INPUT_MAX_BYTES = 8 * KIB;
 /** The same data as JSON, inside a frame that also carries a signed view of up to 1,000 characters. */
 export const INPUT_SERIALISED_MAX_BYTES = FRAME_MAX_BYTES - 2 * FRAME_ENVELOPE_BYTES;
+/** An API input is posted to the runner again after this long without its answer, and given up, which its caller is told, after that long. */
+export const API_INPUT_RESEND_MS = 1_000;
+export const API_INPUT_CONFIRM_MS = 8_000;
+/** Between two looks for the answer: the first, doubling up to the last. */
+export const API_INPUT_LOOK_FIRST_MS = 25;
+export const API_INPUT_LOOK_MAX_MS = 250;
+/** How long an answer is kept. */
+export const API_INPUT_ANSWER_KEPT_MS = 10 * 60_000;
 /** Input without an ack is sent again after this long, ever more rarely: the first time before INPUT_HOLE_MS gives a hole up. */
 export const INPUT_RESEND_FIRST_MS = 400;
 export const INPUT_RESEND_MAX_MS = 8_000;
@@ -131,8 +139,10 @@ export const WARM_SHARDS = 8;
 export const WARM_POOL_MAX = 100;
 /** An idle task this old is drained: its connection and its image's patience end at two hours. */
 export const WARM_RECYCLE_MS = 100 * 60_000;
-/** A task of the pool that was asked to end and has not is stopped by ECS after this long. */
-export const WARM_END_GRACE_MS = 2 * 60_000;
+/** A task of the pool that was asked to end and has not is stopped by ECS after this long: with the schedule and the stop itself within 180 s. */
+export const WARM_END_GRACE_MS = 80_000;
+/** A task of the pool without its row is an orphan, but not before this long after it was asked for. */
+export const WARM_START_GRACE_MS = 60_000;
 /** A session whose `endWhenDone` is set completes when its turns are done and nothing happened for this long. */
 export const DONE_GRACE_MS = 2_000;
 export const STOP_GRACE_MS = 10_000;
@@ -436,6 +446,8 @@ export const UPLOAD_PUT_TIMEOUT_MS = 60_000;
 export const INPUT_RESET_JUMP = 1_000;
 /** Lanes kept, one per viewer and control term; beyond it the oldest is forgotten, and its viewer is reset. */
 export const INPUT_LANES_MAX = 256;
+/** API inputs whose numbers are remembered, so that one that is posted again is typed once; older ones are refused. */
+export const API_INPUT_REMEMBERED = 128;
 
 // Runner: a crash, a full disk.
 /** Credentials are asked for again this long after nobody answered, while a session waits for them after a crash. */
@@ -468,6 +480,11 @@ export const END_STORE_MS = 30_000;
 export const END_LAST_ACK_MS = 120_000;
 /** The same for a runner that was started again only to deliver what was recorded. */
 export const RESTARTED_LAST_ACK_MS = 60_000;
+/**
+ * The same once the epoch is over elsewhere: what was recorded is kept beside its log for as long as each batch is answered within this,
+ * sent a second time where the first was lost. Then the runner goes, without what nobody took.
+ */
+export const LATE_ANSWER_MS = 8_000;
 /** Part of what is left of a drain's time that one step of the end may take. */
 export const DRAIN_STEP_SHARE = 0.3;
 /** Part of it that storing the last diff, transcript and checkpoint may take, side by side, and the acknowledgements after them. */

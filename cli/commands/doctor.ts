@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import type { Command } from 'commander';
 import pc from 'picocolors';
 import { Health, type RunnerInfo, RunnerList } from '../../shared/http.ts';
+import { everyRunner } from '../../shared/runner-pages.ts';
 import { createApiClient } from '../api-client.ts';
 import { EXIT } from '../cli-error.ts';
 import type { CommandContext } from '../context.ts';
@@ -133,7 +134,7 @@ const checkVillage = async (context: CommandContext): Promise<Finding> => {
 
 const ownRunners = async (context: CommandContext): Promise<RunnerInfo[]> => {
   try {
-    const { runners } = await context.api().get('/api/runners', RunnerList);
+    const runners = await everyRunner((page) => context.api().get(page, RunnerList));
     return runners.filter(({ kind, state }) => kind === 'customer' && state !== 'revoked');
   } catch {
     // Whether a village answers is a finding of its own.

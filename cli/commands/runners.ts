@@ -13,6 +13,7 @@ import {
 } from '../../shared/http.ts';
 import { RunnerId } from '../../shared/ids.ts';
 import { RUNNER_SESSIONS_DEFAULT } from '../../shared/limits.ts';
+import { everyRunner } from '../../shared/runner-pages.ts';
 import { CliError } from '../cli-error.ts';
 import type { Run } from '../run.ts';
 import { table } from '../table.ts';
@@ -87,7 +88,7 @@ export const addRunners = (program: Command, run: Run): void => {
     .description('list runners: your own, and the tasks of your sessions')
     .action(
       run(async ({ output, api }) => {
-        const list = await api().get('/api/runners', RunnerList);
+        const list = { runners: await everyRunner((page) => api().get(page, RunnerList)) };
         if (output.json) return output.object(list);
         if (list.runners.length === 0) return output.note('No runners: village runners register --group <name>');
         for (const line of runnerLines(list.runners, Date.now())) output.line(line);

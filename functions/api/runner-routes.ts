@@ -1,6 +1,6 @@
 /** Routes about runners: what there is, and the tenant's own: register, drain, revoke. */
 import { AppError } from '../../shared/errors.ts';
-import { EmptyBody, RegisterRunnerBody } from '../../shared/http.ts';
+import { EmptyBody, ListRunnersQuery, RegisterRunnerBody } from '../../shared/http.ts';
 import { RunnerId } from '../../shared/ids.ts';
 import { type AuthorizerContext, type HttpRoute, route } from '../middleware/http.ts';
 import { idempotencyKeyOf } from '../middleware/idempotency.ts';
@@ -26,7 +26,11 @@ const hostRefOf = (authorizer: AuthorizerContext, id: string | undefined): HostR
 
 export const runnerRoutes = (ports: RunnerRoutePorts): Record<string, HttpRoute> => ({
   'GET /api/runners': route({
-    run: async ({ authorizer }) => ({ body: { runners: await ports.runnerStore.list(userOf(authorizer).tenantId) } }),
+    query: ListRunnersQuery,
+    run: async ({ authorizer, query: { limit, cursor } }) => {
+      const page = { limit, ...(cursor === undefined ? {} : { cursor }) };
+      return { body: await ports.runnerStore.list(userOf(authorizer).tenantId, page) };
+    },
   }),
   'POST /api/runners/registrations': route({
     body: RegisterRunnerBody,

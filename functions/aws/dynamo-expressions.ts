@@ -50,6 +50,8 @@ export const updateExpression = (update: Update, names: Names): string => {
   const sets = Object.entries(update.set ?? {})
     .filter(([, value]) => value !== undefined)
     .map(([attr, value]) => `${names.name(attr)} = ${names.value(value)}`);
+  for (const [attr, value] of Object.entries(update.setIfAbsent ?? {}))
+    sets.push(`${names.name(attr)} = if_not_exists(${names.name(attr)}, ${names.value(value)})`);
   const adds = Object.entries(update.add ?? {}).map(([attr, value]) => `${names.name(attr)} ${names.value(value)}`);
   const removes = (update.remove ?? []).map((attr) => names.name(attr));
   return [

@@ -43,7 +43,7 @@ const undo = async (
   queued: Queued | null,
 ): Promise<boolean> => {
   await ports.runners.clear(ref, host.connectionId);
-  const [count, held] = placeGivenBack(host, ref.sessionId);
+  const [count, held] = placeGivenBack(host, ref.sessionId, ports.clock.nowMs());
   const undoOn = async (connectionId: string | null): Promise<boolean> => {
     const undone = await ports.db.transact([
       { ...count, set: { connectionId: null }, conditions: stillOn({ connectionId, dial: host.dial }) },

@@ -20,7 +20,7 @@ const undo = async (ports: AssignPorts, ref: SessionRef, epoch: number, idle: Id
         kind: 'update',
         table: 'runners',
         key: warmKey(idle.runnerId),
-        set: { state: 'ending', claimedFor: null, connectionId: null },
+        set: { state: 'ending', claimedFor: null, connectionId: null, endingAtMs: ports.clock.nowMs() },
         conditions: [{ attr: 'state', op: '=', value: 'claimed' }, ...stillOn({ connectionId, dial: idle.dial })],
       },
       ...claimUndone(ref, epoch, placementOn(idle), {}),

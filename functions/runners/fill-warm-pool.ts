@@ -19,6 +19,7 @@ import {
   idleKey,
   listWarm,
   WarmRunner,
+  warmExpiresAtSec,
   warmForgotten,
   warmKey,
   warmRunnerId,
@@ -46,8 +47,6 @@ export interface Filled {
   readonly failed: number;
 }
 
-/** Rows of tasks whose end nobody told are forgotten by the table itself. */
-const ROW_TTL_MS = 3 * 24 * 60 * 60_000;
 const Fence = z.looseObject({ rev: z.int() });
 
 /** What a start without a build gets, for each provider that can be started. */
@@ -121,7 +120,7 @@ const launchNew = async (ports: WarmPoolPorts, build: Build, rev: number): Promi
     {
       kind: 'put',
       table: 'runners',
-      item: { ...warmKey(runnerId), ...runner, expiresAtSec: Math.ceil((nowMs + ROW_TTL_MS) / 1_000) },
+      item: { ...warmKey(runnerId), ...runner, expiresAtSec: warmExpiresAtSec(nowMs) },
       conditions: [{ attr: 'pk', is: 'absent' }],
     },
     runnerCredentialPut({ kind: 'warm', runnerId }, token, nowMs, RUNNER_TOKEN_TTL_MS),

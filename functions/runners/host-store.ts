@@ -5,11 +5,26 @@
 import { z } from 'zod';
 import type { RunnerInfo, RunnerState } from '../../shared/http.ts';
 import { Epoch, RunnerId, SessionId, TenantId } from '../../shared/ids.ts';
-import { RUNNER_LOST_MS, RUNNERS_PER_TENANT_MAX, TENANT_LIVE_SESSIONS_MAX } from '../../shared/limits.ts';
+import {
+  RUNNER_AWAY_COUNTED_MS,
+  RUNNER_GONE_SHOWN_MS,
+  RUNNER_LOST_MS,
+  RUNNER_REGISTRATION_TTL_MS,
+  TENANT_LIVE_SESSIONS_MAX,
+} from '../../shared/limits.ts';
 import { ProviderId } from '../../shared/providers.ts';
 import { CliVersion } from '../../shared/releases.ts';
 import { RunnerGroup } from '../../shared/session.ts';
-import { type Database, type Delete, type Item, type Key, queryAll, type Update, type Write } from '../database.ts';
+import {
+  type Database,
+  type Delete,
+  type Item,
+  type Key,
+  type Page,
+  queryAll,
+  type Update,
+  type Write,
+} from '../database.ts';
 
 const ms = z.int().min(0);
 export const Host = z.looseObject({
@@ -20,8 +35,6 @@ export const Host = z.looseObject({
   /** What the registration allows; the runner may offer less. */
   maxSessions: z.int().min(1),
   isRevoked: z.boolean(),
-  /** Revoked while it was connected, and cut off: it knows. */
-  isCut: z.boolean().default(false),
   desired: z.enum(['serve', 'drain']),
   /** As the runner last said. */
   isDraining: z.boolean(),
@@ -52,8 +65,6 @@ export interface HostRef {
   readonly tenantId: string;
   readonly runnerId: string;
 }
-/** More than can be registered, since parallel registrations may pass the limit by a few. */
-const LISTED_MAX = 2 * RUNNERS_PER_TENANT_MAX;
 
 const tenantPk = (tenantId: string): string => `T#${tenantId}`;
 export const hostKey = ({ tenantId, runnerId }: HostRef): Key => ({ pk: tenantPk(tenantId), sk: `HOST#${runnerId}` });
@@ -73,11 +84,18 @@ export const hostOf = (item: Item | null, nowMs: number): Host | null => {
 export const readHost = async (db: Database, ref: HostRef, nowMs: number): Promise<Host | null> =>
   hostOf(await db.get('runners', hostKey(ref)), nowMs);
 
-export const listHosts = async (db: Database, tenantId: string, nowMs: number): Promise<Host[]> => {
-  const partition = tenantPk(tenantId);
-  const items = await queryAll(db, { table: 'runners', partition, sort: { beginsWith: 'HOST#' } }, LISTED_MAX);
-  return items.flatMap((item) => hostOf(item, nowMs) ?? []);
+/** Forgotten and partial ones too. Registering bounds their number, and what it leaves must never keep a session from its runner. */
+export const hostRows = (db: Database, tenantId: string): Promise<Item[]> => {
+  const query = { table: 'runners', partition: tenantPk(tenantId), sort: { beginsWith: 'HOST#' } } as const;
+  return queryAll(db, query, Number.POSITIVE_INFINITY);
 };
+
+export const listHosts = async (db: Database, tenantId: string, nowMs: number): Promise<Host[]> =>
+  (await hostRows(db, tenantId)).flatMap((item) => hostOf(item, nowMs) ?? []);
+
+/** The tenant's own runners, then the tasks of its sessions: rows in the order of their keys, page by page. */
+export const shownRows = (db: Database, tenantId: string, page: { limit: number; cursor?: string }): Promise<Page> =>
+  db.query({ table: 'runners', partition: tenantPk(tenantId), sort: { from: 'HOST#', to: 'RUNNER#~' }, ...page });
 
 /** @param runnerId of one runner; of all of the tenant when absent */
 export const listAssignments = async (db: Database, tenantId: string, runnerId?: string): Promise<Assignment[]> => {
@@ -110,9 +128,18 @@ export const placeTaken = (host: Host, sessionId: string, epoch: number): Write[
   },
 ];
 
-/** Only in a transaction whose other conditions make it happen once. */
-export const placeGivenBack = (ref: HostRef, sessionId: string): [Update, Delete] => [
-  { kind: 'update', table: 'runners', key: hostKey(ref), add: { live: -1 } },
+/**
+ * Only in a transaction whose other conditions make it happen once. Of a runner that was forgotten it leaves a count, which must not keep
+ * the epoch open, and is forgotten too.
+ */
+export const placeGivenBack = (ref: HostRef, sessionId: string, nowMs: number): [Update, Delete] => [
+  {
+    kind: 'update',
+    table: 'runners',
+    key: hostKey(ref),
+    add: { live: -1 },
+    setIfAbsent: { expiresAtSec: Math.ceil((nowMs + RUNNER_GONE_SHOWN_MS) / 1_000) },
+  },
   { kind: 'delete', table: 'runners', key: assignmentKey(ref, sessionId) },
 ];
 
@@ -128,6 +155,15 @@ export const isServing = (host: Host, nowMs: number): boolean =>
   !isSilent(host, nowMs);
 
 export const hasPlace = (host: Host, nowMs: number): boolean => isServing(host, nowMs) && host.live < host.capacity;
+
+/** Whether it may ever serve (again): a token that nobody used in time never does. */
+export const canCome = ({ isRevoked, lastSeenMs, registeredAtMs }: Host, nowMs: number): boolean =>
+  !isRevoked && (lastSeenMs !== null || nowMs < registeredAtMs + RUNNER_REGISTRATION_TTL_MS);
+
+/** Whether it takes a place in the number that a tenant may have. */
+export const isCounted = (host: Host, nowMs: number): boolean =>
+  host.live > 0 ||
+  (canCome(host, nowMs) && (host.lastSeenMs === null || nowMs - host.lastSeenMs < RUNNER_AWAY_COUNTED_MS));
 
 const stateOf = (host: Host, nowMs: number): RunnerState => {
   if (host.isRevoked) return 'revoked';

@@ -11,7 +11,8 @@ import {
 import type { Database } from '../database.ts';
 import { sha256Hex } from '../hash.ts';
 import { idempotencyPut, type TenantStore } from '../tenants/tenant-store.ts';
-import { type Host, hostKey, listHosts, readHost } from './host-store.ts';
+import { forgetRunners } from './forget-runners.ts';
+import { type Host, hostKey, hostOf, hostRows, isCounted, readHost } from './host-store.ts';
 import { deriveRunnerToken, runnerCredentialPut } from './runner-credentials.ts';
 
 export interface RegisterPorts {
@@ -57,7 +58,6 @@ const newHost = (tenantId: string, runnerId: string, body: RegisterRunnerBody, n
   name: body.name ?? null,
   maxSessions: body.maxSessions,
   isRevoked: false,
-  isCut: false,
   desired: 'serve',
   isDraining: false,
   capacity: body.maxSessions,
@@ -94,6 +94,18 @@ const repeated = async (
   return answerOf(ports, host);
 };
 
+/** @throws AppError `limit_reached`: too many that live, or whose token may still be used */
+const makeRoom = async ({ db }: RegisterPorts, tenantId: string, nowMs: number): Promise<void> => {
+  const rows = await hostRows(db, tenantId);
+  const counted = rows.flatMap((row) => hostOf(row, nowMs) ?? []).filter((host) => isCounted(host, nowMs));
+  if (counted.length >= RUNNERS_PER_TENANT_MAX)
+    throw new AppError(
+      'limit_reached',
+      `A tenant has at most ${RUNNERS_PER_TENANT_MAX} runners that are connected or registered and not used yet: look at \`village runners list\`, revoke what is not needed with \`village runners revoke <id>\`, then register again. One that is gone, and a token that nobody uses, stop counting within an hour.`,
+    );
+  await forgetRunners(db, rows, nowMs);
+};
+
 /** @throws AppError `limit_reached`, `idempotency_mismatch` */
 export const registerRunner = async (
   ports: RegisterPorts,
@@ -105,12 +117,7 @@ export const registerRunner = async (
   const before = key === undefined ? null : await repeated(ports, tenantId, key, bodyDigest);
   if (before !== null) return before;
   const nowMs = ports.clock.nowMs();
-  const standing = (await listHosts(ports.db, tenantId, nowMs)).filter(({ isRevoked }) => !isRevoked);
-  if (standing.length >= RUNNERS_PER_TENANT_MAX)
-    throw new AppError(
-      'limit_reached',
-      `A tenant has at most ${RUNNERS_PER_TENANT_MAX} runners: revoke one with \`village runners revoke <id>\`, then register again.`,
-    );
+  await makeRoom(ports, tenantId, nowMs);
   const host = newHost(tenantId, `rnr-${ports.newId()}`, body, nowMs);
   const principal = { kind: 'group', tenantId, runnerId: host.runnerId } as const;
   const token = deriveRunnerToken(await ports.signingKey(), principal);

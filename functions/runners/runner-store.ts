@@ -3,10 +3,11 @@ import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { RunnerInfo } from '../../shared/http.ts';
 import { CONNECTION_TTL_MS } from '../../shared/limits.ts';
-import { type Database, queryAll, type Write } from '../database.ts';
-import { type HostRef, hostView, listAssignments, listHosts, readHost } from './host-store.ts';
+import type { Database, Item, Write } from '../database.ts';
+import { type Assignment, type HostRef, hostOf, hostView, listAssignments, readHost, shownRows } from './host-store.ts';
 
-const RUNNERS_MAX = 2_000;
+/** Reads of one page: rows that are over are left out, and a page of nothing else is followed by the next. */
+const PAGE_READS_MAX = 10;
 /** How long live frames of a runner may pass after its revocation; what is stored and what is asked is checked anew each time. */
 const REVOKED_MEMORY_MS = 2_000;
 const REVOKED_MEMORY_MAX = 10_000;
@@ -24,7 +25,11 @@ export interface ConnectedRunner {
 export interface RunnerStore {
   connected(runner: ConnectedRunner): Promise<void>;
   disconnected(tenantId: string, sessionId: string, connectionId: string): Promise<void>;
-  list(tenantId: string): Promise<RunnerInfo[]>;
+  /** @param cursor of the page before; what comes back may be shorter than `limit` though more follows */
+  list(
+    tenantId: string,
+    page: { readonly limit: number; readonly cursor?: string },
+  ): Promise<{ runners: RunnerInfo[]; cursor: string | null }>;
   /** Whether a customer-hosted runner may not be heard any more. @param isFresh read now, not remembered for a moment */
   isRevoked(ref: HostRef, isFresh: boolean): Promise<boolean>;
 }
@@ -49,23 +54,33 @@ export const connectedPut = (
   },
 });
 
-const listTasks = async (db: Database, tenantId: string, nowMs: number): Promise<RunnerInfo[]> => {
-  const query = { table: 'runners', partition: `T#${tenantId}`, sort: { beginsWith: 'RUNNER#' } } as const;
-  const items = await queryAll(db, query, RUNNERS_MAX);
-  return items
-    .filter((item) => Number(item.expiresAtSec) * 1_000 > nowMs)
-    .map((item) => z.object(RunnerInfo.shape).parse(item));
+const taskOf = (item: Item, nowMs: number): RunnerInfo | null =>
+  Number(item.expiresAtSec) * 1_000 > nowMs ? z.object(RunnerInfo.shape).parse(item) : null;
+
+/** Rows of both kinds as people see them; `null` for what is over. */
+const shown = (item: Item, held: ReadonlyMap<string, Assignment[]>, nowMs: number): RunnerInfo | null => {
+  if (!String(item.sk).startsWith('HOST#')) return taskOf(item, nowMs);
+  const host = hostOf(item, nowMs);
+  return host === null ? null : hostView(host, held.get(host.runnerId) ?? [], nowMs);
 };
 
-const listOwn = async (db: Database, tenantId: string, nowMs: number): Promise<RunnerInfo[]> => {
-  const [hosts, held] = await Promise.all([listHosts(db, tenantId, nowMs), listAssignments(db, tenantId)]);
-  return hosts.map((host) =>
-    hostView(
-      host,
-      held.filter(({ runnerId }) => runnerId === host.runnerId),
-      nowMs,
-    ),
-  );
+const listRunners = async (
+  db: Database,
+  tenantId: string,
+  { limit, cursor: from }: { readonly limit: number; readonly cursor?: string },
+  nowMs: number,
+): Promise<{ runners: RunnerInfo[]; cursor: string | null }> => {
+  const held = Map.groupBy(await listAssignments(db, tenantId), ({ runnerId }) => runnerId);
+  const runners: RunnerInfo[] = [];
+  let cursor = from ?? null;
+  for (let read = 0; read < PAGE_READS_MAX && runners.length < limit; read += 1) {
+    const asked = { limit: limit - runners.length, ...(cursor === null ? {} : { cursor }) };
+    const page = await shownRows(db, tenantId, asked);
+    runners.push(...page.items.flatMap((item) => shown(item, held, nowMs) ?? []));
+    cursor = page.cursor;
+    if (cursor === null) break;
+  }
+  return { runners, cursor };
 };
 
 export const runnerStore = (db: Database, clock: Clock): RunnerStore => {
@@ -83,10 +98,7 @@ export const runnerStore = (db: Database, clock: Clock): RunnerStore => {
         conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
       });
     },
-    list: async (tenantId) => {
-      const nowMs = clock.nowMs();
-      return (await Promise.all([listOwn(db, tenantId, nowMs), listTasks(db, tenantId, nowMs)])).flat();
-    },
+    list: (tenantId, page) => listRunners(db, tenantId, page, clock.nowMs()),
     isRevoked: async (ref, isFresh) => {
       const name = `${ref.tenantId} ${ref.runnerId}`;
       const known = revoked.get(name);

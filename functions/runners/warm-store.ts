@@ -32,6 +32,10 @@ export const WarmRunner = z.looseObject({
 });
 export type WarmRunner = z.infer<typeof WarmRunner>;
 
+/** A row whose task's end nobody told is forgotten by the table itself. */
+const ROW_TTL_MS = 3 * 24 * 60 * 60_000;
+export const warmExpiresAtSec = (nowMs: number): number => Math.ceil((nowMs + ROW_TTL_MS) / 1_000);
+
 /** Its states are few and each is taken once: whoever loses this often has met something else. */
 const ROUNDS = 6;
 
@@ -52,6 +56,10 @@ export const warmRunnerId = (ulid: string, shard: number): string => `warm-${sha
 const shardOf = (runnerId: string): string => RUNNER_ID.exec(runnerId)?.[1] ?? '0';
 
 export const warmKey = (runnerId: string): Key => ({ pk: `WARM#${shardOf(runnerId)}`, sk: `RUNNER#${runnerId}` });
+const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+/** When its row was made, which is before its task is asked for: the first ten characters of the ULID in its id. */
+export const warmBornAtMs = (runnerId: string): number =>
+  [...runnerId.slice(-26, -16)].reduce((ms, digit) => ms * 32 + Math.max(0, CROCKFORD.indexOf(digit)), 0);
 const idlePk = (buildId: string, shard: string): string => `IDLE#${shard}#${buildId}`;
 export const idleKey = ({ buildId, runnerId }: Pick<WarmRunner, 'buildId' | 'runnerId'>): Key => ({
   pk: idlePk(buildId, shardOf(runnerId)),
@@ -150,6 +158,8 @@ export const warmReleased = (runnerId: string, nowMs: number): Write => ({
   table: 'runners',
   key: warmKey(runnerId),
   set: { state: 'ending', claimedFor: null, endingAtMs: nowMs },
+  /** Of one that was forgotten this is all that is left. */
+  setIfAbsent: { expiresAtSec: warmExpiresAtSec(nowMs) },
 });
 
 /**

@@ -6,7 +6,7 @@ import type { Build } from '../../shared/releases.ts';
 import { HOSTED_POOL } from '../../shared/session.ts';
 import type { Database } from '../database.ts';
 import { type BuildStore, chooseBuild } from '../releases/build-store.ts';
-import { type Host, listHosts } from '../runners/host-store.ts';
+import { canCome, type Host, listHosts } from '../runners/host-store.ts';
 
 export interface PoolPorts {
   readonly db: Database;
@@ -21,8 +21,8 @@ export type Chosen = Pick<Build, 'buildId' | 'clis' | 'taskDefinitionArn'>;
 const clisOf = (hosts: readonly Host[]): string[] =>
   [...new Set(hosts.flatMap(({ clis }) => Object.entries(clis).map(([cli, version]) => `${cli}@${version}`)))].sort();
 
-const checkGroup = (hosts: readonly Host[], { pool, provider, buildId }: StartSessionBody): void => {
-  const serving = hosts.filter(({ isRevoked }) => !isRevoked);
+const checkGroup = (hosts: readonly Host[], { pool, provider, buildId }: StartSessionBody, nowMs: number): void => {
+  const serving = hosts.filter((host) => canCome(host, nowMs));
   const groups = [...new Set(serving.map(({ group }) => group))].sort();
   if (!groups.includes(pool))
     throw new AppError(
@@ -48,6 +48,7 @@ const checkGroup = (hosts: readonly Host[], { pool, provider, buildId }: StartSe
 /** @throws AppError `no_such_pool`, `provider_unavailable`, `build_unavailable`, `invalid_request` */
 export const choosePool = async (ports: PoolPorts, tenantId: string, body: StartSessionBody): Promise<Chosen> => {
   if (body.pool === HOSTED_POOL) return chooseBuild(ports.builds, body.provider, body.buildId);
-  checkGroup(await listHosts(ports.db, tenantId, ports.clock.nowMs()), body);
+  const nowMs = ports.clock.nowMs();
+  checkGroup(await listHosts(ports.db, tenantId, nowMs), body, nowMs);
   return OWN_BUILD;
 };

@@ -2,14 +2,21 @@
  * Tasks without a session: every minute, whatever ECS runs is held against the sessions, and what none of them needs is stopped. What
  * closes an epoch may die before it stops the task, a runner may hang after its last word, ECS may launch what nobody heard of.
  */
-import { ORPHAN_GRACE_MS, REAPER_RUN_MS, RECONCILE_PAGES_MAX, RECONCILE_READS } from '../../shared/limits.ts';
+import {
+  ORPHAN_GRACE_MS,
+  REAPER_RUN_MS,
+  RECONCILE_PAGES_MAX,
+  RECONCILE_READS,
+  WARM_START_GRACE_MS,
+} from '../../shared/limits.ts';
 import type { RunnerScope } from '../../shared/runner-credential.ts';
+import { parseWarmOwner, readWarm, type WarmRunner, warmBornAtMs } from '../runners/warm-store.ts';
 import type { AppendPorts } from '../streams/append-events.ts';
 import type { RunningTask, TaskLauncher, TaskLister } from './ports.ts';
 import { type EpochItem, type SessionRecord, taskArnOf } from './session-store.ts';
 import { parseTaskOwner } from './task-owner.ts';
 
-export interface ReconcilePorts extends Pick<AppendPorts, 'sessions' | 'clock'> {
+export interface ReconcilePorts extends AppendPorts {
   readonly tasks: Pick<TaskLauncher, 'stop'> & TaskLister;
   readonly onError: (taskArn: string, error: unknown) => void;
 }
@@ -26,22 +33,40 @@ export const decideTask = (task: RunningTask, owner: RunnerScope, record: Sessio
   return taskArnOf(meta) === task.taskArn ? 'keep' : 'stop';
 };
 
+/** Whether the pool still looks after its task: as long as it has the row. The row is older than the task, whose id says how old. */
+export const decideWarmTask = (
+  task: RunningTask,
+  runnerId: string,
+  row: Pick<WarmRunner, 'taskArn'> | null,
+  nowMs: number,
+): 'keep' | 'stop' => {
+  if (row !== null) return row.taskArn === null || row.taskArn === task.taskArn ? 'keep' : 'stop';
+  return Math.abs(nowMs - warmBornAtMs(runnerId)) < WARM_START_GRACE_MS ? 'keep' : 'stop';
+};
+
 /** Whoever stores its last word gets a moment to leave by itself. */
 const isOrphanOf = (epoch: EpochItem | null, nowMs: number): boolean =>
   epoch?.closedAtMs === undefined || nowMs >= epoch.closedAtMs + ORPHAN_GRACE_MS;
 
+const isOrphan = async (ports: ReconcilePorts, task: RunningTask, owner: RunnerScope): Promise<boolean> => {
+  const { epoch, ...ref } = owner;
+  const decision = decideTask(task, owner, await ports.sessions.record(ref));
+  if (decision !== 'ask_epoch') return decision === 'stop';
+  return isOrphanOf(await ports.sessions.epoch(ref, epoch), ports.clock.nowMs());
+};
+
+const isWarmOrphan = async ({ db, clock }: ReconcilePorts, task: RunningTask, runnerId: string): Promise<boolean> =>
+  decideWarmTask(task, runnerId, await readWarm(db, runnerId), clock.nowMs()) === 'stop';
+
 /** @returns whether it was stopped */
 const look = async (ports: ReconcilePorts, task: RunningTask): Promise<boolean> => {
   const owner = parseTaskOwner(task.startedBy);
-  /** Not of one session: whoever started it looks after it. */
-  if (owner === null) return false;
-  const { epoch, ...ref } = owner;
-  const decision = decideTask(task, owner, await ports.sessions.record(ref));
-  if (decision === 'keep') return false;
-  if (decision === 'ask_epoch' && !isOrphanOf(await ports.sessions.epoch(ref, epoch), ports.clock.nowMs()))
-    return false;
-  await ports.tasks.stop(task.taskArn, 'No session needs this task any more.');
-  return true;
+  const warm = parseWarmOwner(task.startedBy);
+  /** Neither a session's nor the pool's: whoever started it looks after it. */
+  if (owner === null && warm === null) return false;
+  const isOver = owner === null ? await isWarmOrphan(ports, task, warm ?? '') : await isOrphan(ports, task, owner);
+  if (isOver) await ports.tasks.stop(task.taskArn, 'No session needs this task any more.');
+  return isOver;
 };
 
 export interface Reconciled {

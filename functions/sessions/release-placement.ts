@@ -17,6 +17,6 @@ export const releasePlacement = (ref: SessionRef, placement: Placement | null, n
     case 'warm':
       return [warmReleased(placement.runnerId, nowMs)];
     case 'group':
-      return placeGivenBack({ tenantId: ref.tenantId, runnerId: placement.runnerId }, ref.sessionId);
+      return placeGivenBack({ tenantId: ref.tenantId, runnerId: placement.runnerId }, ref.sessionId, nowMs);
   }
 };

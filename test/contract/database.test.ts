@@ -5,7 +5,7 @@ import path from 'node:path';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { dynamoDatabase } from '../../functions/aws/dynamo-database.ts';
-import { type Database, queryAll, type TableName } from '../../functions/database.ts';
+import { type Database, queryAll, type TableName, type Update } from '../../functions/database.ts';
 import { TABLES } from '../../infra/topology.ts';
 import { startDynamodb } from '../../local/dynamodb/dynoxide.ts';
 import { ensureTables } from '../../local/dynamodb/ensure-tables.ts';
@@ -115,6 +115,20 @@ describe.each(engines)('Database port on $name', ({ open }) => {
       remove: ['gone'],
     });
     expect(after).toEqual({ ok: true, item: { pk, sk: 'a', x: 1, n: 1 } });
+  });
+
+  test('an update sets what is missing, and leaves what stands', async () => {
+    const update = (expiresAtSec: number): Update => ({
+      kind: 'update',
+      table: 'sessions',
+      key: { pk, sk: 'a' },
+      add: { n: 1 },
+      setIfAbsent: { expiresAtSec },
+    });
+    expect((await db.write(update(7))).item).toEqual({ pk, sk: 'a', n: 1, expiresAtSec: 7 });
+    expect((await db.write(update(9))).item).toEqual({ pk, sk: 'a', n: 2, expiresAtSec: 7 });
+    expect(await db.transact([{ ...update(9), set: { m: 1 } }])).toEqual({ ok: true });
+    expect(await db.get('sessions', { pk, sk: 'a' })).toEqual({ pk, sk: 'a', n: 3, m: 1, expiresAtSec: 7 });
   });
 
   test('a transaction is all or nothing and names what refused', async () => {

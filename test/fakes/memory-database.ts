@@ -64,7 +64,11 @@ export class MemoryDatabase implements Database {
       table.delete(this.#key(write.key));
       return before ?? null;
     }
-    const after: Record<string, unknown> = { ...(before ?? write.key), ...copied(write.set ?? {}) };
+    const after: Record<string, unknown> = {
+      ...copied(write.setIfAbsent ?? {}),
+      ...(before ?? write.key),
+      ...copied(write.set ?? {}),
+    };
     for (const [attr, value] of Object.entries(write.add ?? {})) after[attr] = Number(after[attr] ?? 0) + value;
     for (const attr of write.remove ?? []) delete after[attr];
     table.set(this.#key(write.key), after);

@@ -6,7 +6,8 @@ import { registerRunner } from '../../functions/runners/register-runner.ts';
 import { exchangeCredential } from '../../functions/runners/runner-credentials.ts';
 import type { EventDraft } from '../../shared/events.ts';
 import { type ControlToRunnerFrame, type FrameOf, RunnerFrame } from '../../shared/frames.ts';
-import { RegisterRunnerBody } from '../../shared/http.ts';
+import { RegisterRunnerBody, type RunnerInfo } from '../../shared/http.ts';
+import { PAGE_MAX } from '../../shared/limits.ts';
 import { nextRunnerCredential } from '../../shared/runner-credential.ts';
 import { batchOf, TENANT, type TestPorts, USER } from './control-plane-ports.ts';
 
@@ -109,6 +110,10 @@ export const ownRunner = async (
   await runner.hello();
   return Object.assign(runner, { runnerId: registered.runnerId });
 };
+
+/** As the tenant's people see them; of few runners the first page is all. */
+export const runnersOf = async (ports: TestPorts): Promise<RunnerInfo[]> =>
+  (await ports.runnerStore.list(TENANT, { limit: PAGE_MAX })).runners;
 
 /** Launches what the pool lacks, and lets every new task say hello. */
 export const warmRunners = async (ports: TestPorts): Promise<ScriptedRunner[]> => {

@@ -12,6 +12,7 @@ import { issueCredentials } from '../../../functions/runners/issue-credentials.t
 import { runnersChanged } from '../../../functions/runners/runner-changes.ts';
 import { exchangeCredential } from '../../../functions/runners/runner-credentials.ts';
 import { runnerDisconnected } from '../../../functions/runners/runner-disconnected.ts';
+import { formatWarmOwner, warmRunnerId } from '../../../functions/runners/warm-store.ts';
 import { continueSuspended } from '../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../functions/sessions/reap.ts';
 import { reconcile } from '../../../functions/sessions/reconcile.ts';
@@ -176,7 +177,6 @@ const suspendedOnGroup = async (ports: TestPorts): Promise<void> => {
     name: null,
     maxSessions: 4,
     isRevoked: false,
-    isCut: false,
     desired: 'serve',
     isDraining: false,
     capacity: 4,
@@ -277,9 +277,12 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
   },
   reconcile: async ({ ports, ref, my }) => {
     const startedBy = `${TENANT}/${ref.sessionId}/1`;
-    ports.tasks.running = [{ taskArn: 'another', startedBy }];
+    ports.tasks.running = [
+      { taskArn: 'another', startedBy },
+      { taskArn: 'forgotten', startedBy: formatWarmOwner(warmRunnerId('0'.repeat(26), 1)) },
+    ];
     const failed = (_task: string, error: unknown) => onError(ref, error);
-    expect(await reconcile({ ...my, onError: failed })).toMatchObject({ stopped: 1, failed: 0, complete: true });
+    expect(await reconcile({ ...my, onError: failed })).toMatchObject({ stopped: 2, failed: 0, complete: true });
   },
   'fill-warm-pool': async ({ ports, ref, my }) => {
     const [idle] = await warmRunners({ ...ports, warmPoolSize: 2 });

@@ -19,6 +19,7 @@ import {
   Transcript,
 } from '../../../shared/http.ts';
 import { PAGE_MAX } from '../../../shared/limits.ts';
+import { everyRunner } from '../../../shared/runner-pages.ts';
 import { isFinal, SessionView, type StreamAddress } from '../../../shared/session.ts';
 import { call, isSignedOut } from './client.ts';
 
@@ -54,7 +55,7 @@ export const buildsQuery = queryOptions({
 });
 export const runnersQuery = queryOptions({
   queryKey: ['runners'],
-  queryFn: ({ signal }) => call('/api/runners', RunnerList, { signal }),
+  queryFn: async ({ signal }) => ({ runners: await everyRunner((page) => call(page, RunnerList, { signal })) }),
   refetchInterval: RUNNERS_POLL_MS,
 });
 export const sessionQuery = (sessionId: string) =>

@@ -2,13 +2,20 @@ import { describe, expect, test } from 'vitest';
 import { drainRunner, finishRevocation, revokeRunner } from '../../../../functions/runners/end-runner.ts';
 import { issueCredentials } from '../../../../functions/runners/issue-credentials.ts';
 import { runnerDisconnected } from '../../../../functions/runners/runner-disconnected.ts';
-import { RUNNER_LOST_MS } from '../../../../shared/limits.ts';
+import { continueSession } from '../../../../functions/sessions/continue-session.ts';
+import type { EventDraft } from '../../../../shared/events.ts';
+import { LEASE_MS, RUNNER_LOST_MS } from '../../../../shared/limits.ts';
+import { ZERO_USAGE } from '../../../../shared/usage.ts';
 import { controlPlanePorts, startedSession, TENANT, type TestPorts, USER } from '../../../fakes/control-plane-ports.ts';
-import { ownRunner, toState } from '../../../fakes/own-runners.ts';
+import { ownRunner, runnersOf, toState } from '../../../fakes/own-runners.ts';
 
 const onLab = (ports: TestPorts) => startedSession(ports, { pool: 'lab' });
 const stateOf = async (ports: TestPorts, runnerId: string) =>
-  (await ports.runnerStore.list(TENANT)).find((runner) => runner.runnerId === runnerId)?.state;
+  (await runnersOf(ports)).find((runner) => runner.runnerId === runnerId)?.state;
+const tickOf = (agentMs: number): EventDraft => ({
+  ...{ type: 'usage_tick', counters: { ...ZERO_USAGE, agentMs }, final: false },
+  ...{ cliVersion: '1', runnerBuild: 'own-1', taskDefinition: '' },
+});
 const said = (text: string) => ({ type: 'provider_message', role: 'assistant', text }) as const;
 
 describe('the state of a runner', () => {
@@ -159,19 +166,43 @@ describe('a revocation', () => {
     expect((await ports.sessions.head(ref))?.open).toBe(false);
   });
 
-  test('lets sessions go on at once where the runner was told, and else after their lease', async () => {
-    const { ports, ref, mine } = await setUp();
-    await revokeRunner(ports, mine);
-    expect((await ports.sessions.meta(ref))?.nextCheckAtMs).toBe(ports.clock.nowMs());
+  test('lets sessions go on at once: the runner told, told twice, away, or not to be cut off', async () => {
+    const isDue = async ({ ports, ref }: Awaited<ReturnType<typeof setUp>>) =>
+      (await ports.sessions.meta(ref))?.nextCheckAtMs === ports.clock.nowMs();
+    const told = await setUp();
+    await revokeRunner(told.ports, told.mine);
+    expect(await isDue(told)).toBe(true);
     const twice = await setUp();
     await Promise.all([revokeRunner(twice.ports, twice.mine), revokeRunner(twice.ports, twice.mine)]);
-    expect((await twice.ports.sessions.meta(twice.ref))?.nextCheckAtMs).toBe(twice.ports.clock.nowMs());
-    const other = await setUp();
-    await runnerDisconnected(other.ports, other.runner.who);
-    await revokeRunner(other.ports, other.mine);
-    const { head, meta } = (await other.ports.sessions.record(other.ref)) ?? {};
-    expect(meta?.nextCheckAtMs).toBe(head?.leaseUntilMs);
-    expect(meta?.nextCheckAtMs).toBeGreaterThan(other.ports.clock.nowMs());
+    expect(await isDue(twice)).toBe(true);
+    const away = await setUp();
+    await runnerDisconnected(away.ports, away.runner.who);
+    await revokeRunner(away.ports, away.mine);
+    expect(await isDue(away)).toBe(true);
+    const deaf = await setUp();
+    deaf.ports.runnerCloser.close = async () => Promise.reject(new Error('away'));
+    await expect(revokeRunner(deaf.ports, deaf.mine)).rejects.toThrow('away');
+    expect(await isDue(deaf)).toBe(true);
+  });
+
+  test('of a runner that is away: the next runner goes on at once, fenced and billed to the last word of the first', async () => {
+    const { ports, runner, ref, assign, mine } = await setUp();
+    ports.clock.advance(20_000);
+    await runner.batch(assign, 4, [tickOf(20_000)]);
+    const provenMs = ports.clock.nowMs();
+    await runnerDisconnected(ports, runner.who);
+    ports.clock.advance(30_000);
+    await revokeRunner(ports, mine);
+    const other = await ownRunner(ports);
+    expect(await continueSession(ports, ref)).toBe('raised');
+    expect(other.assigned).toMatchObject([{ sessionId: ref.sessionId, epoch: 2 }]);
+    expect(ports.clock.nowMs() - provenMs).toBeLessThan(LEASE_MS);
+    const [closeOut] = ports.db.all('usage').filter(({ kind }) => kind === 'close_out');
+    expect(closeOut).toMatchObject({ epoch: 1, agentMs: 20_000, source: 'reaper' });
+    await expect(runner.batch(assign, 5, [tickOf(60_000)])).rejects.toMatchObject({ code: 'invalid_credential' });
+    await expect(runner.again('back').hello()).rejects.toMatchObject({ code: 'invalid_credential' });
+    expect(await ports.sessions.head(ref)).toMatchObject({ epoch: 2, open: true });
+    expect((await ports.sessions.meta(ref))?.strikes).toBe(0);
   });
 
   test('of a runner that may serve does nothing by the stream', async () => {

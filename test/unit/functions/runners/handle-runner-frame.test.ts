@@ -4,6 +4,7 @@ import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ControlToRunnerFrame, ControlToViewerFrame, RunnerFrame } from '../../../../shared/frames.ts';
 import { LEASE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
 import { batchOf, controlPlanePorts, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
+import { runnersOf } from '../../../fakes/own-runners.ts';
 
 const setUp = async () => {
   const ports = controlPlanePorts();
@@ -147,7 +148,7 @@ describe('hello', () => {
     await hello({ dial: 1 }, { ...who, connectionId: 'older' });
     await ports.runners.post(ref, { type: 'ping', ts: 1 });
     expect(ports.runnerSender.posted.at(-1)?.connectionId).toBe('newer');
-    expect(await ports.runnerStore.list(TENANT)).toHaveLength(1);
+    expect(await runnersOf(ports)).toHaveLength(1);
   });
 
   test('of a life that is over is told so, and changes nothing', async () => {
@@ -155,7 +156,7 @@ describe('hello', () => {
     expect(await hello({}, { ...who, epoch: 2 })).toMatchObject({ sessions: [{ open: false, ackedRseq: 0 }] });
     expect(ports.runnerSender.posted).toEqual([]);
     expect(await ports.runners.post(ref, { type: 'ping', ts: 1 })).toBe(false);
-    expect(await ports.runnerStore.list(TENANT)).toEqual([]);
+    expect(await runnersOf(ports)).toEqual([]);
   });
 
   test('for a session that never was is welcomed with none', async () => {

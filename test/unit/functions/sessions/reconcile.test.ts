@@ -1,11 +1,26 @@
+import { ulid } from 'ulid';
 import { describe, expect, test } from 'vitest';
+import { formatWarmOwner, listWarm, warmKey, warmRunnerId } from '../../../../functions/runners/warm-store.ts';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { continueSession } from '../../../../functions/sessions/continue-session.ts';
 import type { RunningTask } from '../../../../functions/sessions/ports.ts';
 import { decideTask, reconcile } from '../../../../functions/sessions/reconcile.ts';
 import type { SessionRecord, SessionRef } from '../../../../functions/sessions/session-store.ts';
-import { ORPHAN_GRACE_MS, RECONCILE_PAGE_TASKS, RECONCILE_PAGES_MAX } from '../../../../shared/limits.ts';
-import { controlPlanePorts, seededRandom, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
+import {
+  ORPHAN_GRACE_MS,
+  RECONCILE_PAGE_TASKS,
+  RECONCILE_PAGES_MAX,
+  WARM_END_GRACE_MS,
+  WARM_START_GRACE_MS,
+} from '../../../../shared/limits.ts';
+import {
+  addBuild,
+  controlPlanePorts,
+  seededRandom,
+  startedSession,
+  TENANT,
+} from '../../../fakes/control-plane-ports.ts';
+import { warmRunners } from '../../../fakes/own-runners.ts';
 
 const onError = () => expect.unreachable();
 const lost = { asRead: null, cause: 'host_lost', reason: { code: 'runner_lost', message: 'gone' } } as const;
@@ -102,6 +117,78 @@ describe('reconciling', () => {
   });
 });
 
+describe('a task of the warm pool', () => {
+  const setUp = async () => {
+    const ports = { ...controlPlanePorts(), warmPoolSize: 1 };
+    await addBuild(ports);
+    const [runner] = await warmRunners(ports);
+    const [row] = await listWarm(ports.db);
+    if (runner === undefined || row?.taskArn == null) throw new Error('no idle runner');
+    const task: RunningTask = { taskArn: row.taskArn, startedBy: formatWarmOwner(row.runnerId) };
+    ports.tasks.running = [task];
+    const run = () => reconcile({ ...ports, onError });
+    return { ports, runner, row, task, run };
+  };
+
+  test('is left to the pool as long as its row stands: idle, claimed, ending', async () => {
+    const { ports, runner, run } = await setUp();
+    ports.clock.advance(WARM_START_GRACE_MS);
+    expect(await run()).toMatchObject({ checked: 1, stopped: 0 });
+    const ref = await startedSession(ports);
+    expect(runner.assigned).toHaveLength(1);
+    expect(await run()).toMatchObject({ stopped: 0 });
+    await closeEpoch(ports, ref, { epoch: 1, ...lost });
+    expect(await run()).toMatchObject({ stopped: 0 });
+  });
+
+  test('whose row is gone is stopped, also where a late closing left a mark without a runner', async () => {
+    const { ports, row, task, run } = await setUp();
+    const ref = await startedSession(ports);
+    await ports.db.write({ kind: 'delete', table: 'runners', key: warmKey(row.runnerId) });
+    await closeEpoch(ports, ref, { epoch: 1, ...lost });
+    const mark = await ports.db.get('runners', warmKey(row.runnerId));
+    expect(Number(mark?.expiresAtSec) * 1_000).toBeGreaterThan(ports.clock.nowMs());
+    expect(await run()).toEqual({ checked: 1, stopped: 1, failed: 0, complete: true });
+    expect(ports.tasks.stopped).toEqual([task.taskArn]);
+  });
+
+  test('that was asked for a moment ago is none, whatever a read of its row says', async () => {
+    const { ports, row, run } = await setUp();
+    const runnerId = warmRunnerId(ulid(ports.clock.nowMs()), 3);
+    ports.tasks.running = [{ taskArn: 'starting', startedBy: formatWarmOwner(runnerId) }];
+    ports.clock.advance(WARM_START_GRACE_MS - 1);
+    expect(await run()).toMatchObject({ stopped: 0 });
+    ports.clock.advance(1);
+    expect(await run()).toMatchObject({ stopped: 1 });
+    expect(row.runnerId).not.toBe(runnerId);
+  });
+
+  test('that another task has taken the place of is stopped', async () => {
+    const { ports, task, run } = await setUp();
+    ports.tasks.running = [task, { ...task, taskArn: 'a second one' }];
+    expect(await run()).toMatchObject({ checked: 2, stopped: 1 });
+    expect(ports.tasks.stopped).toEqual(['a second one']);
+  });
+
+  test('that nobody named yet is kept: the pool asks for it again', async () => {
+    const { ports, row, task, run } = await setUp();
+    await ports.db.write({
+      kind: 'update',
+      table: 'runners',
+      key: warmKey(row.runnerId),
+      set: { taskArn: null, state: 'launching' },
+    });
+    expect(await run()).toMatchObject({ stopped: 0 });
+    expect(task.startedBy).toBe(`warm/${row.runnerId}`);
+  });
+
+  test('without its row is gone within 180 s: the grace, the schedule, and the time it may take to stop', () => {
+    const [EVERY_MS, RUN_MS, STOP_TIMEOUT_MS] = [60_000, 25_000, 30_000];
+    expect(WARM_START_GRACE_MS + EVERY_MS + RUN_MS + STOP_TIMEOUT_MS).toBeLessThanOrEqual(180_000);
+    expect(WARM_END_GRACE_MS + EVERY_MS + STOP_TIMEOUT_MS).toBeLessThanOrEqual(180_000);
+  });
+});
+
 /**
  * A full cell of 5,000 tasks, a call of ECS at a quarter of a second and the reads of a group at 40 ms, each group after the other; orphans arise at any moment of
  * the schedule and anywhere in the list. From the closing to SIGKILL, if the task does not leave at SIGTERM.
@@ -157,7 +244,9 @@ test('an orphan is gone within 180 s at p99, wherever in the schedule and the li
     const dueMs = startMs + run * EVERY_MS;
     ports.clock.advance(Math.max(0, dueMs - ports.clock.nowMs()));
     const beganMs = ports.clock.nowMs();
-    expect(await reconcile({ clock: ports.clock, sessions, tasks, onError })).toMatchObject({ failed: 0 });
+    expect(await reconcile({ db: ports.db, clock: ports.clock, sessions, tasks, onError })).toMatchObject({
+      failed: 0,
+    });
     longestRunMs = Math.max(longestRunMs, ports.clock.nowMs() - beganMs);
   }
   const tookMs = [...orphans]
