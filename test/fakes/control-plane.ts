@@ -51,6 +51,10 @@ export interface FakeControlPlane {
   loseAssigns(isOn: boolean): void;
   /** Objects are answered with 503 until told otherwise; `refusedPuts` names those that came meanwhile. */
   refusePuts(isOn: boolean): void;
+  /** Objects are not answered any more, `stored`: although they are stored, until told otherwise; what hangs then stays so. */
+  hangPuts(how: 'lost' | 'stored' | null): void;
+  /** Those that are not answered. */
+  readonly hangingPuts: readonly string[];
   /** Credentials are answered with 503 until told otherwise. */
   refuseCredentials(isOn: boolean): void;
   /** How often that happened. */
@@ -113,6 +117,8 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
   const dials: number[] = [];
   const looks = new Set<() => void>();
   const refusedPuts: string[] = [];
+  const hangingPuts: string[] = [];
+  let hangs: 'lost' | 'stored' | null = null;
   let credentialHash = sha256(token);
   let previous: { hash: string; next: string } | null = null;
   let runnerDesired: 'serve' | 'drain' = 'serve';
@@ -169,6 +175,12 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
     if (refusesPuts) {
       refusedPuts.push(path);
       response.writeHead(503).end();
+      lookAgain();
+      return;
+    }
+    if (hangs !== null) {
+      if (hangs === 'stored') objects.set(path, body);
+      hangingPuts.push(path);
       lookAgain();
       return;
     }
@@ -314,6 +326,10 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       refusesPuts = isOn;
     },
     refusedPuts,
+    hangPuts(how) {
+      hangs = how;
+    },
+    hangingPuts,
     swallowAcks(count) {
       swallow = count;
     },

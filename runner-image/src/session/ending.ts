@@ -71,6 +71,8 @@ export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, o
   core.stopMetering();
   agent.live?.flushNow();
   await storeLast(runtime, steps, options);
+  // What the store has not taken by now is told as missing, while something can still be told.
+  core.uploads.close('the end could not wait for the object store');
   await steps.step('files', END_STEP_MS, async () => agent.files?.close());
   await steps.step('checkpoints', END_STEP_MS, () => runtime.checkpoints.stop());
   await steps.step('broker', END_STEP_MS, () => agent.stopBroker());
