@@ -75,6 +75,16 @@ export const UploadGrant = z.strictObject({
 });
 export type UploadGrant = z.infer<typeof UploadGrant>;
 
+/** A wish that is not granted now or ever: asked again, it is refused again. */
+export const UploadRefusal = z.strictObject({
+  kind: UploadWish.shape.kind,
+  number: UploadWish.shape.number,
+  reason: z.enum(['too_large', 'number_too_high']),
+  /** The largest that is granted: bytes, or a number. */
+  limit: z.int().min(0),
+});
+export type UploadRefusal = z.infer<typeof UploadRefusal>;
+
 export const WatcherList = z.strictObject({
   rev: Rev,
   viewers: z
@@ -231,6 +241,7 @@ const Ack = z.strictObject({
   ackedRseq: z.int().min(0),
   headSeq: z.int().min(0),
   grants: z.array(UploadGrant),
+  refused: z.array(UploadRefusal).max(UPLOAD_GRANTS_AHEAD).optional(),
   /** Where people ever asked for something: the frame that told of it may be lost, and the line be good for hours. */
   desired: z.strictObject({ desired: DesiredState, rev: Rev }).optional(),
 });

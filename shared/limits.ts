@@ -175,6 +175,8 @@ export const TRANSCRIPT_CHUNK_UNWATCHED_MS = 5 * 60_000;
 export const TRANSCRIPT_CHUNK_MIN_MS = 1_000;
 /** A stored chunk, compressed, keyframe included. */
 export const TRANSCRIPT_CHUNK_MAX_BYTES = 4 * MIB;
+/** Number of the last chunk that an epoch may store, for the same reason as of a checkpoint; a further one is a gap. */
+export const TRANSCRIPT_CHUNK_NUMBER_MAX = 999_999;
 /** JSON of one stored chunk; a compressed one may unpack to a multiple of its size, a bomb gets no further than this. */
 export const TRANSCRIPT_CHUNK_UNPACKED_MAX_BYTES = 8 * TRANSCRIPT_CHUNK_MAX_BYTES;
 export const UPLOAD_GRANTS_AHEAD = 4;
@@ -256,6 +258,8 @@ export const TENANT_LIVE_SESSIONS_MAX = 200;
 // Diff.
 export const DIFF_MAX_FILES = 500;
 export const DIFF_PATCH_MAX_BYTES = 512 * KIB;
+/** A stored diff as JSON: more than the bounds above make of the worst names and bytes (6 bytes each), so that only a runner gone wrong asks. */
+export const DIFF_OBJECT_MAX_BYTES = 10 * MIB;
 /** Files named in a `diff_summary` or `file_touched` event; the stored diff has the rest. */
 export const EVENT_FILES_MAX = 40;
 

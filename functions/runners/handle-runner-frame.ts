@@ -82,7 +82,7 @@ const events = async (
     ackedRseq: result.ackedRseq,
     headSeq: result.headSeq,
     ...(result.desired === undefined ? {} : { desired: result.desired }),
-    grants: await grantsFor(ports, ref, epoch, frame.uploads),
+    ...(await grantsFor(ports, ref, epoch, frame.uploads)),
   };
 };
 

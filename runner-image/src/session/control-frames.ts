@@ -23,6 +23,7 @@ export const takeControlFrame = (
   switch (frame.type) {
     case 'ack':
       core.uploads.onGrants(frame.grants);
+      core.uploads.onRefused(frame.refused ?? []);
       core.events.onAck(frame);
       if (frame.desired !== undefined && core.ask(frame.desired)) runtime.desired.follow();
       return;

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { openAsBlob } from 'node:fs';
 import { type Clock, type Random, systemRandom } from '../../../shared/clock.ts';
-import type { UploadGrant, UploadWish } from '../../../shared/frames.ts';
+import type { UploadGrant, UploadRefusal, UploadWish } from '../../../shared/frames.ts';
 import {
   CHECKPOINT_TRANSFER_TIMEOUT_MS,
   LINGER_UNWATCHED_MS,
@@ -25,6 +25,8 @@ export type Stored =
       readonly why: string;
       /** Under this number lies something else: with another one it may go well. */
       readonly isTaken?: true;
+      /** These bytes are not taken, now or ever. */
+      readonly isRefused?: true;
     };
 
 /** PUT of `body` with exactly `headers`; the status, or why there was none. */
@@ -113,6 +115,19 @@ export class Uploads {
       if (!waiting || waiting.isSending) continue;
       waiting.cancel();
       void this.#send(waiting, grant);
+    }
+  }
+
+  /** Refused for good, in an ack: asked for again, it would be refused again. */
+  onRefused(refused: readonly UploadRefusal[]): void {
+    for (const refusal of refused) {
+      const waiting = this.#waiting.get(nameOf(refusal));
+      // What is on its way was granted before.
+      if (!waiting || waiting.isSending) continue;
+      const { kind, reason, limit } = refusal;
+      const most = reason === 'too_large' ? `of this size: at most ${limit} bytes` : `of this number: at most ${limit}`;
+      const why = `the control plane takes no ${kind} ${most}`;
+      this.#end(waiting, { kind: 'failed', why, isRefused: true });
     }
   }
 

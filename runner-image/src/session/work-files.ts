@@ -135,8 +135,8 @@ export class WorkFiles {
     this.#reportUnseen(diff.files);
     const stored = await store(bytes, isLast);
     if (stored.kind === 'failed') log.warn('the diff could not be stored', { why: stored.why });
-    // One that was not stored is stored with the next look at it.
-    else this.#lastSha = sha;
+    // One that was not stored is stored with the next look at it, unless it never will be.
+    if (stored.kind === 'stored' || stored.isRefused) this.#lastSha = sha;
     record(diffSummaryEvent(diff, stored.kind === 'stored' ? stored.key : null));
   }
 }

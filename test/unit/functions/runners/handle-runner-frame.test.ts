@@ -2,7 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { handleRunnerFrame } from '../../../../functions/runners/handle-runner-frame.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ControlToRunnerFrame, ControlToViewerFrame, RunnerFrame } from '../../../../shared/frames.ts';
-import { LEASE_MS, START_TIMEOUT_MS } from '../../../../shared/limits.ts';
+import {
+  CHECKPOINT_MAX_BYTES,
+  CHECKPOINT_NUMBER_MAX,
+  DIFF_OBJECT_MAX_BYTES,
+  LEASE_MS,
+  START_TIMEOUT_MS,
+  TRANSCRIPT_CHUNK_MAX_BYTES,
+  TRANSCRIPT_CHUNK_NUMBER_MAX,
+} from '../../../../shared/limits.ts';
 import { batchOf, controlPlanePorts, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
 import { runnersOf } from '../../../fakes/own-runners.ts';
 
@@ -186,6 +194,30 @@ describe('a batch', () => {
       headSeq: 2,
       grants: [{ key: `${prefix}/transcript/000001/000003.json.gz` }, { key: `${prefix}/diff/000001/000003.json` }],
     });
+  });
+
+  test.each([
+    ['transcript', { sizeBytes: TRANSCRIPT_CHUNK_MAX_BYTES }, null],
+    ['transcript', { sizeBytes: TRANSCRIPT_CHUNK_MAX_BYTES + 1 }, ['too_large', TRANSCRIPT_CHUNK_MAX_BYTES]],
+    ['transcript', { number: TRANSCRIPT_CHUNK_NUMBER_MAX + 1 }, ['number_too_high', TRANSCRIPT_CHUNK_NUMBER_MAX]],
+    ['diff', { sizeBytes: DIFF_OBJECT_MAX_BYTES, number: 9e9 }, null],
+    ['diff', { sizeBytes: DIFF_OBJECT_MAX_BYTES + 1 }, ['too_large', DIFF_OBJECT_MAX_BYTES]],
+    ['checkpoint', { sizeBytes: CHECKPOINT_MAX_BYTES }, null],
+    ['checkpoint', { sizeBytes: CHECKPOINT_MAX_BYTES + 1 }, ['too_large', CHECKPOINT_MAX_BYTES]],
+    ['checkpoint', { number: CHECKPOINT_NUMBER_MAX + 1 }, ['number_too_high', CHECKPOINT_NUMBER_MAX]],
+  ] as const)('that wishes to store a %s of %j gets a grant, or a refusal for good', async (kind, over, refused) => {
+    const { send, events } = await setUp();
+    const small = { kind: 'diff', number: 1, sizeBytes: 1, sha256Base64: 'a'.repeat(44) };
+    const wish = { ...small, number: 2, kind, ...over };
+    const ack = ControlToRunnerFrame.parse(await send(events(1, { uploads: [small, wish] })));
+    if (ack.type !== 'ack') throw new Error('not acknowledged');
+    const { number } = wish;
+    expect(ack.grants.map((grant) => `${grant.kind} ${grant.number}`)).toEqual(
+      refused === null ? ['diff 1', `${kind} ${number}`] : ['diff 1'],
+    );
+    expect(ack.refused).toEqual(
+      refused === null ? undefined : [{ kind, number, reason: refused[0], limit: refused[1] }],
+    );
   });
 
   test('is acknowledged with what people want of the session: the frame that said so may be lost', async () => {

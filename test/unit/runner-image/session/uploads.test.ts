@@ -66,6 +66,29 @@ describe('Uploads', () => {
     expect(clock.timers).toBe(0);
   });
 
+  it('gives up what is refused for good, and says why; what is on its way or another one is not touched', async () => {
+    const answer = Promise.withResolvers<Answer>();
+    const { uploads, wishes, clock, grant } = setup([answer.promise]);
+    const refused = uploads.store('transcript', 1, body, true);
+    const sent = uploads.store('diff', 1, body, true);
+    uploads.onGrants([grant(1)]);
+    const refusal = { number: 1, reason: 'too_large', limit: 3 } as const;
+    uploads.onRefused([
+      { ...refusal, kind: 'transcript' },
+      { ...refusal, kind: 'diff' },
+      { ...refusal, kind: 'checkpoint' },
+    ]);
+    expect(await refused).toEqual({
+      kind: 'failed',
+      why: 'the control plane takes no transcript of this size: at most 3 bytes',
+      isRefused: true,
+    });
+    clock.advance(15_000 * 10);
+    expect(wishes).toHaveLength(2);
+    answer.resolve(ok);
+    expect(await sent).toMatchObject({ kind: 'stored' });
+  });
+
   it('lets one that may wait ride on the next tick before it is wished again', () => {
     const { uploads, wishes, clock } = setup([]);
     void uploads.store('diff', 1, body, false);
