@@ -3,24 +3,10 @@ import { fileURLToPath } from 'node:url';
 import tailwindcss from '@tailwindcss/vite';
 import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin } from 'vite';
+import { pagePolicy } from '../shared/page-policy.ts';
 
-/**
- * xterm sets inline styles, so styles stay open; scripts come from our own files only.
- * Transcripts are read from presigned addresses of another origin (S3, or its stand-in on the loopback).
- */
-const POLICY = [
-  "default-src 'self'",
-  // The player of recordings is WebAssembly; that allows no script of others.
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data:",
-  "font-src 'self' data:",
-  "connect-src 'self' https: wss: http://127.0.0.1:* http://localhost:* ws://127.0.0.1:* ws://localhost:*",
-  "worker-src 'self' blob:",
-  "object-src 'none'",
-  "base-uri 'none'",
-  "form-action 'self'",
-].join('; ');
+/** Transcripts are read from presigned addresses of another origin (S3, or its stand-in on the loopback). */
+const CONNECT = ['https:', 'wss:', 'http://127.0.0.1:*', 'http://localhost:*', 'ws://127.0.0.1:*', 'ws://localhost:*'];
 
 /** Only in the build: the development server needs an inline script for hot reload. */
 const contentSecurityPolicy: Plugin = {
@@ -29,7 +15,7 @@ const contentSecurityPolicy: Plugin = {
   transformIndexHtml: () => [
     {
       tag: 'meta',
-      attrs: { 'http-equiv': 'Content-Security-Policy', content: POLICY },
+      attrs: { 'http-equiv': 'Content-Security-Policy', content: pagePolicy(CONNECT) },
       injectTo: 'head-prepend',
     },
   ],

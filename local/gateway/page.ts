@@ -4,6 +4,7 @@ import { realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { pagePolicyHeader } from '../../shared/page-policy.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -30,23 +31,8 @@ const ASSETS = '/assets/';
 
 /** Content-Security-Policy and its kin; `connectOrigins` are the socket's and the object store's. */
 export function securityHeaders(connectOrigins: readonly string[]): Readonly<Record<string, string>> {
-  const policy = [
-    "default-src 'self'",
-    // The player of recordings is WebAssembly.
-    "script-src 'self' 'wasm-unsafe-eval'",
-    // xterm.js and the canvas set styles on elements.
-    "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    "font-src 'self' data:",
-    "worker-src 'self' blob:",
-    `connect-src ${["'self'", ...connectOrigins].join(' ')}`,
-    "object-src 'none'",
-    "base-uri 'none'",
-    "form-action 'self'",
-    "frame-ancestors 'none'",
-  ];
   return {
-    'content-security-policy': policy.join('; '),
+    'content-security-policy': pagePolicyHeader(connectOrigins),
     'cross-origin-opener-policy': 'same-origin',
     'cross-origin-resource-policy': 'same-origin',
     'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',

@@ -227,7 +227,7 @@ describe('the page', () => {
     expect(await page.text()).toContain('village');
     expect(page.headers.get('cache-control')).toBe('no-cache');
     const policy = page.headers.get('content-security-policy') ?? '';
-    expect(policy).toContain("default-src 'self'");
+    expect(policy).toContain("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';");
     expect(policy).toContain(
       `connect-src 'self' ws://127.0.0.1:${running.gateway.port} ws://localhost:${running.gateway.port} http://127.0.0.1:9999`,
     );

@@ -157,3 +157,53 @@ test('a session without stored output says so', async ({ page, village }) => {
   await page.getByTestId('tab-replay').click();
   await expect(page.getByTestId('replay-empty')).toBeVisible();
 });
+
+test('the player comes with its tab alone, and the policy that lets it run lets no text become code', async ({
+  page,
+  village,
+  complaints,
+}) => {
+  const loaded: string[] = [];
+  page.on('request', (request) => loaded.push(new URL(request.url()).pathname));
+  const ofPlayer = (): string[] => loaded.filter((path) => /replay|asciinema/.test(path));
+  const parts = partsOf([
+    { atMs: 0, data: 'hello' },
+    { atMs: 1_000, data: ' again' },
+  ]);
+  const session = mockSession(1, { head: { epoch: 1, offset: 11, seq: 0 } });
+  village.add(session, { chunks: chunksOf(session.sessionId, parts, { cols: 40, rows: 6 }, 1) });
+  for (const path of ['/', '/new', '/runners', `/sessions/${session.sessionId}`]) {
+    await page.goto(path);
+    await page.waitForLoadState('networkidle');
+  }
+  expect(ofPlayer()).toEqual([]);
+  await page.getByTestId('tab-replay').click();
+  await seek(page, '100%');
+  await expect.poll(async () => (await shown(page))[0]).toBe('hello again');
+  expect(ofPlayer()).not.toEqual([]);
+
+  expect(complaints).toEqual([]);
+  // In a turn of its own: what the test itself evaluates may evaluate.
+  const evaluated = await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        setTimeout(() => {
+          try {
+            resolve(Function('return "ran"')());
+          } catch (error) {
+            resolve((error as Error).name);
+          }
+        });
+      }),
+  );
+  expect(evaluated).toBe('EvalError');
+  await page.evaluate(() => {
+    const inline = document.createElement('script');
+    inline.textContent = 'window.wasInjected = true';
+    document.head.append(inline);
+    new Worker(URL.createObjectURL(new Blob(['postMessage(1)'])));
+  });
+  expect(await page.evaluate(() => 'wasInjected' in window)).toBe(false);
+  await expect.poll(() => complaints.join('\n')).toMatch(/inline script[\s\S]*worker-src 'none'/);
+  complaints.splice(0);
+});

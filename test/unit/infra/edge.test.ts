@@ -129,7 +129,9 @@ describe('headers', () => {
     const [, policy] = cell.of('AWS::CloudFront::ResponseHeadersPolicy')[0] ?? [];
     const text = JSON.stringify(policy?.Properties);
     expect(text).toContain("frame-ancestors 'none'");
-    expect(text).toContain("script-src 'self' 'wasm-unsafe-eval';");
+    expect(text).toContain("default-src 'none'; script-src 'self' 'wasm-unsafe-eval';");
+    expect(text).toContain("worker-src 'none'");
+    expect(text).not.toContain("'unsafe-eval'");
     expect(policy?.Properties.ResponseHeadersPolicyConfig).toMatchObject({
       SecurityHeadersConfig: {
         ContentTypeOptions: { Override: true },
