@@ -107,7 +107,18 @@ const Hello = z.strictObject({
   isolation: z.enum(['own_uid', 'shared_uid']),
   sessions: z
     .array(
-      z.strictObject({ ...inSession, nextRseq: z.int().min(1), head: OffsetBytes, desiredRev: Rev, viewersRev: Rev }),
+      z.strictObject({
+        ...inSession,
+        nextRseq: z.int().min(1),
+        head: OffsetBytes,
+        desiredRev: Rev,
+        viewersRev: Rev,
+        /**
+         * Its journal does not go on from what is stored (`nextRseq <= ackedRseq`, as it saw itself: a hello may be older than batches that
+         * overtook it), and what it ran is held: the epoch is to be closed.
+         */
+        journalLost: z.boolean().optional(),
+      }),
     )
     .max(64),
   /** Sessions this runner takes at once. */

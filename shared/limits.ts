@@ -489,6 +489,11 @@ export const RESTARTED_LAST_ACK_MS = 60_000;
  * sent a second time where the first was lost. Then the runner goes, without what nobody took.
  */
 export const LATE_ANSWER_MS = 8_000;
+/**
+ * The same once the epoch is over elsewhere: what was recorded is kept beside its log for as long as each batch is answered within this,
+ * sent a second time where the first was lost. Then the runner goes, without what nobody took.
+ */
+export const LATE_ANSWER_MS = 8_000;
 /** Part of what is left of a drain's time that one step of the end may take. */
 export const DRAIN_STEP_SHARE = 0.3;
 /** Part of it that storing the last diff, transcript and checkpoint may take, side by side, and the acknowledgements after them. */

@@ -1,9 +1,11 @@
 /** Hello and heartbeat of a customer-hosted runner: it is told of every session it holds or should hold, and gets what waits for it. */
 import type { FrameOf, RunnerFrame } from '../../shared/frames.ts';
 import { FRAME_ENVELOPE_BYTES, FRAME_MAX_BYTES } from '../../shared/limits.ts';
+import type { StateReason } from '../../shared/session.ts';
+import { closeEpoch } from '../sessions/close-epoch.ts';
 import type { SessionRef } from '../sessions/session-store.ts';
 import { connectHost, type HostConnection, hostStatus } from './connect-host.ts';
-import { type Assignment, type Host, hasPlace, listAssignments } from './host-store.ts';
+import { Assignment, assignmentKey, assignmentSeen, type Host, hasPlace, listAssignments } from './host-store.ts';
 import { dispatchQueue } from './place-on-group.ts';
 import { markAssigned, postAssign } from './post-assign.ts';
 import {
@@ -12,10 +14,32 @@ import {
   isCurrent,
   noWatchers,
   overFor,
+  recordAtHello,
   type Welcome,
   type WelcomedSession,
   welcomed,
 } from './welcome.ts';
+
+const LOST: StateReason = {
+  code: 'runner_lost',
+  message: 'Its runner was started again and does not have the session any more.',
+};
+
+/**
+ * Whether the runner has lost what it held: its process is a newer one than the one that got it, and does not name it. Read after the
+ * record: whatever this process stored of it, it was told of before, and that is written first.
+ */
+const isLost = async (
+  { db }: HelloPorts,
+  who: HostConnection,
+  { sessionId, epoch }: Assignment,
+  { firstDial }: HelloFrame,
+): Promise<boolean> => {
+  if (firstDial === undefined) return false;
+  const item = await db.get('runners', assignmentKey(who, sessionId));
+  const stands = item === null ? null : Assignment.parse(item);
+  return stands !== null && stands.epoch === epoch && stands.dial < firstDial;
+};
 
 /** The assignment again, as long as no batch of its epoch shows that it was taken; and the pointer to this connection. */
 const keep = async (
@@ -23,17 +47,27 @@ const keep = async (
   who: HostConnection,
   dial: number,
   held: Assignment,
+  frame: HelloFrame | null = null,
 ): Promise<WelcomedSession | null> => {
   const ref: SessionRef = { tenantId: who.tenantId, sessionId: held.sessionId };
-  const record = await ports.sessions.record(ref);
+  const { epoch } = held;
+  const says = frame?.sessions ?? [];
+  const record = await recordAtHello(ports, ref, epoch, says);
   if (record === null) return null;
-  if (isCurrent(record, held.epoch)) {
+  if (isCurrent(record, epoch)) {
+    const isNamed = says.some((one) => one.sessionId === held.sessionId && one.epoch === epoch);
+    const hasRun = record.head.ackedRseq > 0;
+    if (frame !== null && hasRun && !isNamed && (await isLost(ports, who, held, frame))) {
+      await closeEpoch(ports, ref, { epoch, asRead: null, cause: 'runner_lost', reason: LOST });
+      return null;
+    }
+    if ((isNamed || !hasRun) && held.dial < (frame?.firstDial ?? dial)) await assignmentSeen(ports.db, who, held, dial);
     const to = { connectionId: who.connectionId, dial, runnerId: who.runnerId };
     await markAssigned(ports, ref, record.head);
-    if (record.head.ackedRseq === 0) await postAssign(ports, to, ref, record.meta);
-    else await ports.runners.set(ref, { connectionId: who.connectionId, epoch: held.epoch, dial });
+    if (hasRun) await ports.runners.set(ref, { connectionId: who.connectionId, epoch, dial });
+    else await postAssign(ports, to, ref, record.meta);
   }
-  return welcomed(ports, ref, held.epoch, record);
+  return welcomed(ports, ref, epoch, record);
 };
 
 /** It is over, or goes on elsewhere. */
@@ -88,7 +122,7 @@ export const greetGroup = async (ports: HelloPorts, who: HostConnection, frame: 
   const isHeld = (one: { sessionId: string; epoch: number }) =>
     held.some(({ sessionId, epoch }) => sessionId === one.sessionId && epoch === one.epoch);
   const [kept, left] = await Promise.all([
-    Promise.all(held.map((one) => keep(ports, who, dial, one))),
+    Promise.all(held.map((one) => keep(ports, who, dial, one, frame))),
     Promise.all(frame.sessions.filter((one) => !isHeld(one)).map((one) => letGo(ports, who, one))),
   ]);
   const { sessions, later } = fitted([...kept.filter((one) => one !== null), ...left]);

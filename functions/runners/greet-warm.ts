@@ -3,7 +3,15 @@ import { AppError } from '../../shared/errors.ts';
 import type { WriteResult } from '../database.ts';
 import { markAssigned, postAssign } from './post-assign.ts';
 import { becomesIdle, idleKey, readWarm, WarmRunner, warmKey } from './warm-store.ts';
-import { type HelloFrame, type HelloPorts, isCurrent, overFor, type Welcome, welcomed } from './welcome.ts';
+import {
+  type HelloFrame,
+  type HelloPorts,
+  isCurrent,
+  overFor,
+  recordAtHello,
+  type Welcome,
+  welcomed,
+} from './welcome.ts';
 
 export interface WarmConnection {
   readonly runnerId: string;
@@ -39,9 +47,10 @@ const giveSession = async (
   { connectionId, runnerId }: WarmConnection,
   dial: number,
   claimedFor: NonNullable<WarmRunner['claimedFor']>,
+  says: HelloFrame['sessions'] = [],
 ): Promise<Welcome> => {
   const { epoch, ...ref } = claimedFor;
-  const record = await ports.sessions.record(ref);
+  const record = await recordAtHello(ports, ref, epoch, says);
   if (record === null) return { type: 'welcome', dial, sessions: [], desired: 'drain' };
   if (isCurrent(record, epoch)) {
     await ports.runners.set(ref, { connectionId, epoch, dial });
@@ -68,7 +77,7 @@ export const greetWarm = async (ports: HelloPorts, who: WarmConnection, frame: H
       if ((await ports.db.transact(becomesIdle(runner, { ...seen, taskArn }))).ok) return welcome;
     } else if ((await moveConnection(ports, who, frame, runner)).ok)
       /** Without the name of its task it is not idle yet: the pool writes that, and makes it so. */
-      return claimedFor === null ? welcome : giveSession(ports, who, dial, claimedFor);
+      return claimedFor === null ? welcome : giveSession(ports, who, dial, claimedFor, frame.sessions);
   }
   throw new AppError('throttled', 'This runner is being claimed and let go all the time: say hello again.');
 };

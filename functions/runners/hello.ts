@@ -8,7 +8,7 @@ import { greetGroup } from './greet-group.ts';
 import { greetWarm } from './greet-warm.ts';
 import type { RunnerConnection } from './handle-runner-frame.ts';
 import { markAssigned, postAssign } from './post-assign.ts';
-import { type HelloFrame, type HelloPorts, isCurrent, type Welcome, welcomed } from './welcome.ts';
+import { type HelloFrame, type HelloPorts, isCurrent, recordAtHello, type Welcome, welcomed } from './welcome.ts';
 
 /** @throws AppError `protocol_unsupported`, for which a runner ends: dialling again would change nothing */
 const checkProtocol = (protocol: number): void => {
@@ -39,7 +39,7 @@ const greetSession = async (
   const ref: SessionRef = { tenantId: who.tenantId, sessionId: who.sessionId };
   const { epoch, connectionId } = who;
   const { dial, runnerId, runnerVersion, buildId } = frame;
-  const record = await ports.sessions.record(ref);
+  const record = await recordAtHello(ports, ref, epoch, frame.sessions);
   const current = isCurrent(record, epoch);
   /** A lower dial that arrives late changes nothing; its socket is about to close. */
   if (current) await ports.runners.set(ref, { connectionId, epoch, dial });

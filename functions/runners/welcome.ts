@@ -1,5 +1,7 @@
 /** What every hello is answered with, whoever says it. */
 import type { ControlToRunnerFrame, FrameOf, RunnerFrame, WatcherList } from '../../shared/frames.ts';
+import type { StateReason } from '../../shared/session.ts';
+import { closeEpoch } from '../sessions/close-epoch.ts';
 import type { SessionRecord, SessionRef, SessionStore } from '../sessions/session-store.ts';
 import { type WatcherStore, watcherListOf } from '../streams/watchers.ts';
 import type { AssignPorts } from './post-assign.ts';
@@ -11,12 +13,35 @@ export interface HelloPorts extends AssignPorts {
   readonly runnerStore: RunnerStore;
 }
 
+const JOURNAL_LOST: StateReason = {
+  code: 'journal_lost',
+  message: 'The runner lost its record of what it had still to tell: what was not stored yet is gone.',
+};
+
 export type HelloFrame = FrameOf<RunnerFrame, 'hello'>;
 export type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
 export type WelcomedSession = Welcome['sessions'][number];
 
 export const isCurrent = (record: SessionRecord | null, epoch: number): record is SessionRecord =>
   record !== null && record.head.epoch === epoch && record.head.open;
+
+/**
+ * The record at a hello. An epoch whose runner says that it cannot go on from what is stored is closed first: the session goes on in the
+ * next one.
+ * @param epoch the one that this runner was given
+ */
+export const recordAtHello = async (
+  ports: Pick<HelloPorts, 'db' | 'sessions' | 'clock'>,
+  ref: SessionRef,
+  epoch: number,
+  says: HelloFrame['sessions'],
+): Promise<SessionRecord | null> => {
+  const record = await ports.sessions.record(ref);
+  const has = says.find((one) => one.sessionId === ref.sessionId && one.epoch === epoch);
+  if (has?.journalLost !== true || !isCurrent(record, epoch)) return record;
+  await closeEpoch(ports, ref, { epoch, asRead: null, cause: 'runner_lost', reason: JOURNAL_LOST });
+  return ports.sessions.record(ref);
+};
 
 /** What a welcome says of one session; of one that is over, that it is. */
 export const welcomed = async (

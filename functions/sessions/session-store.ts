@@ -141,6 +141,8 @@ export const EpochItem = z.looseObject({
   recent: z.array(RecentBatch).optional(),
   /** What is billed for it, corrections included. */
   usage: UsageCounters.optional(),
+  /** Batches kept beside its log. */
+  annexBatches: count.optional(),
 });
 export type EpochItem = z.infer<typeof EpochItem>;
 

@@ -1,6 +1,6 @@
 /** Batches kept beside the log (annex, quarantine): each once, and no more of them per epoch than an item counter allows. */
 import { ANNEX_MAX_BATCHES } from '../../shared/limits.ts';
-import type { Database, Item, Put, Write } from '../database.ts';
+import type { Condition, Database, Item, Put, Write } from '../database.ts';
 import { epochKey, type SessionRef } from '../sessions/session-store.ts';
 import { archiveDue } from './archive-rows.ts';
 
@@ -11,8 +11,17 @@ export interface AsideEffects {
   readonly fenced: readonly Write[];
   /** Rows that may stand there already, and then stay as they are. */
   readonly rows: readonly Write[];
+  /** Nothing else was kept beside this epoch since it had so many batches. */
+  readonly annexBatches?: number;
 }
-const NO_EFFECTS: AsideEffects = { epoch: {}, fenced: [], rows: [] };
+export const NO_EFFECTS: AsideEffects = { epoch: {}, fenced: [], rows: [] };
+
+const unmoved = (annexBatches: number | undefined): Condition[] =>
+  annexBatches === undefined
+    ? []
+    : [{ attr: 'annexBatches', op: '=', value: annexBatches, orAbsent: annexBatches === 0 }];
+
+const isFull = (epoch: Item | null): boolean => epoch === null || Number(epoch.annexBatches ?? 0) >= ANNEX_MAX_BATCHES;
 
 export type Kept =
   /** Also when the same batch stands there already: its effects came with it. */
@@ -42,6 +51,7 @@ export const keepAside = async (
       conditions: [
         { attr: 'pk', is: 'present' },
         { attr: 'annexBatches', op: '<', value: ANNEX_MAX_BATCHES, orAbsent: true },
+        ...unmoved(effects.annexBatches),
       ],
     },
     /** Of a session that goes on this finds nothing to do. */
@@ -52,7 +62,8 @@ export const keepAside = async (
   if (result.ok) return 'kept';
   const taken = result.failed.find(({ index }) => index === 0);
   if (taken !== undefined) return taken.item?.digest === put.item.digest ? 'kept' : 'other_digest';
-  if (result.failed.some(({ index }) => index === 1)) return 'full';
+  const counted = result.failed.find(({ index }) => index === 1);
+  if (counted !== undefined) return isFull(counted.item) ? 'full' : 'lost';
   const standing = new Set(result.failed.map(({ index }) => index - fixed.length));
   const rows = effects.rows.filter((_, index) => !standing.has(index));
   /** Without what stands there already; a fence that fell needs another look. */

@@ -2,17 +2,27 @@
  * Late truth of a closed epoch: the batch is kept beside the log, what it says of usage corrects the ledger within what the platform saw
  * of the epoch, and the chunks it names can be read. State and log stay as the closing left them.
  */
+import { batchDigestInput } from '../../shared/batch.ts';
 import type { RunnerEvent } from '../../shared/events.ts';
 import { isSameUsage, type UsageCounters } from '../../shared/usage.ts';
 import type { Write } from '../database.ts';
+import { sha256Hex } from '../hash.ts';
 import { type Billing, correctedCounters, correctionRow, lateModelRow } from '../metering/usage-rows.ts';
 import { sumUnchanged } from '../sessions/closing-writes.ts';
 import { type EpochItem, metaKey, type SessionRecord, type SessionRef } from '../sessions/session-store.ts';
 import { foldBatch } from './fold-batch.ts';
 import type { Batch, IngestPorts } from './ingest-batch.ts';
-import { type AsideEffects, type Kept, keepAside } from './keep-aside.ts';
+import { type AsideEffects, type Kept, keepAside, NO_EFFECTS } from './keep-aside.ts';
 import { chunkPuts } from './plan-commit.ts';
 import { annexPut } from './segments.ts';
+import { unkeptEvents } from './unkept-events.ts';
+
+/** As a batch of its own; its numbers may have holes, where the events between stand in other batches. */
+const batchOf = (batch: Batch, events: Batch['events'], firstRseq: number): Batch => {
+  const { sessionId, epoch } = batch;
+  const identity = { sessionId, epoch, firstRseq, events };
+  return { ...identity, digest: sha256Hex(batchDigestInput(identity)) };
+};
 
 const ABSENT = [{ attr: 'pk', is: 'absent' }] as const;
 
@@ -59,7 +69,7 @@ const effectsOf = (
   epoch: EpochItem,
   batch: Batch,
   nowMs: number,
-): AsideEffects => {
+): Omit<AsideEffects, 'annexBatches'> => {
   const { events } = foldBatch({ state: record.head.state }, batch.events);
   const assignedAtMs = epoch.assignedAtMs ?? null;
   const billing: Billing = { ref, meta: record.meta, epoch: epoch.epoch, assignedAtMs, nowMs };
@@ -74,6 +84,7 @@ const effectsOf = (
   return { ...correctionOf(ref, record, { ...epoch, usage }, last, billing), rows };
 };
 
+/** Keeps what is new of it, once: a batch that stands there already, whole or in pieces, is kept without a write. */
 export const annexBatch = async (
   ports: IngestPorts,
   ref: SessionRef,
@@ -81,14 +92,15 @@ export const annexBatch = async (
   batch: Batch,
 ): Promise<Kept> => {
   const nowMs = ports.clock.nowMs();
+  /** Read before what stands there: whoever adds to that afterwards is seen by the fence. */
   const epoch = await ports.sessions.epoch(ref, batch.epoch);
-  const put = annexPut(ref, { ...batch, committedAtMs: nowMs });
+  const unkept = await unkeptEvents(ports.db, ref, batch);
+  if (unkept === null) return 'other_digest';
+  const [first] = unkept;
+  if (first === undefined) return 'kept';
+  const fresh = batchOf(batch, [...unkept], first.rseq);
+  const put = annexPut(ref, { ...fresh, committedAtMs: nowMs });
   const isClosed = epoch?.closedAtMs !== undefined;
-  return keepAside(
-    ports.db,
-    ref,
-    batch.epoch,
-    put,
-    epoch !== null && isClosed ? effectsOf(ref, record, epoch, batch, nowMs) : undefined,
-  );
+  const effects = epoch !== null && isClosed ? effectsOf(ref, record, epoch, fresh, nowMs) : NO_EFFECTS;
+  return keepAside(ports.db, ref, batch.epoch, put, { ...effects, annexBatches: epoch?.annexBatches ?? 0 });
 };

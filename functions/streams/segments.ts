@@ -82,10 +82,13 @@ const asidePut = (ref: SessionRef, sk: string, draft: AsideDraft): Put => ({
   conditions: [{ attr: 'pk', is: 'absent' }],
 });
 
-const batchName = ({ epoch, firstRseq }: AsideDraft) => `${String(epoch).padStart(6, '0')}#${padded(firstRseq)}`;
+const batchName = ({ epoch, firstRseq }: Pick<AsideDraft, 'epoch' | 'firstRseq'>) =>
+  `${String(epoch).padStart(6, '0')}#${padded(firstRseq)}`;
+
+export const annexSk = (batch: Pick<AsideDraft, 'epoch' | 'firstRseq'>): string => `ANNEX#${batchName(batch)}`;
 
 /** A late batch of a closed epoch: put once. */
-export const annexPut = (ref: SessionRef, draft: AsideDraft): Put => asidePut(ref, `ANNEX#${batchName(draft)}`, draft);
+export const annexPut = (ref: SessionRef, draft: AsideDraft): Put => asidePut(ref, annexSk(draft), draft);
 
 /** A batch that came again under the same number with other contents: evidence, never part of the log. */
 export const quarantinePut = (ref: SessionRef, draft: AsideDraft): Put =>

@@ -82,6 +82,7 @@ export class Runner {
     this.#sessions = new HeldSessions({
       ...{ config, ports, line: this.#line, guard: this.#guard, keepsUndelivered: this.#stays },
       folders: this.#folders,
+      sayHello: () => this.#connection.helloAgain(),
       onTick: (held) => this.#onTick(held),
       onEnded: (held) => this.#onEnded(held),
     });

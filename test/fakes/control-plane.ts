@@ -230,6 +230,9 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       send(socket, { type: 'error', code: 'protocol_unsupported', message: refusal, requestId: 'r' });
       return;
     }
+    for (const { sessionId, epoch, journalLost } of held)
+      if (journalLost === true)
+        sessions.find((session) => session.sessionId === sessionId && session.epoch === epoch)?.close();
     const isHeld = (session: FakeSession) =>
       held.some(({ sessionId, epoch }) => sessionId === session.sessionId && epoch === session.epoch);
     const fresh = sessions.filter((session) => session.isOpen && session.events.length === 0 && !isHeld(session));

@@ -39,6 +39,9 @@ export class FakeSession {
   readonly options: FakeSessionOptions;
   /** Committed, in order. */
   readonly events: EventEnvelope[] = [];
+  /** What came after the control plane had closed the epoch, and is kept beside it. */
+  readonly annex: EventEnvelope[] = [];
+  #isClosedHere = false;
   readonly granted = new Map<string, { sha256Base64: string; sizeBytes: number }>();
   readonly #digests = new Map<number, string>();
   desired: { desired: DesiredState; rev: number } = { desired: 'run', rev: 0 };
@@ -98,6 +101,12 @@ export class FakeSession {
     };
   }
 
+  /** The control plane ends the epoch, whose runner is not asked. */
+  close(): void {
+    this.isOpen = false;
+    this.#isClosedHere = true;
+  }
+
   /** @param isPushed false: it is written, and the frame that says so is lost */
   ask(next: DesiredState, isPushed = true): void {
     this.desired = { desired: next, rev: this.desired.rev + 1 };
@@ -133,6 +142,7 @@ export class FakeSession {
     if (frame.capability !== this.capability) this.#problem(`batch ${firstRseq}: another capability`);
     const digest = sha256(batchDigestInput(frame));
     if (digest !== frame.digest) this.#problem(`batch ${firstRseq}: digest does not fit`);
+    if (this.#isClosedHere && firstRseq > events.length) return this.#keepAside(frame);
     const isNew = events.length === firstRseq - 1;
     if (!isNew && this.#digests.get(firstRseq) !== digest && frame.events.length > 0)
       this.#problem(`batch ${firstRseq}: sent twice with other bytes`);
@@ -145,6 +155,13 @@ export class FakeSession {
     const grants = this.#grantsOf(frame, grantUrl);
     const desired = this.desired.rev > 0 ? { desired: this.desired } : {};
     return { type: 'ack', sessionId, epoch, firstRseq, ackedRseq, headSeq: ackedRseq, grants, ...desired };
+  }
+
+  /** Each once, whatever is sent again. */
+  #keepAside({ firstRseq, events }: Batch): ControlToRunnerFrame {
+    const { sessionId, epoch, annex } = this;
+    for (const event of events) if (annex.every(({ rseq }) => rseq !== event.rseq)) annex.push(event);
+    return { type: 'nack', sessionId, epoch, firstRseq, reason: 'closed', expected: firstRseq + events.length };
   }
 
   #commit(event: EventEnvelope): void {

@@ -16,7 +16,7 @@ import { StuckSessions } from './stuck-sessions.ts';
 
 type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
 type HelloSession = FrameOf<RunnerFrame, 'hello'>['sessions'][number];
-export type SharedPorts = Omit<RuntimePorts, 'send' | 'bufferedBytes' | 'stateDir' | 'onTick'>;
+export type SharedPorts = Omit<RuntimePorts, 'send' | 'bufferedBytes' | 'stateDir' | 'onTick' | 'sayHello'>;
 
 export interface HeldSessionsOptions {
   readonly config: RunnerConfig;
@@ -26,6 +26,8 @@ export interface HeldSessionsOptions {
   readonly guard: SessionGuard;
   /** Keeps what could not be delivered, to try again on the next line: for a runner that stays. */
   readonly keepsUndelivered: boolean;
+  /** What `hello` says has changed. */
+  readonly sayHello: () => void;
   readonly onTick: (held: Held) => void;
   readonly onEnded: (held: Held) => void;
 }
@@ -245,7 +247,7 @@ export class HeldSessions {
     this.#held.delete(sessionId);
     line.forget(sessionId);
     // A journal that nobody takes any more goes too, like that of a hosted task, whose disk ends with it anyway.
-    const isKept = keepsUndelivered && !runtime.isAborted && folders.hasJournal(sessionId);
+    const isKept = keepsUndelivered && !runtime.isUnwanted && folders.hasJournal(sessionId);
     if (!isKept) folders.remove(sessionId);
     this.#options.onEnded(held);
   }
@@ -271,6 +273,7 @@ export class HeldSessions {
         send: (frame, urgency) => line.send(sessionId, frame, urgency),
         bufferedBytes: () => line.bufferedBytes(sessionId),
         onTick: () => this.#onTick(sessionId),
+        sayHello: () => this.#options.sayHello(),
       },
     };
   }

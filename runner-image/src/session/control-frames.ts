@@ -59,11 +59,9 @@ const takeWelcome = (
     runtime.abort('unknown_session');
     return;
   }
+  if (!mine.open) runtime.abort('closed');
   core.events.onWelcome(mine.ackedRseq);
-  if (!mine.open) {
-    runtime.abort('closed');
-    return;
-  }
+  if (!mine.open) return;
   core.uploads.onGrants(mine.grants);
   core.ask(mine.desired);
   people.setWatchers(mine.watchers);

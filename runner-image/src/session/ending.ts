@@ -28,7 +28,7 @@ export interface EndOptions {
   readonly ending: Ending | Leaving;
   /** The boot, which returns soon after the session's signal was aborted. */
   readonly booting: Promise<void>;
-  /** Nobody takes events any more: kill, clean up, go. */
+  /** The epoch is over elsewhere, or may be: nothing runs on, nothing is stored, no state is claimed. */
   readonly isAborted: () => boolean;
   /** Told at any time of the end. */
   readonly hurry: Hurry;
@@ -64,7 +64,7 @@ class Steps {
 export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, options: EndOptions): Promise<void> => {
   const { core, agent } = runtime;
   const steps = new Steps(ports, options);
-  const { isAborted, ending, hurry } = options;
+  const { isAborted, ending } = options;
   await steps.step('boot', END_BOOT_RETURN_MS, () => options.booting);
   if (ending.to === 'drained') await steps.step('prompts', END_PROMPTS_MS, () => runtime.freezeProgress());
   await stopCli(runtime, steps, options);
@@ -77,22 +77,33 @@ export const endSession = async (runtime: SessionRuntime, ports: RuntimePorts, o
   await steps.step('checkpoints', END_STEP_MS, () => runtime.checkpoints.stop());
   await steps.step('broker', END_STEP_MS, () => agent.stopBroker());
   core.finalTick();
+  // The time of an epoch that is over elsewhere is told too, for its bill; what is done here after it is no part of it.
+  if (isAborted()) core.close();
   await steps.step('clean', END_STEP_MS, () => clean(runtime, ports));
+  const isDelivered = await deliver(runtime, options);
+  if (!isDelivered) ports.log[isAborted() ? 'warn' : 'error']('the last events were not acknowledged');
+  agent.dispose();
+  core.dispose(isDelivered);
+};
+
+/** @returns whether everything recorded is stored: in the log, or beside that of an epoch that is over elsewhere */
+const deliver = async (runtime: SessionRuntime, { ending, isAborted, hurry }: EndOptions): Promise<boolean> => {
+  const { core } = runtime;
   const acknowledged = (share: number): Promise<boolean> =>
-    hurry.bounded(isAborted() ? 0 : END_LAST_ACK_MS, share, (boundMs) => core.events.drained(boundMs));
+    hurry.bounded(END_LAST_ACK_MS, share, (boundMs) => core.events.drained(boundMs));
   // The last event goes alone, so that it and what belongs to it fit into one batch.
   core.events.flush();
-  await acknowledged(DRAIN_STORE_SHARE);
+  const isDelivered = await acknowledged(DRAIN_STORE_SHARE);
+  if (isAborted()) {
+    core.close();
+    return isDelivered;
+  }
   if (!isLeaving(ending)) finish(runtime, ending);
   // Asked while it left: nobody is to start it again only to stop it.
   else if (core.desired.desired === 'stop') finish(runtime, STOPPED);
-  else leave(runtime, ending, isAborted());
+  else leave(runtime, ending);
   core.events.flush();
-  const isDelivered = await acknowledged(1);
-  // After an abort nobody takes them: the control plane has ended this life of the session itself.
-  if (!isDelivered && !isAborted()) ports.log.error('the last events were not acknowledged');
-  agent.dispose();
-  core.dispose(isDelivered);
+  return acknowledged(1);
 };
 
 /**
@@ -138,8 +149,7 @@ const storeLast = async (
   await checkpoint();
 };
 
-const leave = ({ core, checkpoints }: SessionRuntime, ending: Leaving, isAborted: boolean): void => {
-  if (isAborted) return;
+const leave = ({ core, checkpoints }: SessionRuntime, ending: Leaving): void => {
   if (ending.to === 'drained')
     core.leave({ type: 'epoch_drained', why: ending.why, checkpointKey: checkpoints.latestKey });
   else core.leave({ type: 'session_parked', checkpointKey: ending.checkpointKey });
@@ -165,5 +175,5 @@ const clean = async (runtime: SessionRuntime, ports: RuntimePorts): Promise<void
   if (await isOfLaterEpoch(root, { sessionId, epoch })) return;
   await removeWorkspace(root, sessionId);
   const tookMs = Math.round(ports.clock.monotonicMs() - startedMs);
-  runtime.core.record({ type: 'workspace_cleaned', tookMs });
+  if (!runtime.core.isOver) runtime.core.record({ type: 'workspace_cleaned', tookMs });
 };

@@ -2,7 +2,7 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
 import type { UploadWish } from '../../../shared/frames.ts';
-import { DISK_RETRY_MS, JOURNAL_MAX_BYTES } from '../../../shared/limits.ts';
+import { DISK_RETRY_MS, JOURNAL_MAX_BYTES, LATE_ANSWER_MS } from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
 import { type Disk, isDiskFull } from '../transport/disk.ts';
 import { type Journal, openJournal } from '../transport/journal.ts';
@@ -48,7 +48,9 @@ export class EventStream {
   #batchesAcked = 0;
   #isUp = false;
   #isFull = false;
+  #isLate = false;
   #isBroken = false;
+  #isGivenUp = false;
   #lastOffset: number;
   #cancel: () => void = () => {};
 
@@ -63,6 +65,11 @@ export class EventStream {
 
   get nextRseq(): number {
     return this.#outbox.nextRseq;
+  }
+
+  /** Control plane and journal disagree, or nobody keeps what is left: nothing is sent any more. */
+  get isBroken(): boolean {
+    return this.#isBroken;
   }
 
   /** Batches acknowledged to this process. */
@@ -118,7 +125,8 @@ export class EventStream {
     if (result.kind === 'acked') {
       this.#batchesAcked += 1;
       this.#checkRoom();
-      this.#options.onProven(result.sentAtMs);
+      // What is kept beside the log of a closed epoch proves no lease.
+      if (!this.#isLate) this.#options.onProven(result.sentAtMs);
     }
     this.#settled();
   }
@@ -138,19 +146,44 @@ export class EventStream {
     this.#cancel();
   }
 
-  /** Resolves with true once everything recorded is acknowledged, with false after `maxMs` or when that cannot come. */
+  /** The epoch is over elsewhere: what is recorded is kept beside its log, batch by batch, as long as that is answered. */
+  becomeLate(): void {
+    if (this.#isLate) return;
+    this.#isLate = true;
+    this.#isGivenUp = false;
+    this.#outbox.becomeLate();
+    this.#settled();
+  }
+
+  /** What was recorded and what is stored do not fit: nothing is sent any more. */
+  breakOff(why: string): void {
+    this.#follow({ kind: 'broken', why });
+  }
+
+  /**
+   * Resolves with true once everything recorded is acknowledged or kept, with false after `maxMs` or when that cannot come; late also when
+   * an answer does not come.
+   */
   drained(maxMs: number): Promise<boolean> {
     return new Promise((resolve) => {
+      const { clock } = this.#options;
       const end = (isDrained: boolean): void => {
         cancel();
+        quiet.cancel();
         this.#waiters.delete(look);
         resolve(isDrained);
       };
       const look = (): void => {
+        const { ackedRseq } = this.#outbox;
         if (this.#outbox.isDrained && this.#options.hasMore?.() !== true) end(true);
-        else if (this.#isBroken) end(false);
+        else if (this.#isBroken || this.#isGivenUp) end(false);
+        else if (this.#isLate && quiet.ackedRseq !== ackedRseq) {
+          quiet.cancel();
+          quiet = { ackedRseq, cancel: clock.after(LATE_ANSWER_MS, () => end(false)) };
+        }
       };
-      const cancel = this.#options.clock.after(maxMs, () => end(false));
+      let quiet = { ackedRseq: -1, cancel: (): void => {} };
+      const cancel = clock.after(maxMs, () => end(false));
       this.#waiters.add(look);
       look();
     });
@@ -158,7 +191,7 @@ export class EventStream {
 
   /** No line will come any more: nobody waits for acknowledgements from here on. */
   giveUp(): void {
-    this.#isBroken = true;
+    this.#isGivenUp = true;
     this.#settled();
   }
 
@@ -170,12 +203,15 @@ export class EventStream {
   }
 
   #follow(result: NackResult): void {
-    if (result.kind === 'over') {
+    const { log, onOver, onBroken } = this.#options;
+    if (result.kind === 'over' && !this.#isLate) {
+      // First what kills; what is late may wait.
+      onOver(result.reason);
+      this.becomeLate();
+    } else if (result.kind === 'broken' && !this.#isBroken) {
       this.#isBroken = true;
-      this.#options.onOver(result.reason);
-    } else if (result.kind === 'broken') {
-      this.#isBroken = true;
-      this.#options.onBroken(result.why);
+      if (this.#isLate) log.warn('the rest of the events is not kept', { why: result.why });
+      else onBroken(result.why);
     }
     this.#settled();
   }
@@ -187,7 +223,7 @@ export class EventStream {
 
   #pump(): void {
     this.#cancel();
-    if (!this.#isUp || this.#isBroken) return;
+    if (!this.#isUp || this.#isBroken || this.#isGivenUp) return;
     const { bootMs, clock, send } = this.#options;
     for (;;) {
       const nowMs = bootMs();
@@ -201,7 +237,7 @@ export class EventStream {
         return;
       }
       if (step.kind === 'wait') {
-        this.#cancel = clock.after(Math.max(1, step.atMs - nowMs), () => this.#pump());
+        if (Number.isFinite(step.atMs)) this.#cancel = clock.after(Math.max(1, step.atMs - nowMs), () => this.#pump());
         return;
       }
       if (!send(step.batch.frame)) {

@@ -6,6 +6,9 @@ export type Leaving =
   | { readonly to: 'drained'; readonly why: string }
   | { readonly to: 'parked'; readonly checkpointKey: string };
 
+/** Why a session is given up here though what it recorded may still be kept: its epoch is over, or somebody else has said so. */
+export const isOverElsewhere = (why: string): boolean => ['closed', 'stale_epoch', 'newer_epoch'].includes(why);
+
 export const STOPPED: Ending = { to: 'completed', reason: { code: 'stopped', message: 'The session was stopped.' } };
 
 export const isLeaving = (ending: Ending | Leaving): ending is Leaving =>

@@ -38,6 +38,8 @@ export interface RuntimePorts {
   /** Repositories on this machine's disk: only where the control plane is on it too. */
   readonly allowsLocalRepositories: boolean;
   readonly isolation: 'own_uid' | 'shared_uid';
+  /** Says hello again on the line that is up: what it says of the session has changed. */
+  readonly sayHello?: () => void;
   /** Called with each usage tick: leases on folders are renewed. */
   readonly onTick: () => void;
 }

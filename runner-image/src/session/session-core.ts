@@ -23,7 +23,7 @@ export interface CoreOptions {
   readonly assign: Omit<Assign, 'type' | 'checkpoint'> & Partial<Pick<Assign, 'checkpoint'>>;
   readonly ports: Pick<
     RuntimePorts,
-    'clock' | 'bootMs' | 'random' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'putFile' | 'onTick'
+    'clock' | 'bootMs' | 'random' | 'log' | 'disk' | 'stateDir' | 'send' | 'put' | 'putFile' | 'onTick' | 'sayHello'
   >;
   readonly config: Pick<RunnerConfig, 'RUNNER_VERSION' | 'USAGE_TICK_INTERVAL_MS' | 'VILLAGE_TASK_DEFINITION'>;
   readonly saved: SavedSession | null;
@@ -78,6 +78,7 @@ export class SessionCore {
   #nextUpload: number;
   #startedAtMs: number;
   #isOver = false;
+  #isJournalLost = false;
   #secrets: readonly string[];
 
   constructor(options: CoreOptions) {
@@ -131,7 +132,10 @@ export class SessionCore {
       onOver: (reason) => options.onAbort(reason),
       onBroken: (why) => {
         log.error('the event stream is broken', { why });
-        void this.freezer.set('stream_broken', true);
+        void this.freezer.set('stream_broken', true).then(() => {
+          this.#isJournalLost = true;
+          ports.sayHello?.();
+        });
       },
       onFull: (isFull) => this.#hold('journal_full', isFull),
     });
@@ -163,7 +167,9 @@ export class SessionCore {
       this.save();
       return;
     }
-    this.#recordDue(saved.due);
+    // Numbers that were given before must not be given again to other events.
+    if (saved.due.rseq > this.events.nextRseq) this.events.breakOff('the journal was lost');
+    else this.#recordDue(saved.due);
     // What held the session before the crash holds it on, or is told to be over.
     if (this.#lease.isLost && saved.held.includes('lease_lost')) void this.freezer.set('lease_lost', true);
     else if (this.#lease.isLost) this.#hold('lease_lost', true);
@@ -178,6 +184,11 @@ export class SessionCore {
 
   get desired(): Desired {
     return this.#desired;
+  }
+
+  /** What is stored cannot be gone on with here, and nothing of the session runs any more: another epoch must. */
+  get isJournalLost(): boolean {
+    return this.#isJournalLost;
   }
 
   get isOver(): boolean {
@@ -256,6 +267,12 @@ export class SessionCore {
     const last = this.#placed([draft]);
     this.#isOver = true;
     this.#write(last, true);
+  }
+
+  /** The epoch is over elsewhere, or may be: nothing follows here, and no state is claimed. */
+  close(): void {
+    this.#isOver = true;
+    this.save();
   }
 
   /** From here on no agent time passes, whatever the state still is. */

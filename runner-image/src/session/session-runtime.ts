@@ -11,7 +11,7 @@ import { takeControlFrame } from './control-frames.ts';
 import { DesiredFollower } from './desired-follower.ts';
 import { endSession } from './ending.ts';
 import { Hurry } from './hurry.ts';
-import { type Leaving, STOPPED, savedEnding } from './leaving.ts';
+import { isOverElsewhere, type Leaving, STOPPED, savedEnding } from './leaving.ts';
 import type { Lifetime } from './lifetime.ts';
 import type { Parking } from './parking.ts';
 import { People } from './people.ts';
@@ -54,6 +54,8 @@ export class SessionRuntime {
   #booting: Promise<void> = Promise.resolve();
   #ending: Promise<void> | null = null;
   #isAborted = false;
+  /** Nobody keeps its events any more, on no line. */
+  #isUnwanted = false;
   #plannedEnd: Ending | Leaving | null;
   readonly #ended = Promise.withResolvers<void>();
 
@@ -141,9 +143,9 @@ export class SessionRuntime {
     return this.#ending !== null;
   }
 
-  /** The control plane has ended this life of the session, or the lease is lost for good: nobody takes its events any more. */
-  get isAborted(): boolean {
-    return this.#isAborted;
+  /** Its epoch is over elsewhere or its lease is lost for good, and nobody keeps what it recorded, now or on a later line. */
+  get isUnwanted(): boolean {
+    return this.#isUnwanted || (this.#isAborted && this.core.events.isBroken);
   }
 
   /** What `hello` says about this session. */
@@ -156,6 +158,7 @@ export class SessionRuntime {
       head: this.agent.headOffset,
       desiredRev: this.core.desired.rev,
       viewersRev: this.people.viewersRev,
+      ...(this.core.isJournalLost ? { journalLost: true } : {}),
     };
   }
 
@@ -241,20 +244,22 @@ export class SessionRuntime {
 
   /** The epoch is over elsewhere or the lease is lost for good: kill, clean up, claim nothing. */
   abort(why: string): void {
-    if (this.core.isOver) {
-      // Nothing runs any more that would need a lease: what is left to say is said when there is a line.
-      if (why === 'lease_lost') return;
-      this.#options.ports.log.warn('the last acknowledgement will not come', { why });
-      this.#isAborted = true;
-      this.core.events.giveUp();
-      return;
+    const { core } = this;
+    const { log } = this.#options.ports;
+    // Nothing runs any more that would need a lease: what is left to say is said when there is a line.
+    if (why === 'lease_lost' && core.isOver) return;
+    if (!this.#isAborted && !core.isOver) {
+      log.warn('the session is given up', { why });
+      core.uploads.close(why);
+      // Whatever its end waits for: from this moment on another epoch may work in its place. The end kills again.
+      this.agent.terminal
+        .kill('at_once')
+        .catch((error: unknown) => log.error('the CLI could not be killed', { error }));
     }
     this.#isAborted = true;
-    this.#options.ports.log.warn('the session is given up', { why });
-    this.core.uploads.close(why);
-    const { log } = this.#options.ports;
-    // Whatever its end waits for: from this moment on another epoch may work in its place. The end kills again.
-    this.agent.terminal.kill('at_once').catch((error: unknown) => log.error('the CLI could not be killed', { error }));
+    this.#isUnwanted ||= !isOverElsewhere(why) && why !== 'lease_lost';
+    if (isOverElsewhere(why)) core.events.becomeLate();
+    else core.events.giveUp();
     void this.end({ to: 'failed', reason: { code: why, message: 'This life of the session is over.' } });
   }
 

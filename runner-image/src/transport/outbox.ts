@@ -38,7 +38,7 @@ export interface Batch {
   readonly frame: string;
 }
 
-/** `atMs`: when to ask again if nothing happens before. */
+/** `atMs`: when to ask again if nothing happens before; infinite where nothing is left to do. */
 export type OutboxStep =
   | { readonly kind: 'send'; readonly batch: Batch }
   | { readonly kind: 'wait'; readonly atMs: number };
@@ -65,6 +65,8 @@ export interface OutboxOptions {
 }
 
 interface Flying extends Batch {
+  /** A closed epoch answered and did not keep it. */
+  wasRefused: boolean;
   firstSentMs: number | null;
   resendAtMs: number;
   resendMs: number;
@@ -111,6 +113,7 @@ export class Outbox {
   #isWatched = false;
   #isDue: boolean;
   #wantsHeartbeat = false;
+  #isLate = false;
   #pendingSinceMs: number | null = null;
   #lastSentMs: number | null = null;
 
@@ -150,7 +153,7 @@ export class Outbox {
   add(event: EventEnvelope, nowMs: number): void {
     this.#options.journal.append(event);
     this.#nextRseq = event.rseq + 1;
-    if (this.#held === null && isFinalChange(event)) {
+    if (this.#held === null && isFinalChange(event) && !this.#isLate) {
       this.#held = event;
       return;
     }
@@ -166,6 +169,7 @@ export class Outbox {
 
   /** The wish rides on the next batch; an urgent one does not wait for events. */
   wish(wish: UploadWish, nowMs: number, isUrgentWish: boolean): void {
+    if (this.#isLate) return;
     // Asked for again while the line was down it still waits here, or flies.
     const isKnown = this.#wishes.some(({ kind, number }) => kind === wish.kind && number === wish.number);
     if (!isKnown) this.#wishes.push(wish);
@@ -180,8 +184,18 @@ export class Outbox {
   /** What waits leaves now; with `heartbeat` an empty batch does when nothing waits: one in flight proves the same. */
   flush(heartbeat = false): void {
     const lastSentRseq = this.#flying?.lastRseq ?? this.#ackedRseq;
-    this.#wantsHeartbeat ||= heartbeat && this.#flying === null;
+    this.#wantsHeartbeat ||= heartbeat && this.#flying === null && !this.#isLate;
     this.#isDue ||= this.#wantsHeartbeat || this.#wishes.length > 0 || this.#nextRseq - 1 > lastSentRseq;
+  }
+
+  /** The epoch is over elsewhere, and keeps only events from here on: each batch leaves once the one before is kept. */
+  becomeLate(): void {
+    this.#isLate = true;
+    this.#wishes = [];
+    this.#wantsHeartbeat = false;
+    if (this.#flying !== null && this.#flying.lastRseq < this.#flying.firstRseq) this.#flying = null;
+    if (this.#held !== null) this.#pending.push(this.#held);
+    this.#held = null;
   }
 
   /** What to do now. A `send` counts as done: its frame must go out, or be lost like any other frame. */
@@ -220,8 +234,13 @@ export class Outbox {
     if (nack.reason === 'stale_epoch' || nack.reason === 'closed') {
       // A closed epoch still keeps what comes: its last batch sent again (the ack was lost), and late truth beside the stream.
       const isSent = flying?.firstSentMs != null && nack.firstRseq === flying.firstRseq;
-      if (isSent && flying.lastRseq >= flying.firstRseq && nack.expected > flying.lastRseq)
-        this.#settle(flying.lastRseq);
+      if (isSent && flying.lastRseq >= flying.firstRseq) {
+        if (nack.expected > flying.lastRseq) this.#settle(flying.lastRseq);
+        // The answer to an empty batch, which has the same number, keeps nothing either: it is asked once more.
+        else if (flying.wasRefused)
+          return { kind: 'broken', why: `batch ${nack.firstRseq} of a closed epoch is not kept` };
+        else Object.assign(flying, { wasRefused: true, resendAtMs: nowMs });
+      }
       return { kind: 'over', reason: nack.reason };
     }
     if (flying === null || nack.firstRseq !== flying.firstRseq) return { kind: 'ignored' };
@@ -251,6 +270,7 @@ export class Outbox {
   }
 
   #dueAtMs(nowMs: number): number {
+    if (this.#isLate) return this.#pending.length > 0 ? nowMs : Number.POSITIVE_INFINITY;
     const hasSomething = this.#pending.length > 0 || this.#wishes.length > 0 || this.#wantsHeartbeat;
     if (this.#isDue && hasSomething) return nowMs;
     const lingerMs = this.#isWatched ? LINGER_WATCHED_MS : LINGER_UNWATCHED_MS;
@@ -274,7 +294,8 @@ export class Outbox {
     const body = { type: 'runner_events', capability, sessionId, epoch, firstRseq, events, digest, uploads };
     const lastRseq = firstRseq + events.length - 1;
     const frame = JSON.stringify(body);
-    return { firstRseq, lastRseq, frame, firstSentMs: null, resendAtMs: 0, resendMs: RESEND_FIRST_MS };
+    const unsent = { wasRefused: false, firstSentMs: null, resendAtMs: 0, resendMs: RESEND_FIRST_MS };
+    return { firstRseq, lastRseq, frame, ...unsent };
   }
 
   #settle(upTo: number): void {

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest';
+import { sha256Hex } from '../../../../functions/hash.ts';
 import { correctedCounters } from '../../../../functions/metering/usage-rows.ts';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { continueSession } from '../../../../functions/sessions/continue-session.ts';
 import { headKey, type SessionRef, viewOf } from '../../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { listChunks } from '../../../../functions/streams/chunks.ts';
-import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
+import { type Batch, ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import { readEvents } from '../../../../functions/streams/segments.ts';
+import { batchDigestInput } from '../../../../shared/batch.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
 import { UsageRow, ZERO_USAGE } from '../../../../shared/usage.ts';
 import {
@@ -63,6 +65,19 @@ const usageOf = async (ports: TestPorts, ref: SessionRef) => {
   if (meta === null) throw new Error('no session');
   return viewOf(meta).usage;
 };
+
+/** The same events with other borders. */
+const part = (batch: Batch, firstRseq: number, lastRseq: number): Batch => {
+  const events = batch.events.filter(({ rseq }) => rseq >= firstRseq && rseq <= lastRseq);
+  const identity = { sessionId: batch.sessionId, epoch: batch.epoch, firstRseq, events };
+  return { ...identity, digest: sha256Hex(batchDigestInput(identity)) };
+};
+/** Numbers of what is kept beside the log, as often as it is. */
+const annexed = (ports: TestPorts): number[] =>
+  ports.db
+    .all('events')
+    .filter(({ sk }) => String(sk).startsWith('ANNEX#'))
+    .flatMap(({ events }) => (JSON.parse(String(events)) as { rseq: number }[]).map(({ rseq }) => rseq));
 
 describe('late usage of a closed epoch', () => {
   test('corrects the ledger by a new row, within what the platform saw until the closing', async () => {
@@ -194,6 +209,68 @@ describe('late batches beside the log', () => {
       reason: 'stale_epoch',
       expected: 5,
     });
+  });
+
+  test('batches with other borders than those before keep each event once', async () => {
+    const { ports, ref } = await closedSession();
+    const say = (text: string): EventDraft => ({ ...message, text }) as EventDraft;
+    const drafts = [
+      say('three'),
+      tick({ agentMs: 60_000 }),
+      model,
+      chunk(1, 10),
+      tick({ agentMs: 70_000 }),
+      say('eight'),
+    ];
+    const all = batchOf(ref, 3, drafts);
+    const late = (firstRseq: number, lastRseq: number) => ingestBatch(ports, ref, part(all, firstRseq, lastRseq));
+    const orders = [
+      [4, 5],
+      [7, 7],
+      [3, 8],
+      [5, 6],
+      [3, 4],
+      [3, 8],
+    ] as const;
+    for (const [first, last] of orders)
+      expect(await late(first, last)).toEqual({ kind: 'nack', reason: 'closed', expected: last + 1 });
+    expect(annexed(ports).toSorted((a, b) => a - b)).toEqual([3, 4, 5, 6, 7, 8]);
+    const corrections = rows(ports).filter(({ source }) => source === 'correction');
+    expect(corrections.map(({ kind, rseq }) => [kind, rseq])).toEqual([
+      ['correction', 4],
+      ['model', 5],
+      ['correction', 7],
+    ]);
+    expect(await usageOf(ports, ref)).toMatchObject({ agentMs: 70_000 });
+  });
+
+  test('such batches that come at once keep each event once too', async () => {
+    const { ports, ref } = await closedSession();
+    const drafts = [tick({ agentMs: 60_000 }), message, message, tick({ agentMs: 70_000 }), message];
+    const all = batchOf(ref, 3, drafts);
+    const borders = [
+      [3, 5],
+      [4, 6],
+      [5, 7],
+      [3, 7],
+      [6, 7],
+      [7, 7],
+    ] as const;
+    const answers = await Promise.all(borders.map(([first, last]) => ingestBatch(ports, ref, part(all, first, last))));
+    expect(answers).toEqual(borders.map(([, last]) => ({ kind: 'nack', reason: 'closed', expected: last + 1 })));
+    expect(annexed(ports).toSorted((a, b) => a - b)).toEqual([3, 4, 5, 6, 7]);
+    expect(await usageOf(ports, ref)).toMatchObject({ agentMs: 70_000 });
+  });
+
+  test('another event under a number that is kept is set aside with its batch, and the rest stays as it is', async () => {
+    const { ports, ref } = await closedSession();
+    await ingestBatch(ports, ref, batchOf(ref, 3, [message, tick({ agentMs: 60_000 })]));
+    const other = batchOf(ref, 4, [tick({ agentMs: 90_000 }), message]);
+    for (let times = 0; times < 2; times += 1)
+      expect(await ingestBatch(ports, ref, other)).toEqual({ kind: 'nack', reason: 'other_digest', expected: 4 });
+    expect(annexed(ports)).toEqual([3, 4]);
+    expect(ports.db.all('events').filter(({ sk }) => String(sk).startsWith('QUARANTINE#'))).toHaveLength(1);
+    expect(await usageOf(ports, ref)).toMatchObject({ agentMs: 60_000 });
   });
 
   test('a batch of an old epoch that only the log remembers is found there', async () => {

@@ -8,15 +8,17 @@ import type { PtyHost, PtyProcess } from '../../../../runner-image/src/pty-host/
 import type { RuntimePorts } from '../../../../runner-image/src/session/ports.ts';
 import { SavedSession } from '../../../../runner-image/src/session/saved-session.ts';
 import { SessionRuntime } from '../../../../runner-image/src/session/session-runtime.ts';
+import type { RunnerFrame } from '../../../../shared/frames.ts';
 import { SessionConfig } from '../../../../shared/session.ts';
 import { fixedRandom, manualClock } from '../manual-clock.ts';
 
 const SESSION = 'ses_01J0000000000000000000000A';
 
-/** `calls`: what was done to the program, in order. */
+/** `calls`: what was done to the program, in order; `sent`: every frame that left. */
 export const openRuntime = (folder: string, provider: 'shell' | 'claude_code' = 'shell') => {
   const clock = manualClock();
   const calls: string[] = [];
+  const sent: RunnerFrame[] = [];
   const exit = Promise.withResolvers<{ kind: 'exited'; exitCode: number; signal: number | null }>();
   const process: PtyProcess = {
     ...{ id: SESSION, pid: 2 ** 22 + 1, mark: 'mark', lanes: [], exited: exit.promise },
@@ -47,7 +49,11 @@ export const openRuntime = (folder: string, provider: 'shell' | 'claude_code' = 
   if (parsed.kind === 'bad') throw new Error(parsed.lines.join('\n'));
   const ports: RuntimePorts = {
     ...{ clock, host, bootMs: clock.monotonicMs, random: fixedRandom(), log: silentLog, stateDir: folder },
-    ...{ send: () => true, bufferedBytes: () => 0, fetchCredentials: () => new Promise(() => {}) },
+    ...{
+      send: (frame: string) => sent.push(JSON.parse(frame)) > 0,
+      bufferedBytes: () => 0,
+      fetchCredentials: () => new Promise(() => {}),
+    },
     ...{ put: () => Promise.reject(new Error('no objects here')), adapters: ADAPTERS, gitEnvironment: {} },
     ...{ agentPath: '/usr/bin', allowsLocalRepositories: true, isolation: 'shared_uid', onTick: () => {} },
   };
@@ -59,5 +65,5 @@ export const openRuntime = (folder: string, provider: 'shell' | 'claude_code' = 
   const open = (saved: SavedSession | null) =>
     new SessionRuntime({ assign: { ...assign, checkpoint: null }, ports, config: parsed.config, saved });
   const load = () => SavedSession.parse(JSON.parse(readFileSync(join(folder, 'session.json'), 'utf8')));
-  return { runtime: open(null), clock, calls, process, exited: exit.promise, open, load };
+  return { runtime: open(null), clock, calls, sent, process, exited: exit.promise, open, load };
 };
