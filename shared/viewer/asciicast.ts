@@ -22,6 +22,7 @@ export class AsciicastWriter {
   /** A clock that was set back must not bring the recording back: times never fall. */
   #lastMs = 0;
   #size = '';
+  #epoch = 0;
 
   constructor(info: CastInfo) {
     this.#info = info;
@@ -35,8 +36,13 @@ export class AsciicastWriter {
   /** The lines after the last chunk; a recording without any chunk is a header and nothing else. */
   end(size: { cols: number; rows: number }): string[] {
     if (this.#size === '') return [this.#header(size.cols, size.rows)];
-    const { markers } = this.#info;
-    return markers.slice(this.#nextMarker).map((marker) => this.#line(marker.atMs, 'm', marker.label));
+    const lines: string[] = [];
+    for (; ; this.#nextMarker += 1) {
+      const marker = this.#info.markers[this.#nextMarker];
+      if (marker === undefined) return lines;
+      const { atMs, epoch, label } = marker;
+      lines.push(...this.#epochLines(atMs, epoch), this.#line(atMs, 'm', label));
+    }
   }
 
   #linesOf(step: WalkStep): string[] {
@@ -52,22 +58,36 @@ export class AsciicastWriter {
     const { markers } = this.#info;
     if (after === null) {
       this.#startMs = atMs;
+      this.#epoch = epoch;
       const first = markers.findIndex((one) => one.epoch > epoch || (one.epoch === epoch && one.offset >= offset));
       this.#nextMarker = first === -1 ? markers.length : first;
       this.#size = `${cols}x${rows}`;
       return [this.#header(cols, rows), ...(data === '' ? [] : [this.#line(atMs, 'o', screen)])];
     }
-    if (after.epoch === epoch)
+    if (after.epoch === epoch) {
+      const isTold = markers.some((one) => one.isGap && one.epoch === epoch && one.offset === after.offset);
       return [
         ...this.#markerLines({ atMs, epoch, offset }),
-        this.#line(atMs, 'm', `${offset - after.offset} bytes were not stored`),
+        ...(isTold ? [] : [this.#line(atMs, 'm', `${offset - after.offset} bytes were not stored`)]),
         ...this.#screenLines(atMs, cols, rows, screen),
       ];
-    // What happened in an epoch before it printed anything follows its beginning.
-    const past = this.#markerLines({ atMs, epoch: epoch - 1, offset: Number.POSITIVE_INFINITY });
-    const next = markers[this.#nextMarker];
-    const beginMs = next?.epoch === epoch ? Math.min(next.atMs, atMs) : atMs;
-    return [...past, this.#line(beginMs, 'm', `epoch ${epoch}`), ...this.#screenLines(beginMs, cols, rows, screen)];
+    }
+    const begin = this.#epochLines(atMs, epoch);
+    // No later than what was printed first, and no earlier than the epoch itself.
+    return [...begin, ...this.#screenLines(this.#startMs + this.#lastMs, cols, rows, screen)];
+  }
+
+  /** Each epoch up to this one has its beginning, also one of which nothing is stored; what happened before it printed anything follows that. */
+  #epochLines(atMs: number, epoch: number): string[] {
+    const lines: string[] = [];
+    while (this.#epoch < epoch) {
+      lines.push(...this.#markerLines({ atMs, epoch: this.#epoch, offset: Number.POSITIVE_INFINITY }));
+      this.#epoch += 1;
+      const next = this.#info.markers[this.#nextMarker];
+      const beginMs = next?.epoch === this.#epoch ? Math.min(next.atMs, atMs) : atMs;
+      lines.push(this.#line(beginMs, 'm', `epoch ${this.#epoch}`));
+    }
+    return lines;
   }
 
   #screenLines(atMs: number, cols: number, rows: number, screen: string): string[] {

@@ -11,6 +11,8 @@ export interface CastMarker {
   readonly label: string;
   /** One of very many, left out first. */
   readonly isMinor: boolean;
+  /** Says what is missing from here on. */
+  readonly isGap?: boolean;
 }
 
 type Words = { readonly label: string; readonly isMinor?: boolean } | null;
@@ -52,6 +54,8 @@ const wordsOf = (event: SessionEvent): Words => {
       return { label: 'runner lost' };
     case 'runner_reconnected':
       return { label: 'runner reconnected' };
+    case 'stream_gap':
+      return { label: `${event.toOffset - event.fromOffset} bytes were not stored: ${event.reason}` };
     case 'alert_raised':
       return { label: `alert: ${event.message}` };
     default:
@@ -62,9 +66,12 @@ const wordsOf = (event: SessionEvent): Words => {
 const markerOf = (event: SessionEvent): CastMarker[] => {
   const words = wordsOf(event);
   if (words === null) return [];
-  const { epoch, offset, ts: atMs, seq } = event;
+  const { epoch, ts: atMs, seq } = event;
+  const isGap = event.type === 'stream_gap';
+  // A gap stands where the bytes would be; its event came when they were given up.
+  const offset = isGap ? event.fromOffset : event.offset;
   const label = [...plain(words.label)].slice(0, CAST_MARKER_MAX_CHARS).join('');
-  return [{ epoch, offset, atMs, seq, label, isMinor: words.isMinor ?? false }];
+  return [{ epoch, offset, atMs, seq, label, isMinor: words.isMinor ?? false, ...(isGap ? { isGap } : {}) }];
 };
 
 /** Gathers events page by page, in any order, and keeps no more than a recording may have. */

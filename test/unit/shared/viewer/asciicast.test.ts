@@ -105,6 +105,59 @@ describe('an asciicast', () => {
     expect(times).toEqual([...times].sort((a, b) => a - b));
   });
 
+  test('has every epoch in order, also those of which nothing is stored', () => {
+    const markers = [
+      mark(1, 1, 500, 'runner lost'),
+      mark(2, 0, 1_000, 'started again'),
+      mark(2, 90, 2_000, 'runner given back'),
+      mark(3, 1, 4_000, 'given back again'),
+      mark(4, 0, 5_000, 'last'),
+      mark(4, 3, 6_000, 'over'),
+    ];
+    const { events } = cast([chunk(1, [out(0, 0, 'a')]), chunk(3, [out(3_000, 0, 'c')])], markers);
+    expect(events.slice(2)).toEqual([
+      [0.5, 'm', 'runner lost'],
+      [1, 'm', 'epoch 2'],
+      [1, 'm', 'started again'],
+      [2, 'm', 'runner given back'],
+      [3, 'm', 'epoch 3'],
+      [3, 'o', '\u001bcscreen'],
+      [3, 'o', 'c'],
+      [4, 'm', 'given back again'],
+      [5, 'm', 'epoch 4'],
+      [5, 'm', 'last'],
+      [6, 'm', 'over'],
+    ]);
+  });
+
+  test('says once what is missing, also where nothing follows it in its epoch', () => {
+    const gap = (epoch: number, fromOffset: number, toOffset: number): SessionEvent => ({
+      ...{
+        v: 1,
+        sessionId: mockId('ses', 1),
+        tenantId: 'local',
+        rseq: 1,
+        seq: 1,
+        ts: T0 + 300 * epoch - 200,
+        offset: toOffset,
+        epoch,
+      },
+      ...{ type: 'stream_gap', fromOffset, toOffset, reason: 'the store was away' },
+    });
+    const markers = new CastMarkers();
+    markers.add([gap(1, 1, 9), gap(1, 10, 30), gap(2, 1, 5)]);
+    const { events } = cast(
+      [chunk(1, [out(0, 0, 'a')]), chunk(1, [out(200, 9, 'z')]), chunk(2, [out(300, 0, 'y')])],
+      markers.list(),
+    );
+    expect(events.filter(([, code]) => code === 'm')).toEqual([
+      [0.1, 'm', '8 bytes were not stored: the store was away'],
+      [0.2, 'm', '20 bytes were not stored: the store was away'],
+      [0.3, 'm', 'epoch 2'],
+      [0.4, 'm', '4 bytes were not stored: the store was away'],
+    ]);
+  });
+
   test('from a later chunk leaves out what came before it', () => {
     const { events } = cast(
       [chunk(2, [out(0, 10, 'a')])],
