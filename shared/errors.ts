@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   internal: 500,
   upstream_failed: 502,
   unavailable: 503,
+  input_unconfirmed: 504,
 } as const;
 export type ErrorCode = keyof typeof ERROR_CODES;
 

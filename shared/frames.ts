@@ -125,6 +125,11 @@ const Hello = z.strictObject({
   capacity: z.int().min(1).max(RUNNER_SESSIONS_MAX).default(1),
   /** It takes no new sessions. */
   draining: z.boolean().default(false),
+  /**
+   * The first dial of this process, said where `sessions` names all that the runner has: what it was given on an earlier dial and does not
+   * name it has lost.
+   */
+  firstDial: z.int().min(1).optional(),
 });
 
 const RunnerEvents = z.strictObject({
@@ -162,6 +167,9 @@ const TerminalSnapshot = z.strictObject({
   data: z.string(),
 });
 
+/** Stands for the callers of `POST …/input`; no viewer may have this id. */
+export const API_VIEWER_ID = 'api-input';
+
 const InputAck = z.strictObject({
   type: z.literal('input_ack'),
   ...inSession,
@@ -169,7 +177,7 @@ const InputAck = z.strictObject({
   controlTerm,
   inputSeq,
 });
-/** Input was discarded: the next frame the runner takes is `expected`. */
+/** Input was discarded: the next frame the runner takes is `expected`. To an API call: that one was not taken. */
 const InputReset = z.strictObject({
   type: z.literal('input_reset'),
   ...inSession,
@@ -282,7 +290,7 @@ export const ControlToRunnerFrame = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('input'),
     ...inSession,
-    /** `api` for `POST …/input`, whose holes are skipped: its caller has been told. */
+    /** `api` for `POST …/input`: each stands for itself, and is posted again until it is answered. */
     viewerId: ViewerId,
     source: z.enum(['viewer', 'api']),
     controlTerm,

@@ -22,6 +22,8 @@ export const BATCH_MAX_ROW_EVENTS = 40;
 export const HEAD_RECENT_BATCHES = 4;
 /** Sessions whose last commit a process remembers, to plan the next one without a read; the one longest without a commit is forgotten first. */
 export const COMMIT_MEMORY_MAX = 1_000;
+/** Stored events of a batch that stay as they are; longer ones are compressed, since each begun KiB of a row is paid for. */
+export const SEGMENT_PLAIN_MAX_BYTES = 640;
 /** Events that may wait unacknowledged in the journal; beyond it the session freezes instead of losing one. */
 export const JOURNAL_MAX_BYTES = 64 * MIB;
 
@@ -29,6 +31,8 @@ export const JOURNAL_MAX_BYTES = 64 * MIB;
 export const LEASE_MS = 90_000;
 export const HEARTBEAT_MS = 30_000;
 export const USAGE_TICK_DEFAULT_MS = 30_000;
+/** A tick at least this old is renewed with what leaves at once; ticks are never further apart than their interval. */
+export const USAGE_TICK_EARLY_MS = 5_000;
 export const LEASE_LOST_KILL_MS = 15 * 60_000;
 export const RESEND_FIRST_MS = 5_000;
 export const RESEND_MAX_MS = 60_000;
@@ -484,11 +488,6 @@ export const END_STORE_MS = 30_000;
 export const END_LAST_ACK_MS = 120_000;
 /** The same for a runner that was started again only to deliver what was recorded. */
 export const RESTARTED_LAST_ACK_MS = 60_000;
-/**
- * The same once the epoch is over elsewhere: what was recorded is kept beside its log for as long as each batch is answered within this,
- * sent a second time where the first was lost. Then the runner goes, without what nobody took.
- */
-export const LATE_ANSWER_MS = 8_000;
 /**
  * The same once the epoch is over elsewhere: what was recorded is kept beside its log for as long as each batch is answered within this,
  * sent a second time where the first was lost. Then the runner goes, without what nobody took.

@@ -1,8 +1,15 @@
 /** Frames of a runner: hello, batches of events, terminal output on its way to the viewers. Acks are the route's response, never a post. */
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import type { ControlToRunnerFrame, ControlToViewerFrame, FrameOf, RunnerFrame } from '../../shared/frames.ts';
+import {
+  API_VIEWER_ID,
+  type ControlToRunnerFrame,
+  type ControlToViewerFrame,
+  type FrameOf,
+  type RunnerFrame,
+} from '../../shared/frames.ts';
 import type { RunnerPrincipal, RunnerScope } from '../../shared/runner-credential.ts';
+import { keepAnswer } from '../sessions/api-inputs.ts';
 import type { ObjectStore } from '../sessions/ports.ts';
 import type { SessionRef } from '../sessions/session-store.ts';
 import type { CapabilityClaims, Signer } from '../signing.ts';
@@ -86,6 +93,15 @@ const events = async (
   };
 };
 
+const answerApiInput = (
+  ports: RunnerPorts,
+  ref: SessionRef,
+  frame: FrameOf<RunnerFrame, 'input_ack' | 'input_reset'>,
+): Promise<void> =>
+  frame.type === 'input_ack'
+    ? keepAnswer(ports, { ref, epoch: frame.epoch, inputSeq: frame.inputSeq }, 'taken')
+    : keepAnswer(ports, { ref, epoch: frame.epoch, inputSeq: frame.expected }, 'refused');
+
 /** Runner-only fields stay behind: a viewer never sees a capability. */
 const forViewer = (
   frame: FrameOf<RunnerFrame, 'terminal_output' | 'terminal_snapshot' | 'head' | 'input_ack' | 'input_reset'>,
@@ -128,9 +144,12 @@ export const handleRunnerFrame = async (
       await ports.fanOut.toOne(await scopeOf(ports, who, frame), frame.viewerId, forViewer(frame), NEWEST);
       return null;
     case 'input_ack':
-    case 'input_reset':
-      await ports.fanOut.toOne(await scopeOf(ports, who, frame), frame.viewerId, forViewer(frame), 0);
+    case 'input_reset': {
+      const ref = await scopeOf(ports, who, frame);
+      if (frame.viewerId === API_VIEWER_ID) await answerApiInput(ports, ref, frame);
+      else await ports.fanOut.toOne(ref, frame.viewerId, forViewer(frame), 0);
       return null;
+    }
     case 'runner_status':
       if (who.kind === 'group') await groupStatus(ports, who, frame);
       if (who.kind === 'warm') await warmStatus(ports, who);

@@ -1,7 +1,7 @@
 /** Frames of a viewer: attach and detach, keystrokes and sizes on their way to the runner, pings. Each answer is the route's response. */
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
-import type { ControlToViewerFrame, FrameOf, ViewerFrame } from '../../shared/frames.ts';
+import { API_VIEWER_ID, type ControlToViewerFrame, type FrameOf, type ViewerFrame } from '../../shared/frames.ts';
 import { isFinal, type SessionView } from '../../shared/session.ts';
 import { type SessionRef, type SessionStore, viewOf } from '../sessions/session-store.ts';
 import type { Signer } from '../signing.ts';
@@ -51,6 +51,8 @@ const attach = async (
     sinceMs: ports.clock.nowMs(),
     device: frame.device ?? '',
   };
+  if (frame.viewerId === API_VIEWER_ID)
+    throw new AppError('invalid_frame', `No viewer may be called ${API_VIEWER_ID}: attach under another viewerId.`);
   const watchers = await ports.watchers.attach(ref, row, frame.takeOver);
   if (watchers === null)
     throw new AppError(

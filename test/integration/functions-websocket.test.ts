@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import type { EventDraft } from '../../shared/events.ts';
 import {
@@ -209,11 +209,15 @@ describe('a session from hello to its end', () => {
     });
     expect(JSON.stringify(toPage())).not.toContain(capability);
 
-    expect(
-      (await plane.http('POST', `/api/sessions/${ref.sessionId}/input`, { token, body: { data: 'pwd', submit: true } }))
-        .status,
-    ).toBe(202);
-    expect(toRunner().at(-1)?.frame).toMatchObject({ type: 'input', source: 'api', data: 'pwd', submit: true });
+    const sent = plane.http('POST', `/api/sessions/${ref.sessionId}/input`, {
+      token,
+      body: { data: 'pwd', submit: true },
+    });
+    const pwd = { type: 'input', source: 'api', data: 'pwd', submit: true, inputSeq: 1 };
+    await vi.waitFor(() => expect(toRunner().at(-1)?.frame).toMatchObject(pwd));
+    const inputAck = { type: 'input_ack', viewerId: 'api-input', controlTerm: 0, inputSeq: 1 };
+    await plane.send('runner', connection, { ...inputAck, capability, sessionId: ref.sessionId, epoch: 1 });
+    expect((await sent).status).toBe(202);
     expect((await plane.http('POST', `/api/sessions/${ref.sessionId}/stop`, { token, body: {} })).status).toBe(202);
     expect(toRunner().at(-1)?.frame).toMatchObject({ type: 'desired', desired: 'stop', rev: 1 });
 

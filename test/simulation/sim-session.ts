@@ -3,7 +3,13 @@
  * CLI in place of a program. What the runner's composition does with them around a CLI is followed here step by step.
  */
 import { converge } from '../../runner-image/src/session/convergence.ts';
-import { isLeaving, type Leaving, STOPPED, savedEnding } from '../../runner-image/src/session/leaving.ts';
+import {
+  isLeaving,
+  isOverElsewhere,
+  type Leaving,
+  STOPPED,
+  savedEnding,
+} from '../../runner-image/src/session/leaving.ts';
 import { People } from '../../runner-image/src/session/people.ts';
 import type { SavedSession } from '../../runner-image/src/session/saved-session.ts';
 import { type CoreOptions, SessionCore } from '../../runner-image/src/session/session-core.ts';
@@ -15,7 +21,7 @@ import { END_LAST_ACK_MS, END_STORE_MS, RESTARTED_LAST_ACK_MS, STOP_GRACE_MS } f
 import type { Chance } from './chance.ts';
 import type { Faults } from './faults.ts';
 import { boot, takeUp } from './sim-cli-life.ts';
-import type { SimHost } from './sim-host.ts';
+import type { SimPlace } from './sim-place.ts';
 import { SimStorage } from './sim-storage.ts';
 
 export interface SimSessionOptions {
@@ -24,7 +30,7 @@ export interface SimSessionOptions {
   readonly ports: CoreOptions['ports'];
   readonly chance: Chance;
   readonly faults: Faults;
-  readonly host: SimHost;
+  readonly place: SimPlace;
   /** Nothing of the session is left to do here. */
   readonly onEnded: () => void;
 }
@@ -47,22 +53,25 @@ export class SimSession {
   #ending: Promise<void> | null = null;
   #plannedEnd: Ending | Leaving | null = null;
   #isAborted = false;
+  #isUnwanted = false;
   #isDisposed = false;
   #parkAtMs = Number.POSITIVE_INFINITY;
+  #activeAtMs: number;
 
   constructor(options: SimSessionOptions) {
-    const { assign, saved, ports, host } = options;
+    const { assign, saved, ports, place } = options;
     const { sessionId, epoch, capability } = assign;
     const { clock, log } = ports;
     this.options = options;
+    this.#activeAtMs = clock.monotonicMs();
     this.core = new SessionCore({
       ...{ assign, ports, saved, config: CORE_CONFIG },
-      headOffset: () => host.offset,
+      headOffset: () => place.offset,
       onAbort: (why) => this.abort(why),
       parts: () => ({
         ...savedEnding(this.#plannedEnd),
         ...{ prompts: [], nextPrompt: 1, isPromptDone: true, checkpointKey: this.storage.checkpointKey },
-        ...{ lanes: this.#typing.saved(), typedInTerm: this.#people.typedInTerm, agent: null },
+        ...{ ...this.#typing.saved(), typedInTerm: this.#people.typedInTerm, agent: null },
         progress: { prompts: 0, turnsDone: 0, isWorking: false },
       }),
     });
@@ -70,6 +79,7 @@ export class SimSession {
     this.#typing = new Typing({
       ...{ sessionId, epoch, capability, clock, log },
       lanes: saved?.lanes ?? [],
+      apiInputs: saved?.apiInputs ?? [],
       send: (frame) => void ports.send(frame),
       record: (draft) => this.record(draft),
       save: () => this.core.save(),
@@ -85,7 +95,7 @@ export class SimSession {
       onSize: () => {},
     });
     const record = (draft: EventDraft) => this.record(draft);
-    this.storage = new SimStorage({ core: this.core, clock, offset: () => host.offset, record });
+    this.storage = new SimStorage({ core: this.core, clock, offset: () => place.offset, record });
     this.core.begin();
   }
 
@@ -98,6 +108,16 @@ export class SimSession {
     return this.#isWelcome;
   }
 
+  /** Nobody takes what it could not deliver. */
+  get isUnwanted(): boolean {
+    return this.#isUnwanted || (this.#isAborted && this.core.events.isBroken);
+  }
+
+  /** Since something happened. */
+  get quietMs(): number {
+    return this.options.ports.clock.monotonicMs() - this.#activeAtMs;
+  }
+
   get isEnding(): boolean {
     return this.#ending !== null;
   }
@@ -107,7 +127,8 @@ export class SimSession {
     const { viewersRev } = this.#people;
     const { nextRseq } = this.core.events;
     const { rev: desiredRev } = this.core.desired;
-    return { sessionId, epoch, nextRseq, head: this.options.host.offset, desiredRev, viewersRev };
+    const lost = this.core.isJournalLost ? { journalLost: true } : {};
+    return { sessionId, epoch, nextRseq, head: this.options.place.offset, desiredRev, viewersRev, ...lost };
   }
 
   begin(): Promise<void> {
@@ -139,17 +160,18 @@ export class SimSession {
   }
 
   record(draft: EventDraft): void {
+    this.#activeAtMs = this.options.ports.clock.monotonicMs();
     if (!this.#isDisposed) this.core.record(draft);
   }
 
   abort(why: string): void {
-    if (this.core.isOver) {
-      this.core.events.giveUp();
-      return;
-    }
-    if (this.#isAborted) return;
+    const { core } = this;
+    if (why === 'lease_lost' && core.isOver) return;
+    if (!this.#isAborted && !core.isOver) core.uploads.close(why);
     this.#isAborted = true;
-    this.core.uploads.close(why);
+    this.#isUnwanted ||= !isOverElsewhere(why) && why !== 'lease_lost';
+    if (isOverElsewhere(why)) core.events.becomeLate();
+    else core.events.giveUp();
     void this.end({ to: 'failed', reason: { code: why, message: 'This life of the session is over.' } });
   }
 
@@ -175,7 +197,7 @@ export class SimSession {
   /** Of a process before this one, which had ended the session. */
   deliverRest(): void {
     const deliver = async (): Promise<void> => {
-      this.options.host.killCli();
+      this.options.place.killCli();
       await this.#dispose(RESTARTED_LAST_ACK_MS);
     };
     this.#ending ??= deliver();
@@ -198,11 +220,9 @@ export class SimSession {
 
   #onWelcome(mine: Welcomed): void {
     this.#isWelcome = true;
+    if (!mine.open) this.abort('closed');
     this.core.events.onWelcome(mine.ackedRseq);
-    if (!mine.open) {
-      this.abort('closed');
-      return;
-    }
+    if (!mine.open) return;
     this.core.uploads.onGrants(mine.grants);
     this.core.ask(mine.desired);
     this.#people.setWatchers(mine.watchers);
@@ -219,9 +239,9 @@ export class SimSession {
 
   #lastWord(ending: Ending | Leaving): void {
     const { core } = this;
-    if (!isLeaving(ending)) this.#finish(ending);
+    if (this.#isAborted) core.close();
+    else if (!isLeaving(ending)) this.#finish(ending);
     else if (core.desired.desired === 'stop') this.#finish(STOPPED);
-    else if (this.#isAborted) return;
     else if (ending.to === 'parked') core.leave({ type: 'session_parked', checkpointKey: ending.checkpointKey });
     else core.leave({ type: 'epoch_drained', why: ending.why, checkpointKey: this.storage.checkpointKey });
   }
@@ -242,18 +262,19 @@ export class SimSession {
 
   async #endOnce(ending: Ending | Leaving, drainMs: number | null): Promise<void> {
     const { core, storage } = this;
-    const { host, chance } = this.options;
+    const { place, chance } = this.options;
     this.#typing.end();
     if (!isLeaving(ending) || !core.freezer.isHeld) await core.freezer.release();
-    await host.pause(chance.between(1, this.#isAborted ? 50 : STOP_GRACE_MS / 4));
-    host.killCli();
+    await place.pause(chance.between(1, this.#isAborted ? 50 : STOP_GRACE_MS / 4));
+    place.killCli();
     core.stopMetering();
     const storeMs = drainMs ?? END_STORE_MS;
     if (!this.#isAborted) await storage.chunk(true, storeMs);
     if (!this.#isAborted && ending.to === 'drained') await storage.checkpoint(storeMs);
     core.finalTick();
-    this.record({ type: 'workspace_cleaned', tookMs: 3 });
-    const lastAckMs = this.#isAborted ? 0 : Math.min(END_LAST_ACK_MS, drainMs ?? END_LAST_ACK_MS);
+    if (this.#isAborted) core.close();
+    if (!core.isOver) this.record({ type: 'workspace_cleaned', tookMs: 3 });
+    const lastAckMs = Math.min(END_LAST_ACK_MS, drainMs ?? END_LAST_ACK_MS);
     core.events.flush();
     await core.events.drained(lastAckMs);
     this.#lastWord(ending);

@@ -38,7 +38,6 @@ export interface InputOutcome {
 interface Lane {
   readonly viewerId: string;
   readonly controlTerm: number;
-  readonly isApi: boolean;
   delivered: number;
   expected: number;
   highest: number;
@@ -54,7 +53,6 @@ type ResetReason = (InputReply & { kind: 'reset' })['reason'];
 export const SavedLane = z.strictObject({
   viewerId: z.string(),
   controlTerm: z.int().min(0),
-  isApi: z.boolean(),
   delivered: z.int().min(0),
   expected: z.int().min(1),
   highest: z.int().min(0),
@@ -82,8 +80,8 @@ export class InputOrder {
   }
 
   /** After a crash: the terminal itself says what it got last of this lane. */
-  written(lane: Pick<SavedLane, 'viewerId' | 'controlTerm' | 'isApi'>, inputSeq: number): void {
-    const known = this.#laneFor(lane);
+  written(lane: Pick<SavedLane, 'viewerId' | 'controlTerm'>, inputSeq: number): void {
+    const known = this.#laneOf(lane);
     known.delivered = Math.max(known.delivered, inputSeq);
     known.expected = Math.max(known.expected, inputSeq + 1);
     known.highest = Math.max(known.highest, inputSeq);
@@ -103,11 +101,10 @@ export class InputOrder {
     lane.highest = Math.max(lane.highest, frame.inputSeq);
     if (frame.inputSeq <= lane.delivered) return { deliver: [], replies: [ackOf(lane)] };
     // Before anything else: a second reset with a higher number would cut into what was typed after the first.
-    if (frame.inputSeq < lane.expected && !lane.isApi) return { deliver: [], replies: [resetOf(lane)] };
+    if (frame.inputSeq < lane.expected) return { deliver: [], replies: [resetOf(lane)] };
     if (!isRunning) return this.#reset(lane, 'not_running');
-    const isFuture = !lane.isApi && frame.controlTerm > this.#control.controlTerm;
+    const isFuture = frame.controlTerm > this.#control.controlTerm;
     if (!isFuture && !this.#mayType(lane)) return this.#reset(lane, 'not_controller');
-    if (frame.inputSeq < lane.expected) return { deliver: [frame], replies: [] };
     lane.held.set(frame.inputSeq, frame);
     lane.heldSinceMs ??= nowMs;
     if (lane.held.size > INPUT_MAX_HELD_FRAMES) return this.#reset(lane, 'overflow');
@@ -120,37 +117,25 @@ export class InputOrder {
     return since.length === 0 ? null : Math.min(...since) + INPUT_HOLE_MS;
   }
 
-  /** Gives up on holes older than INPUT_HOLE_MS: a viewer is told, an API's hole is skipped (its caller was told already). */
+  /** Gives up on holes older than INPUT_HOLE_MS: their viewers are told. */
   expire(nowMs: number): InputOutcome {
     const late = [...this.#lanes.values()].filter(
       (lane) => lane.heldSinceMs !== null && nowMs - lane.heldSinceMs >= INPUT_HOLE_MS,
     );
-    return joined(
-      late.map((lane) => {
-        if (!lane.isApi) return this.#reset(lane, this.#mayType(lane) ? 'hole' : 'not_controller');
-        lane.expected = Math.min(...lane.held.keys());
-        return this.#drain(lane, nowMs);
-      }),
-    );
+    return joined(late.map((lane) => this.#reset(lane, this.#mayType(lane) ? 'hole' : 'not_controller')));
   }
 
   #mayType(lane: Lane): boolean {
-    if (lane.isApi) return true;
     return lane.controlTerm === this.#control.controlTerm && lane.viewerId === this.#control.controllerId;
   }
 
-  #laneOf({ viewerId, controlTerm, source }: InputFrame): Lane {
-    return this.#laneFor({ viewerId, controlTerm, isApi: source === 'api' });
-  }
-
-  #laneFor({ viewerId, controlTerm, isApi }: Pick<Lane, 'viewerId' | 'controlTerm' | 'isApi'>): Lane {
-    const key = keyOf({ viewerId, controlTerm, isApi });
+  #laneOf({ viewerId, controlTerm }: Pick<Lane, 'viewerId' | 'controlTerm'>): Lane {
+    const key = keyOf({ viewerId, controlTerm });
     const known = this.#lanes.get(key);
     if (known) return known;
     const lane: Lane = {
       viewerId,
       controlTerm,
-      isApi,
       delivered: 0,
       expected: 1,
       highest: 0,
@@ -180,16 +165,15 @@ export class InputOrder {
   #reset(lane: Lane, reason: ResetReason): InputOutcome {
     lane.held.clear();
     lane.heldSinceMs = null;
-    // Frames of an API caller stand for themselves: the next one is taken whatever its number.
     // What was on its way when a viewer learnt of the reset is told by the jump from what was typed afterwards.
-    lane.expected = lane.highest + (lane.isApi ? 1 : INPUT_RESET_JUMP);
+    lane.expected = lane.highest + INPUT_RESET_JUMP;
     lane.resetReason = reason;
     return { deliver: [], replies: [resetOf(lane)] };
   }
 }
 
-const keyOf = ({ viewerId, controlTerm, isApi }: Pick<Lane, 'viewerId' | 'controlTerm' | 'isApi'>): string =>
-  isApi ? `api ${viewerId}` : `${viewerId} ${controlTerm}`;
+const keyOf = ({ viewerId, controlTerm }: Pick<Lane, 'viewerId' | 'controlTerm'>): string =>
+  `${viewerId} ${controlTerm}`;
 
 const ackOf = ({ viewerId, controlTerm, delivered }: Lane): InputReply => ({
   kind: 'ack',

@@ -6,6 +6,7 @@ import { Epoch, SessionId } from '../../../shared/ids.ts';
 import { DesiredState, SessionConfig, SessionState, StateReason } from '../../../shared/session.ts';
 import { UsageCounters } from '../../../shared/usage.ts';
 import { type Disk, realDisk } from '../transport/disk.ts';
+import { SavedApiInput } from './api-input.ts';
 import { FREEZE_REASONS } from './freezer.ts';
 import { SavedLane } from './input-order.ts';
 
@@ -82,6 +83,7 @@ export const SavedSession = z.strictObject({
   /** The prompt of the start is on its way, or there is none. */
   isPromptDone: z.boolean(),
   lanes: z.array(SavedLane),
+  apiInputs: SavedApiInput.default([]),
   /** The control term in which a person typed. */
   typedInTerm: count.nullable(),
   progress: z.strictObject({ prompts: count, turnsDone: count, isWorking: z.boolean() }),

@@ -40,7 +40,7 @@ export interface CoreOptions {
 /** The part of a saved session that others than the core know. */
 export type SavedParts = Pick<
   SavedSession,
-  'ending' | 'prompts' | 'nextPrompt' | 'isPromptDone' | 'lanes' | 'typedInTerm' | 'progress' | 'agent'
+  'ending' | 'prompts' | 'nextPrompt' | 'isPromptDone' | 'lanes' | 'apiInputs' | 'typedInTerm' | 'progress' | 'agent'
 > &
   Partial<Pick<SavedSession, 'leaving' | 'checkpointKey'>>;
 
@@ -50,6 +50,7 @@ const NO_PARTS: SavedParts = {
   nextPrompt: 1,
   isPromptDone: false,
   lanes: [],
+  apiInputs: [],
   typedInTerm: null,
   progress: { prompts: 0, turnsDone: 0, isWorking: false },
   agent: null,
@@ -278,6 +279,11 @@ export class SessionCore {
   /** From here on no agent time passes, whatever the state still is. */
   stopMetering(): void {
     this.#usage.enter('stopping', false);
+  }
+
+  /** Before what leaves at once anyway. */
+  tickEarly(): void {
+    if (!this.#isOver && this.#usage.tickEarly()) this.#options.ports.onTick();
   }
 
   finalTick(): void {

@@ -93,6 +93,7 @@ export class SessionRuntime {
       record: (draft) => this.core.record(draft),
       save: () => this.core.save(),
       lanes: saved?.lanes ?? [],
+      apiInputs: saved?.apiInputs ?? [],
       onTyped: ({ source, controlTerm }) => {
         this.agent.live?.noteInput();
         this.people.noteTyped(source, controlTerm);
@@ -298,7 +299,7 @@ export class SessionRuntime {
     return {
       ...savedEnding(this.#plannedEnd),
       ...this.prompts.saved(),
-      lanes: this.typing.saved(),
+      ...this.typing.saved(),
       typedInTerm: this.people.typedInTerm,
       progress: this.lifetime.saved(),
       agent: this.agent.saved,

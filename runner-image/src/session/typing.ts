@@ -1,10 +1,11 @@
 /** Input frames on their way into the terminal: ordered, typed without a detour, answered visibly. */
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
-import type { RunnerFrame } from '../../../shared/frames.ts';
+import { API_VIEWER_ID, type RunnerFrame } from '../../../shared/frames.ts';
 import { INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
 import type { WriteOnce } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
+import { ApiInput } from './api-input.ts';
 import {
   type Control,
   type InputFrame,
@@ -37,12 +38,18 @@ export interface TypingOptions {
   readonly save?: () => void;
   /** Saved before a crash of the runner. */
   readonly lanes?: readonly SavedLane[];
+  readonly apiInputs?: readonly number[];
 }
 
-/** Lanes of a terminal that hold what people typed; API calls stand for themselves and have none. */
-const laneOf = ({ viewerId, controlTerm, inputSeq, source }: InputFrame): WriteOnce | undefined =>
-  source === 'api' ? undefined : { lane: `input ${viewerId} ${controlTerm}`, number: inputSeq };
+/** API calls at the same time may come in any order, and each lane of a terminal takes rising numbers only. */
+const API_LANES = 16;
+/** Lanes of a terminal that hold what people typed. */
+const laneOf = ({ viewerId, controlTerm, inputSeq, source }: InputFrame): WriteOnce =>
+  source === 'api'
+    ? { lane: `api ${inputSeq % API_LANES}`, number: inputSeq }
+    : { lane: `input ${viewerId} ${controlTerm}`, number: inputSeq };
 const LANE = /^input (\S+) (\d+)$/;
+const API_LANE = /^api \d+$/;
 
 /** Keystrokes within this time make one `input_received`. */
 const GATHER_MS = 5_000;
@@ -55,6 +62,7 @@ const ACK_AFTER_MS = 25;
 export class Typing {
   readonly #options: TypingOptions;
   readonly #order: InputOrder;
+  readonly #api: ApiInput;
   readonly #gathered = new Map<string, { source: 'viewer' | 'api'; sizeBytes: number }>();
   /** The latest of each viewer and term. */
   readonly #acks = new Map<string, InputReply & { kind: 'ack' }>();
@@ -70,19 +78,21 @@ export class Typing {
   constructor(options: TypingOptions) {
     this.#options = options;
     this.#order = new InputOrder(options.lanes);
+    this.#api = new ApiInput(options.apiInputs);
   }
 
   /** What must be known after a crash; the terminal knows what it got. */
-  saved(): SavedLane[] {
-    return this.#order.saved();
+  saved(): { lanes: SavedLane[]; apiInputs: number[] } {
+    return { lanes: this.#order.saved(), apiInputs: this.#api.saved() };
   }
 
   /** After a crash: the last number that the terminal got in each of its lanes. */
   restore(written: readonly (readonly [lane: string, number: number])[]): void {
     for (const [lane, number] of written) {
+      if (API_LANE.test(lane)) this.#api.written(number);
       const [, viewerId, controlTerm] = LANE.exec(lane) ?? [];
       if (viewerId === undefined) continue;
-      this.#order.written({ viewerId, controlTerm: Number(controlTerm), isApi: false }, number);
+      this.#order.written({ viewerId, controlTerm: Number(controlTerm) }, number);
     }
   }
 
@@ -115,7 +125,12 @@ export class Typing {
       this.#early.push(frame);
       return;
     }
-    this.#perform(this.#order.offer(frame, this.#options.clock.monotonicMs(), this.#keyboard !== null));
+    const isRunning = this.#keyboard !== null;
+    this.#perform(
+      frame.source === 'api'
+        ? this.#api.offer(frame, isRunning)
+        : this.#order.offer(frame, this.#options.clock.monotonicMs(), isRunning),
+    );
   }
 
   /** Records what was typed and not told yet. */
@@ -178,6 +193,11 @@ export class Typing {
   }
 
   #ackLater(ack: InputReply & { kind: 'ack' }): void {
+    // One of an API call stands for itself and is waited for.
+    if (ack.viewerId === API_VIEWER_ID) {
+      this.#reply(ack);
+      return;
+    }
     this.#acks.set(`${ack.viewerId} ${ack.controlTerm}`, ack);
     this.#cancelAcks ??= this.#options.clock.after(ACK_AFTER_MS, () => this.#sendAcks());
   }

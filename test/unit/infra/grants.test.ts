@@ -13,6 +13,7 @@ import { runnersChanged } from '../../../functions/runners/runner-changes.ts';
 import { exchangeCredential } from '../../../functions/runners/runner-credentials.ts';
 import { runnerDisconnected } from '../../../functions/runners/runner-disconnected.ts';
 import { formatWarmOwner, warmRunnerId } from '../../../functions/runners/warm-store.ts';
+import { keepAnswer } from '../../../functions/sessions/api-inputs.ts';
 import { continueSuspended } from '../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../functions/sessions/reap.ts';
 import { reconcile } from '../../../functions/sessions/reconcile.ts';
@@ -26,7 +27,7 @@ import { ingestBatch } from '../../../functions/streams/ingest-batch.ts';
 import { bootstrapTenant, createTicket, redeemTicket } from '../../../functions/tenants/sign-in.ts';
 import { FUNCTIONS, type FunctionName } from '../../../infra/topology.ts';
 import type { EventDraft } from '../../../shared/events.ts';
-import { RunnerFrame, ViewerFrame } from '../../../shared/frames.ts';
+import { API_VIEWER_ID, RunnerFrame, ViewerFrame } from '../../../shared/frames.ts';
 import { ARCHIVE_AFTER_MS, RUNNER_LOST_MS, START_TIMEOUT_MS, WARM_END_GRACE_MS } from '../../../shared/limits.ts';
 import {
   batchOf,
@@ -107,6 +108,7 @@ const callApi = async ({ ports, ref, my }: World): Promise<void> => {
       ...batchOf(ref, 1, running),
     }),
   );
+  await keepAnswer(ports, { ref, epoch: 1, inputSeq: 1 }, 'taken');
   await call('POST /api/sessions/{id}/input', { data: 'x', submit: true });
   for (const verb of ['pause', 'resume', 'stop']) await call(`POST /api/sessions/{id}/${verb}`);
   await call('POST /api/runners/registrations', { group: 'lab', maxSessions: 1 });
@@ -148,6 +150,7 @@ const talkAsRunner = async ({ ports, ref, my }: World): Promise<void> => {
   };
   await send({ type: 'runner_events', ...batchOf(ref, 1, [usage]), uploads });
   await send({ type: 'head', offset: 1, seq: 1, viewersRev: 99 });
+  await send({ type: 'input_ack', viewerId: API_VIEWER_ID, controlTerm: 0, inputSeq: 1 });
   ports.viewers.answers.set('page', 'gone');
   await send({ type: 'head', offset: 1, seq: 2, viewersRev: 99 });
   await send({ type: 'runner_events', ...batchOf(ref, 2, failing) });

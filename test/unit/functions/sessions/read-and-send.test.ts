@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest';
+import { answerTo, keepAnswer } from '../../../../functions/sessions/api-inputs.ts';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { getDiff, getSession, getTranscript, listSessions } from '../../../../functions/sessions/read-session.ts';
 import { sendInput } from '../../../../functions/sessions/send-input.ts';
 import { setDesired } from '../../../../functions/sessions/set-desired.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import { readEvents } from '../../../../functions/streams/segments.ts';
+import type { Clock } from '../../../../shared/clock.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
 import { SessionDiff, SessionList, Transcript } from '../../../../shared/http.ts';
+import { API_INPUT_CONFIRM_MS, API_INPUT_RESEND_MS } from '../../../../shared/limits.ts';
 import { SessionView } from '../../../../shared/session.ts';
 import { addBuild, batchOf, controlPlanePorts, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
 import { fixture } from '../../shared/fixtures.ts';
@@ -129,16 +132,65 @@ describe('reading', () => {
 describe('input over HTTP', () => {
   const line = { data: 'ls', submit: true };
 
-  test('is numbered and delivered', async () => {
+  /** A runner that runs and hears `hears(n)` for the n-th post; time passes as it is waited for. */
+  const running = async (hears: (post: number) => 'taken' | 'refused' | 'nothing') => {
     const { ports, ref } = await setUp();
     await ports.runners.set(ref, { connectionId: 'runner', epoch: 1, dial: 1 });
     await ingestBatch(ports, ref, batchOf(ref, 1, toRunning));
+    const { clock, runnerSender } = ports;
+    const posted = () => runnerSender.posted.flatMap(({ frame }) => (frame.type === 'input' ? [frame] : []));
+    let heard = 0;
+    const hear = async (): Promise<void> => {
+      for (; heard < posted().length; heard += 1) {
+        const answer = hears(heard + 1);
+        const inputSeq = posted()[heard]?.inputSeq ?? 0;
+        if (answer !== 'nothing') await keepAnswer(ports, { ref, epoch: 1, inputSeq }, answer);
+      }
+    };
+    const passing: Clock = {
+      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs(),
+      after: (delayMs, run) => {
+        clock.advance(delayMs);
+        void hear().then(run);
+        return () => {};
+      },
+    };
+    return { ports: { ...ports, clock: passing }, ref, posted };
+  };
+
+  test('is numbered and delivered', async () => {
+    const { ports, ref, posted } = await running(() => 'taken');
     await sendInput(ports, ref, line);
     await sendInput(ports, ref, line);
-    expect(ports.runnerSender.posted.map(({ frame }) => frame)).toMatchObject([
+    expect(posted()).toMatchObject([
       { type: 'input', source: 'api', inputSeq: 1, data: 'ls', submit: true, epoch: 1 },
       { type: 'input', source: 'api', inputSeq: 2 },
     ]);
+  });
+
+  test('is posted again, under its number, until the runner says that it has it', async () => {
+    const { ports, ref, posted } = await running((post) => (post < 3 ? 'nothing' : 'taken'));
+    await sendInput(ports, ref, line);
+    expect(posted().map(({ inputSeq }) => inputSeq)).toEqual([1, 1, 1]);
+  });
+
+  test('that nobody confirms is said to be unsure, and one that is refused is said to be refused', async () => {
+    const silent = await running(() => 'nothing');
+    await expect(sendInput(silent.ports, silent.ref, line)).rejects.toMatchObject({ code: 'input_unconfirmed' });
+    expect(silent.posted().length).toBeGreaterThan(API_INPUT_CONFIRM_MS / API_INPUT_RESEND_MS / 2);
+    const busy = await running(() => 'refused');
+    await expect(sendInput(busy.ports, busy.ref, line)).rejects.toMatchObject({ code: 'session_not_ready' });
+  });
+
+  test('that was taken at its second post stays taken when the refusal of the first comes late', async () => {
+    const { ports, ref } = await setUp();
+    const input = { ref, epoch: 1, inputSeq: 1 };
+    expect(await answerTo(ports.db, input)).toBeNull();
+    await keepAnswer(ports, input, 'taken');
+    await keepAnswer(ports, input, 'refused');
+    expect(await answerTo(ports.db, input)).toBe('taken');
+    expect(await answerTo(ports.db, { ...input, epoch: 2 })).toBeNull();
   });
 
   test.each([

@@ -72,16 +72,6 @@ describe('input order', () => {
     ]);
   });
 
-  it('skips holes of the API, whose caller was told, and keeps its order', () => {
-    const order = new InputOrder();
-    const api = (seq: number) => frame(seq, { source: 'api', viewerId: 'api1', controlTerm: 0 });
-    expect(typed(order.offer(api(1), 0, true))).toBe('1');
-    expect(typed(order.offer(api(4), 0, true))).toBe('');
-    expect(typed(order.offer(api(3), 0, true))).toBe('');
-    expect(typed(order.expire(INPUT_HOLE_MS))).toBe('34');
-    expect(typed(order.offer(api(3), 2_000, true))).toBe('');
-  });
-
   it('refuses input while nothing runs, and more than it can hold', () => {
     const order = led();
     expect(order.offer(frame(1), 0, false).replies).toMatchObject([{ reason: 'not_running' }]);
