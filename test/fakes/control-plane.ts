@@ -252,6 +252,7 @@ export const startFakeControlPlane = async (options: FakeControlPlaneOptions): P
       problems.push(`a batch of ${frame.sessionId}#${frame.epoch}, which nobody assigned`);
       return;
     }
+    if (session.isDeaf) return;
     const answer = session.take(frame, (path) => `${address()}${path}`);
     if (swallow > 0) swallow -= 1;
     else send(socket, answer);

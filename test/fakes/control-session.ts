@@ -47,6 +47,8 @@ export class FakeSession {
   desired: { desired: DesiredState; rev: number } = { desired: 'run', rev: 0 };
   watchers: WatcherList = { rev: 0, viewers: [], controllerId: null, controlTerm: 0 };
   isOpen = true;
+  /** Its batches are lost on their way. */
+  isDeaf = false;
 
   constructor(options: FakeSessionOptions) {
     this.options = options;

@@ -35,6 +35,7 @@ export class Assignments {
     const { config, sessions, isDraining, log } = this.#options;
     const { sessionId, epoch } = frame;
     const key = `${sessionId}#${epoch}`;
+    sessions.takeUpRest(sessionId);
     const held = sessions.get(sessionId);
     const facts = {
       ...{ kind: config.principal.kind, capacity: config.MAX_CONCURRENT_SESSIONS, isDraining: isDraining() },

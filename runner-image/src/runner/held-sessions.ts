@@ -73,6 +73,11 @@ export class HeldSessions {
     return this.#stuck.has(sessionId);
   }
 
+  /** Nothing waits on the disk that `hello` does not name. */
+  get namesAll(): boolean {
+    return this.#options.folders.find().every(({ kind, sessionId }) => kind === 'damaged' || this.#held.has(sessionId));
+  }
+
   get areWelcome(): boolean {
     return this.all.every(({ isWelcome }) => isWelcome);
   }
@@ -90,6 +95,14 @@ export class HeldSessions {
       } else if (keepsUndelivered) this.#retryLater(sessionId, null, found.error);
       else throw found.error;
     }
+  }
+
+  /** What an earlier epoch of it left here undelivered is held again, so that it is told before the next one takes its folder. */
+  takeUpRest(sessionId: string): void {
+    const { folders, keepsUndelivered, sayHello } = this.#options;
+    if (!keepsUndelivered || this.#held.has(sessionId) || !folders.hasJournal(sessionId)) return;
+    this.takeUp();
+    if (this.#held.has(sessionId)) sayHello();
   }
 
   /**
