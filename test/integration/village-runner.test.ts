@@ -146,6 +146,59 @@ describe('village-runner', () => {
     await vi.waitFor(() => expect(pidsWith(root)).toEqual([]), { timeout: 20_000, interval: 50 });
   });
 
+  it('gives its sessions back at the first Ctrl-C, in order', async () => {
+    const { control, config, start, root } = await setUp();
+    const runner = start('--url', control.url, '--token', control.token);
+    await control.until('hello', () => helloOf(control));
+    const session = control.add(config);
+    await control.until('running', () =>
+      session.events.find((event) => event.type === 'session_state_changed' && event.toState === 'running'),
+    );
+    runner.child.kill('SIGINT');
+    expect(await runner.exited).toBe(0);
+    expect(session.events.at(-1)).toMatchObject({ type: 'epoch_drained', checkpointKey: expect.any(String) });
+    expect(runner.said()).toContain('ending in order, sessions go on elsewhere; once more ends them at once');
+    expect(pidsWith(root)).toEqual([]);
+  });
+
+  it('leaves at once at the second, whatever the first still waits for', async () => {
+    const { control, config, start, root } = await setUp();
+    const runner = start('--url', control.url, '--token', control.token);
+    await control.until('hello', () => helloOf(control));
+    const session = control.add(config);
+    await control.until('running', () =>
+      session.events.find((event) => event.type === 'session_state_changed' && event.toState === 'running'),
+    );
+    control.hangPuts('lost');
+    runner.child.kill('SIGINT');
+    await control.until('an upload that nobody answers', () => control.hangingPuts.length > 0);
+    runner.child.kill('SIGINT');
+    await runner.exited;
+    expect(pidsWith(root)).toEqual([]);
+    // It went before the first had come to its end.
+    expect(session.isOpen).toBe(true);
+    expect(runner.said()).not.toContain('a step of the end took too long');
+  });
+
+  it.each([
+    ['an unknown option', ['--tokn', 'x'], "Unknown option '--tokn'"],
+    ['an address that is none', ['--url', 'village.example'], '--url must be an http or https address'],
+    ['an address of something else', ['--url', 'ftp://village.example'], '--url must be an http or https address'],
+    [
+      'a token that was cut',
+      ['--token', 'rr.local.rnr_1.fff'],
+      '--token is no token of a runner: copy the whole command',
+    ],
+    ['no token at all', ['--url', 'http://127.0.0.1:1'], 'keeps no credential: start once with --url and --token'],
+  ])('says what to do about %s', async (_what, args, line) => {
+    const { start } = await setUp();
+    const bad = start(...args);
+    expect(await bad.exited).toBe(1);
+    expect(bad.said()).toContain(line);
+    expect(bad.said()).toContain('village-runner: --help says what there is');
+    expect(bad.said()).not.toMatch(/^\s+at /m);
+  });
+
   it('says what is wrong with what it was asked', async () => {
     const { start } = await setUp();
     const bad = start('--url', 'nonsense', '--token', 'x', '--max-sessions', '99');
