@@ -58,7 +58,13 @@ export const Host = z.looseObject({
 export type Host = z.infer<typeof Host>;
 
 /** A session that a runner holds, as long as its epoch is open. */
-export const Assignment = z.looseObject({ runnerId: RunnerId, sessionId: SessionId, epoch: Epoch });
+export const Assignment = z.looseObject({
+  runnerId: RunnerId,
+  sessionId: SessionId,
+  epoch: Epoch,
+  /** Of the runner, when it was last told of it or named it. */
+  dial: z.int().min(0).default(0),
+});
 export type Assignment = z.infer<typeof Assignment>;
 
 export interface HostRef {
@@ -104,6 +110,25 @@ export const listAssignments = async (db: Database, tenantId: string, runnerId?:
   return (await queryAll(db, query, 2 * TENANT_LIVE_SESSIONS_MAX)).map((item) => Assignment.parse(item));
 };
 
+/** From here on it is of the process that dials with this number, at least. Before it is told, or what it then stores looks lost. */
+export const assignmentSeen = async (
+  db: Database,
+  ref: HostRef,
+  { sessionId, epoch }: Pick<Assignment, 'sessionId' | 'epoch'>,
+  dial: number,
+): Promise<void> => {
+  await db.write({
+    kind: 'update',
+    table: 'runners',
+    key: assignmentKey(ref, sessionId),
+    set: { dial },
+    conditions: [
+      { attr: 'epoch', op: '=', value: epoch },
+      { attr: 'dial', op: '<', value: dial, orAbsent: true },
+    ],
+  });
+};
+
 /** Takes a place of `host` as it was read; fails when another claim took the last one, or the runner changed in between. */
 export const placeTaken = (host: Host, sessionId: string, epoch: number): Write[] => [
   {
@@ -123,7 +148,7 @@ export const placeTaken = (host: Host, sessionId: string, epoch: number): Write[
   {
     kind: 'put',
     table: 'runners',
-    item: { ...assignmentKey(host, sessionId), runnerId: host.runnerId, sessionId, epoch },
+    item: { ...assignmentKey(host, sessionId), runnerId: host.runnerId, sessionId, epoch, dial: host.dial },
     conditions: [{ attr: 'pk', is: 'absent' }],
   },
 ];

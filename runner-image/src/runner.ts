@@ -54,6 +54,8 @@ export class Runner {
   readonly #rounds: Rounds;
   /** Of the line that is up. */
   #welcome: Welcome | null = null;
+  /** Of this process. */
+  #firstDial: number | null = null;
 
   constructor(options: RunnerOptions) {
     const { config, ports, openSocket } = options;
@@ -182,7 +184,9 @@ export class Runner {
 
   #hello(dial: number): HelloBody {
     const { config, ports } = this.#options;
+    this.#firstDial ??= dial;
     return {
+      ...(this.#sessions.namesAll ? { firstDial: this.#firstDial } : {}),
       runnerId: config.RUNNER_ID,
       runnerVersion: config.RUNNER_VERSION,
       buildId: config.VILLAGE_BUILD_ID,
