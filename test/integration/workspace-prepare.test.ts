@@ -21,6 +21,7 @@ import {
   type WorkspaceRequest,
   type WorkspaceResult,
 } from '../../runner-image/src/workspace/prepare-workspace.ts';
+import { beginChange, steadyMirror } from '../../runner-image/src/workspace/steady-mirror.ts';
 import { contextFor, git, inherited, makeRepository, temporaryFolder, tripwire, write } from './workspace-support.ts';
 
 const request = (url: string, more: Partial<WorkspaceRequest> = {}): WorkspaceRequest => ({
@@ -242,6 +243,8 @@ describe('many sessions and crashes', () => {
     const path = mirrorPaths(root, 't1', repository).lock;
     const held = await lockMirror({ path, timeoutMs: 5_000, inherited });
     if (held.kind !== 'locked') throw new Error('not locked');
+    // A mirror that nobody changes and that is current needs no lock; this one must be fetched into.
+    git(repository, 'commit', '-q', '--allow-empty', '-m', 'second');
     const quick = contextFor(root, { limits: { lockMs: 100 } });
     expect(failed(await prepareWorkspace(quick, request(repository, { sessionId: 's2' }))).code).toBe('timeout');
     const waiting = prepareWorkspace(contextFor(root), request(repository, { sessionId: 's3' }));
@@ -344,6 +347,46 @@ describe('many sessions and crashes', () => {
     expect(branches).toContain(`origin/main ${git(repository, 'rev-parse', 'main')}`);
     expect(branches).toContain('origin/renamed');
     expect(branches).not.toContain('origin/other');
+  });
+
+  it('copies a current mirror without its lock, and throws the copy away when the mirror changed meanwhile', async () => {
+    const root = temporaryFolder();
+    const repository = makeRepository({ 'a.txt': 'one\n' });
+    git(repository, 'branch', 'feature/x');
+    ready(await prepareWorkspace(contextFor(root), request(repository)));
+    const { folder, lock } = mirrorPaths(root, 't1', repository);
+    await vi.waitFor(async () => expect(await steadyMirror(folder)).not.toBeNull());
+    const held = await lockMirror({ path: lock, timeoutMs: 5_000, inherited });
+    if (held.kind !== 'locked') throw new Error('not locked');
+    const at = async (sessionId: string, more: Partial<WorkspaceRequest> = {}, run: RunGit = runGit) =>
+      prepareWorkspace(
+        { ...contextFor(root, { limits: { lockMs: 100 } }), git: run },
+        request(repository, { sessionId, ...more }),
+      );
+    const head = git(repository, 'rev-parse', 'HEAD');
+    expect(ready(await at('s2'))).toMatchObject({ branch: 'main', headCommit: head, mirror: 'warm' });
+    const feature = ready(await at('s3', { ref: 'refs/heads/feature/x' }));
+    expect(feature).toMatchObject({ branch: 'feature/x', headCommit: head });
+    const own = ready(await at('s4', { ref: 'feature/x', sessionBranch: 'village/s4' }));
+    expect(own).toMatchObject({ branch: 'village/s4', headCommit: head });
+    for (const { path } of [feature, own]) {
+      expect(git(path, 'status', '--porcelain')).toBe('');
+      expect(git(path, 'remote', 'get-url', 'origin')).toBe(repository);
+      expect(readFileSync(join(path, 'a.txt'), 'utf8')).toBe('one\n');
+    }
+    expect(git(feature.path, 'rev-parse', '--abbrev-ref', '@{upstream}')).toBe('origin/feature/x');
+    // Somebody begins to change the mirror while it is copied: then only the lock, which is held here, is good enough.
+    const disturbed: RunGit = async (call) => {
+      const result = await runGit(call);
+      if (call.args.includes('clone')) await beginChange(folder);
+      return result;
+    };
+    expect(failed(await at('s5', {}, disturbed)).code).toBe('timeout');
+    expect(leftOver(root)).not.toContain('s5');
+    await held.release();
+    ready(await at('s5'));
+    // Which has said again that nobody changes it.
+    await vi.waitFor(async () => expect(await steadyMirror(folder)).not.toBeNull());
   });
 
   it('a git that hangs is killed with everything it started, and so is one that is cancelled', async () => {

@@ -17,11 +17,13 @@ import { type Workspace, withoutCredentials, workspaceStep } from './workspace-s
 
 /** Returns when the session runs, has failed, or is ending; what it has made by then is the end's to remove. */
 export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptions): Promise<void> => {
-  const credentials = await fetchFirst(runtime, options);
+  const fetching = fetchFirst(runtime, options);
+  // Needs no credentials, and is done by the time they come. It is waited for also where the boot ends without them: nothing may follow
+  // the end's own cleaning up.
+  const [credentials] = await Promise.all([fetching, clearFirst(options)]);
   if (credentials === null || runtime.isEnding) return;
   // Before git speaks, whose words may hold what it was given.
   runtime.core.hide(sessionSecrets(credentials, [options.assign.capability]));
-  await endProgramsOf(options.ports.host, options.assign.sessionId, options.ports.log);
   const prepared = await prepare(runtime, options, credentials);
   if (prepared === null || runtime.isEnding) return;
   if (prepared.restored) takeUpRestored(runtime, prepared.restored);
@@ -92,8 +94,24 @@ const prepare = async (
     if (pauseMs === null) runtime.giveBack(done.reason.message);
     else await sleep(ports.clock, pauseMs, runtime.signal).catch(() => undefined);
     if (runtime.isEnding) return null;
+    await clearFolder(options);
   }
   return null;
+};
+
+/** Nothing of an earlier epoch runs on in the folder while it is emptied. */
+const clearFirst = async (options: RuntimeOptions): Promise<void> => {
+  const { assign, ports } = options;
+  await clearFolder(options, endProgramsOf(ports.host, assign.sessionId, ports.log));
+};
+
+/** Says that the folder is this epoch's; what an earlier one left in it is over with it. */
+const clearFolder = async ({ assign, ports, config }: RuntimeOptions, free = Promise.resolve()): Promise<void> => {
+  const { WORKSPACE_ROOT: root, RUNNER_ID: runnerId } = config;
+  const { sessionId, epoch } = assign;
+  const { pool } = assign.config;
+  const leased = renewLease(root, { sessionId, epoch, pool, runnerId, renewedAtMs: ports.clock.nowMs() });
+  await Promise.all([leased, free.then(() => removeWorkspace(root, sessionId, { keepsLease: true }))]);
 };
 
 interface Prepared {
@@ -108,12 +126,8 @@ const prepareOnce = async (
   { inputs, repository }: RunnerCredentials,
 ): Promise<Prepared | { readonly kind: 'failed'; readonly reason: StateReason }> => {
   const { core, signal } = runtime;
-  const { WORKSPACE_ROOT: root, RUNNER_ID: runnerId } = config;
-  const { sessionId, epoch } = assign;
-  const { pool } = assign.config;
-  await renewLease(root, { sessionId, epoch, pool, runnerId, renewedAtMs: ports.clock.nowMs() });
-  // What an earlier epoch left is over with it.
-  await removeWorkspace(root, sessionId, { keepsLease: true });
+  const { WORKSPACE_ROOT: root } = config;
+  const { sessionId } = assign;
   const fetched = await fetchStep(runtime.options, signal);
   if (fetched.kind === 'failed') return fetched;
   const baseCommit = fetched.checkpoint?.manifest.baseCommit ?? null;

@@ -21,8 +21,17 @@ const manifestIn = (folder: string): z.infer<typeof Manifest> | null => {
   }
 };
 
+/** Every hello asks: only answers that will not change are kept, since a missing CLI may be installed later. */
+const installed = new Map<string, string>();
+
 /** Version of the npm package that the program is part of. */
 const installedVersion = (file: string): string | null => {
+  const known = installed.get(file) ?? readVersion(file);
+  if (known !== null) installed.set(file, known);
+  return known;
+};
+
+const readVersion = (file: string): string | null => {
   let folder: string;
   try {
     folder = dirname(realpathSync(file));

@@ -52,8 +52,11 @@ export const removeWorkspace = async (
   { keepsLease = false }: { readonly keepsLease?: boolean } = {},
 ): Promise<void> => {
   const paths = sessionPaths(root, sessionId);
-  await discard(workspacesFolder(root), sessionId);
-  await discard(scratchFolder(root), sessionId);
+  const done = await Promise.allSettled([
+    discard(workspacesFolder(root), sessionId),
+    discard(scratchFolder(root), sessionId),
+  ]);
+  for (const result of done) if (result.status === 'rejected') throw result.reason;
   if (!keepsLease) await rm(paths.lease, { force: true });
 };
 

@@ -12,6 +12,8 @@ export interface CloneRequest {
   readonly mirrorFolder: string;
   readonly workspace: string;
   readonly timeoutMs?: number;
+  /** Checked out at once: the branch, or the mirror's HEAD. Nothing is, where this is left out. */
+  readonly checkout?: { readonly branch: string | null };
 }
 
 export interface CheckoutRequest {
@@ -25,6 +27,8 @@ export interface CheckoutRequest {
   readonly roomPath?: string;
   readonly sessionBranch?: string;
   readonly timeoutMs?: number;
+  /** The copy may have been checked out already, and is looked at first. */
+  readonly isCheckedOut?: boolean;
 }
 
 export interface CheckedOut {
@@ -35,14 +39,17 @@ export interface CheckedOut {
 
 const succeeded = (result: GitResult): boolean => result.kind === 'exited' && result.code === 0;
 
-/** Copies the mirror. The caller holds the mirror's lock, since a fetch in between could repack what is being copied. */
+/** Copies the mirror. A fetch meanwhile could repack what is being copied: the caller holds the lock, or looks afterwards. */
 export const cloneMirror = async (request: CloneRequest): Promise<WorkspaceFailure | null> => {
+  const { checkout } = request;
+  const named = checkout && checkout.branch !== null ? [`--branch=${checkout.branch}`] : [];
   const cloned = await request.git({
     ...request.base,
     protocols: ['file'],
     timeoutMs: request.timeoutMs ?? GIT_CLONE_TIMEOUT_MS,
     args: [
-      ...['clone', '--quiet', '--no-hardlinks', '--no-checkout', '--template=', '--origin=origin'],
+      ...['clone', '--quiet', '--no-hardlinks', '--template=', '--origin=origin', '--no-recurse-submodules'],
+      ...(checkout ? named : ['--no-checkout']),
       ...['--', request.mirrorFolder, request.workspace],
     ],
   });
@@ -133,6 +140,15 @@ const startOf = async (
   );
 };
 
+/** The target's branch stands at the commit and is checked out. */
+const isAtTarget = async (request: CheckoutRequest, commit: string): Promise<boolean> => {
+  const { isCheckedOut, sessionBranch, target, workspace } = request;
+  if (isCheckedOut !== true || sessionBranch !== undefined || target.kind !== 'branch') return false;
+  const read = (path: string) => readFile(join(workspace, '.git', path), 'utf8').catch(() => '');
+  const [head, branch] = await Promise.all([read('HEAD'), read(`refs/heads/${target.name}`)]);
+  return head === `ref: refs/heads/${target.name}\n` && branch === `${commit}\n`;
+};
+
 /** Points `origin` at the real address and checks the target out. Runs before any agent has touched the clone. */
 export const checkoutTarget = async (outer: CheckoutRequest): Promise<CheckedOut | WorkspaceFailure> => {
   const request = { ...outer, base: { ...outer.base, protocols: [], cwd: outer.workspace } };
@@ -142,11 +158,13 @@ export const checkoutTarget = async (outer: CheckoutRequest): Promise<CheckedOut
   if (pointed !== null) return pointed;
   const start = await startOf(request, run);
   if (start.kind === 'failed') return start;
-  const checked = await run(
-    ['checkout', '--quiet', '--force', '--no-recurse-submodules', ...checkoutArguments(request, start.commit), '--'],
-    request.timeoutMs ?? GIT_CLONE_TIMEOUT_MS,
-  );
-  if (!succeeded(checked)) return failureFromResult(checked);
+  if (!(await isAtTarget(request, start.commit))) {
+    const checked = await run(
+      ['checkout', '--quiet', '--force', '--no-recurse-submodules', ...checkoutArguments(request, start.commit), '--'],
+      request.timeoutMs ?? GIT_CLONE_TIMEOUT_MS,
+    );
+    if (!succeeded(checked)) return failureFromResult(checked);
+  }
   const branch = request.sessionBranch ?? (request.target.kind === 'branch' ? request.target.name : null);
   return { kind: 'checked_out', headCommit: start.commit, branch };
 };

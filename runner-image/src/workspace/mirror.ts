@@ -7,6 +7,7 @@ import type { GitCall, GitResult, RunGit } from './git.ts';
 import { failureFromResult, type WorkspaceFailure } from './git-failure.ts';
 import { mirrorsFolder } from './layout.ts';
 import { digestOfRefs, type RemoteFacts } from './remote-probe.ts';
+import { beginChange, markSteady } from './steady-mirror.ts';
 
 export interface MirrorPaths {
   readonly folder: string;
@@ -102,16 +103,19 @@ export const tidyMirror = async ({ git, base, folder }: Pick<Fetch, 'git' | 'bas
   const args = [`--git-dir=${folder}`, 'for-each-ref', '--format=%(refname) %(objectname)', 'refs/heads', 'refs/tags'];
   const listed = await git({ ...base, args });
   const head = /^ref: (\S+)$/m.exec(await readFile(join(folder, 'HEAD'), 'utf8'))?.[1] ?? null;
+  let refsDigest: string | null = null;
   if (listed.kind === 'exited' && listed.code === 0 && !listed.cut) {
     const lines = listed.stdout
       .toString('utf8')
       .split('\n')
       .filter((line) => line !== '');
     const refs = lines.map((line) => line.split(' ') as [string, string]);
-    await writeFile(join(folder, COMPLETE), digestOfRefs(refs, head));
+    refsDigest = digestOfRefs(refs, head);
+    await writeFile(join(folder, COMPLETE), refsDigest);
   }
   // Many small fetches leave many packs.
   await git({ ...base, args: [`--git-dir=${folder}`, 'gc', '--auto', '--quiet'] });
+  if (refsDigest !== null) await markSteady(folder, refsDigest);
 };
 
 /** A commit that no branch or tag names may be missing all the same. */
@@ -133,6 +137,7 @@ export interface UpdatedMirror {
  */
 export const updateMirror = async (fetch: Fetch): Promise<UpdatedMirror | WorkspaceFailure> => {
   if (await isUpToDate(fetch)) return { kind: 'updated', mirror: 'warm', isChanged: false };
+  await beginChange(fetch.folder);
   if (await exists(join(fetch.folder, COMPLETE))) {
     await removeStaleLocks(fetch.folder);
     const failed = await fetchAll(fetch);

@@ -1,9 +1,10 @@
 /** From an address to a folder an agent can work in: probe, mirror, independent clone, checkout; or a reason, and nothing left behind. */
-import { mkdir, mkdtemp, realpath, rm, stat, writeFile } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Clock } from '../../../shared/clock.ts';
 import { GIT_CLONE_TIMEOUT_MS, MIRROR_LOCK_TIMEOUT_MS, REPOSITORY_PROBE_MS } from '../../../shared/limits.ts';
 import { checkoutTarget, cloneMirror } from './clone-workspace.ts';
+import { beginEarlyCopy, mayCopyEarly } from './early-copy.ts';
 import { type GitCall, type RunGit, runGit } from './git.ts';
 import { trustConfig } from './git-environment.ts';
 import { failure, failureFromText, type WorkspaceFailure } from './git-failure.ts';
@@ -11,7 +12,9 @@ import { mirrorsFolder, type SessionPaths, scratchFolder, sessionPaths, workspac
 import { type MirrorPaths, mirrorPaths, tidyMirror, updateMirror } from './mirror.ts';
 import { type LockResult, lockMirror } from './mirror-lock.ts';
 import { isRefName, probeRemote, type RemoteFacts } from './remote-probe.ts';
-import { parseRepositoryUrl, type RepositoryLocation, type RepositorySources } from './repository-url.ts';
+import { type Source, sourceOf } from './repository-source.ts';
+import { parseRepositoryUrl, type RepositorySources } from './repository-url.ts';
+import { markSteady, type SteadyMirror, steadyMirror } from './steady-mirror.ts';
 
 export interface WorkspaceRequest {
   readonly sessionId: string;
@@ -53,57 +56,6 @@ export interface WorkspaceReady {
 
 export type WorkspaceResult = WorkspaceReady | WorkspaceFailure;
 
-interface Source {
-  /** What git fetches from. */
-  readonly fetchUrl: string;
-  readonly protocols: GitCall['protocols'];
-  readonly trusted: readonly string[];
-  readonly authorization?: NonNullable<GitCall['authorization']>;
-}
-
-const notThere = () =>
-  failure(
-    'repository_not_found',
-    'There is no git repository at this path.',
-    'Check the path; it must be on the machine of the runner.',
-  );
-
-const localSource = async (root: string, path: string): Promise<Source | WorkspaceFailure> => {
-  let real: string;
-  try {
-    real = await realpath(path);
-    if (!(await stat(real)).isDirectory()) return notThere();
-  } catch {
-    // Missing, unreadable or a loop of links: for the person it is the same.
-    return notThere();
-  }
-  const realRoot = await realpath(root);
-  if (real === realRoot || real.startsWith(realRoot + sep)) {
-    return failure(
-      'unsupported_url',
-      'This path belongs to the runner itself.',
-      'Name a repository outside the workspace root.',
-    );
-  }
-  return { fetchUrl: real, protocols: ['file'], trusted: [real, join(real, '.git')] };
-};
-
-const sourceOf = async (
-  root: string,
-  location: Exclude<RepositoryLocation, { kind: 'unsupported' }>,
-  { token, username = 'x-access-token' }: Pick<WorkspaceRequest, 'token' | 'username'>,
-): Promise<Source | WorkspaceFailure> => {
-  if (location.kind === 'local') return localSource(root, location.path);
-  const credentials = token === undefined ? location.credentials : `${username}:${token}`;
-  const header = credentials === null ? null : `Authorization: Basic ${Buffer.from(credentials).toString('base64')}`;
-  return {
-    fetchUrl: location.url,
-    protocols: [location.protocol],
-    trusted: [],
-    ...(location.origin !== null && header !== null ? { authorization: { origin: location.origin, header } } : {}),
-  };
-};
-
 interface Run {
   readonly context: WorkspaceContext;
   readonly request: WorkspaceRequest;
@@ -123,6 +75,11 @@ const takeLock = ({ context, mirror }: Run): Promise<LockResult> => {
   const { inherited, signal } = context;
   const timeoutMs = context.limits?.lockMs ?? MIRROR_LOCK_TIMEOUT_MS;
   return lockMirror({ path: mirror.lock, timeoutMs, inherited, ...(signal ? { signal } : {}) });
+};
+
+/** What a start that could not be copied early leaves to be done: nobody says of the mirror that it is steady. */
+const settleMirror = async ({ mirror }: Run, refsDigest: string | null): Promise<void> => {
+  if (refsDigest !== null && (await steadyMirror(mirror.folder)) === null) await markSteady(mirror.folder, refsDigest);
 };
 
 /** Holds the lock until the mirror is as the next session wants it, which this one does not wait for. */
@@ -147,16 +104,30 @@ const copyThroughMirror = async (run: Run, facts: RemoteFacts, locking: Promise<
     // A mirror that is not tidy is fetched into again, that is all.
     if (updated.kind === 'updated' && updated.isChanged)
       tidying = tidyMirror({ git, base: { ...base, cwd: folder }, folder }).catch(() => undefined);
+    else if (failed === null) tidying = settleMirror(run, facts.refsDigest).catch(() => undefined);
     return failed ?? updated;
   } finally {
     void tidying.then(lock.release);
   }
 };
 
-const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
-  const { request, context, git, base } = run;
-  const probe = { ...base, timeoutMs: context.limits?.probeMs ?? REPOSITORY_PROBE_MS };
-  const probing = probeRemote(git, probe, run.source.fetchUrl, request.ref);
+const probe = ({ context, git, base, source, request }: Run): Promise<RemoteFacts | WorkspaceFailure> => {
+  const limited = { ...base, timeoutMs: context.limits?.probeMs ?? REPOSITORY_PROBE_MS };
+  return probeRemote(git, limited, source.fetchUrl, request.ref);
+};
+
+interface Copied {
+  readonly kind: 'copied';
+  readonly facts: RemoteFacts;
+  readonly mirror: 'cold' | 'warm';
+  readonly isCheckedOut: boolean;
+}
+
+/** A mirror whose state nobody vouches for is copied behind its lock, which is asked for beside the remote. */
+const copyBehindLock = async (
+  run: Run,
+  probing: Promise<RemoteFacts | WorkspaceFailure>,
+): Promise<Copied | WorkspaceFailure> => {
   const locking = takeLock(run);
   // Heard of where it is waited for; the probe's failure comes first.
   locking.catch(() => undefined);
@@ -166,7 +137,32 @@ const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> |
     return facts;
   }
   const copied = await copyThroughMirror(run, facts, locking);
+  return copied.kind === 'failed' ? copied : { kind: 'copied', facts, mirror: copied.mirror, isCheckedOut: false };
+};
+
+/** Copies the mirror while the remote is asked; what it says decides whether the copy counts. */
+const copyEarly = async (run: Run, steady: SteadyMirror): Promise<Copied | WorkspaceFailure> => {
+  const { git, base, context, request } = run;
+  const early = beginEarlyCopy({
+    ...{ git, base, steady, mirrorFolder: run.mirror.folder, workspace: run.paths.workspace },
+    timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
+    ...(request.ref === undefined ? {} : { ref: request.ref }),
+    ...(request.sessionBranch === undefined ? {} : { sessionBranch: request.sessionBranch }),
+  });
+  const facts = await probe(run);
+  const isCurrent = facts.kind === 'found' && facts.refsDigest === steady.refsDigest;
+  if (isCurrent && facts.target.kind !== 'commit' && (await early.take()))
+    return { kind: 'copied', facts, mirror: 'warm', isCheckedOut: true };
+  await early.discard();
+  return facts.kind === 'failed' ? facts : copyBehindLock(run, Promise.resolve(facts));
+};
+
+const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
+  const { request, context, git, base } = run;
+  const steady = mayCopyEarly(request.ref) ? await steadyMirror(run.mirror.folder) : null;
+  const copied = await (steady === null ? copyBehindLock(run, probe(run)) : copyEarly(run, steady));
   if (copied.kind === 'failed') return copied;
+  const { facts, mirror, isCheckedOut } = copied;
   const checked = await checkoutTarget({
     git,
     base,
@@ -177,10 +173,11 @@ const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> |
     timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
     ...(request.roomPath === undefined ? {} : { roomPath: request.roomPath }),
     ...(request.sessionBranch === undefined ? {} : { sessionBranch: request.sessionBranch }),
+    isCheckedOut,
   });
   if (checked.kind === 'failed') return checked;
   const { headCommit, branch } = checked;
-  return { kind: 'ready', path: run.paths.workspace, headCommit, branch, mirror: copied.mirror };
+  return { kind: 'ready', path: run.paths.workspace, headCommit, branch, mirror };
 };
 
 const isDiskFull = (error: unknown): boolean =>
@@ -240,9 +237,8 @@ export const prepareWorkspace = async (
   let home: string | undefined;
   let result: Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure | undefined;
   try {
-    for (const folder of [mirrorsFolder, workspacesFolder, scratchFolder]) {
-      await mkdir(folder(context.root), { recursive: true, mode: 0o700 });
-    }
+    const folders = [mirrorsFolder, workspacesFolder, scratchFolder].map((folder) => folder(context.root));
+    await Promise.all(folders.map((folder) => mkdir(folder, { recursive: true, mode: 0o700 })));
     home = await mkdtemp(join(scratchFolder(context.root), '.home-'));
     result = await prepareIn(context, request, paths, home);
   } catch (error) {

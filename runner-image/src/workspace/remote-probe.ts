@@ -29,6 +29,9 @@ const COMMIT = /^[0-9a-f]{7,64}$/;
 export const isRefName = (name: string): boolean =>
   name.length <= 250 && name !== '@' && REF_NAME.test(name) && [...name].every((character) => character > ' ');
 
+/** Could be the name of a commit, whole or short. */
+export const isCommitName = (ref: string): boolean => COMMIT.test(ref);
+
 const noSuchRef = (ref: string): WorkspaceFailure =>
   failure(
     'ref_not_found',
@@ -84,7 +87,7 @@ const targetOf = (refs: Refs, ref: string | undefined): RemoteTarget | null => {
   const tag = shortName(ref, 'refs/tags/');
   const tagId = refs.objectIds.get(`refs/tags/${tag}`);
   if (tagId !== undefined) return { kind: 'tag', name: tag, objectId: tagId };
-  return COMMIT.test(ref) ? { kind: 'commit', prefix: ref } : null;
+  return isCommitName(ref) ? { kind: 'commit', prefix: ref } : null;
 };
 
 /** Looks up HEAD and the requested ref on the remote; `base` carries where and as whom. */

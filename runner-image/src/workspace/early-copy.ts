@@ -1,0 +1,46 @@
+/** Copies a steady mirror while its remote is still being asked: most often there is nothing new, and then the copy counts. */
+import { rm } from 'node:fs/promises';
+import { type CloneRequest, cloneMirror } from './clone-workspace.ts';
+import { isCommitName, isRefName } from './remote-probe.ts';
+import { isStillSteady, type SteadyMirror } from './steady-mirror.ts';
+
+export interface EarlyCopyRequest extends CloneRequest {
+  readonly steady: SteadyMirror;
+  readonly ref?: string;
+  readonly sessionBranch?: string;
+}
+
+export interface EarlyCopy {
+  /** Whether the copy stands; with `false` nothing of it is left. */
+  take(): Promise<boolean>;
+  /** Ends it, and leaves nothing. */
+  discard(): Promise<void>;
+}
+
+/** A commit may be missing from the mirror although no branch and no tag is; whatever is no name must not reach git. */
+export const mayCopyEarly = (ref: string | undefined): boolean =>
+  ref === undefined || (isRefName(ref) && !isCommitName(ref));
+
+/** Begins the copy. The folder must not exist; nobody else may use it before `take` or `discard` has settled. */
+export const beginEarlyCopy = (request: EarlyCopyRequest): EarlyCopy => {
+  const { base, mirrorFolder, workspace, steady, ref, sessionBranch } = request;
+  const ending = new AbortController();
+  const signal = base.signal ? AbortSignal.any([base.signal, ending.signal]) : ending.signal;
+  // What is checked out at once is one program less; a branch of the session's own is made afterwards.
+  const checkout = sessionBranch === undefined ? { branch: ref?.replace(/^refs\/heads\//, '') ?? null } : undefined;
+  const copying = cloneMirror({ ...request, base: { ...base, signal }, ...(checkout ? { checkout } : {}) });
+  const discard = async (): Promise<void> => {
+    ending.abort();
+    await copying;
+    await rm(workspace, { recursive: true, force: true });
+  };
+  return {
+    async take() {
+      const failed = await copying;
+      if (failed === null && (await isStillSteady(mirrorFolder, steady))) return true;
+      await discard();
+      return false;
+    },
+    discard,
+  };
+};
