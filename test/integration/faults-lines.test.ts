@@ -1,4 +1,6 @@
 /** Lines that break: again and again in one session, the runner's and the viewer's (a hundred times with VILLAGE_LONG=1), and a network that is gone for a while. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createScreenText } from '../../cli/viewer/screen-text.ts';
 import { type LineProxy, lineProxy } from '../fakes/line-proxy.ts';
@@ -134,3 +136,17 @@ describe.skipIf(!canRecord())('a line that breaks', () => {
     await expectRecorded(village, shell);
   }, 240_000);
 });
+
+it('that loses one message in six and repeats others: what was sent over HTTP is typed, once and in its order', async () => {
+  await village.start({ args: ['--chaos', 'seed=3,drop=0.15,duplicate=0.1'] });
+  const sessionId = await startShell(village);
+  const typed = join(village.dataDir, 'runner', 'workspaces', sessionId, 'typed.txt');
+  const lines = Array.from({ length: 12 }, (_, index) => `line-${index}`);
+  for (const line of lines) {
+    const input = { data: `echo ${line} >> typed.txt`, submit: true };
+    expect((await village.api('POST', `/api/sessions/${sessionId}/input`, input)).status).toBe(202);
+  }
+  const read = () => (existsSync(typed) ? readFileSync(typed, 'utf8').trim().split('\n') : []);
+  await until('the last line', () => (read().includes('line-11') ? true : undefined));
+  expect(read()).toEqual(lines);
+}, 240_000);
