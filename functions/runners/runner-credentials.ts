@@ -20,6 +20,7 @@ const Credential = z.looseObject({
   previousHash: z.string().nullable(),
   expiresAtMs: z.int().nullable(),
 });
+type Credential = z.infer<typeof Credential>;
 
 export const credentialKey = (principal: RunnerPrincipal): Key => {
   switch (principal.kind) {
@@ -97,7 +98,8 @@ export const exchangeCredential = async (
   const item = await db.get('runners', key);
   if (item === null) return null;
   const stored = Credential.parse(item);
-  if (stored.previousHash === hash && stored.hash === nextHash) return principal;
+  const isExchanged = (now: Credential): boolean => now.previousHash === hash && now.hash === nextHash;
+  if (isExchanged(stored)) return principal;
   const nowMs = clock.nowMs();
   if (stored.hash !== hash || (stored.expiresAtMs !== null && stored.expiresAtMs <= nowMs)) return null;
   const rotated = await db.write({
@@ -108,5 +110,7 @@ export const exchangeCredential = async (
     set: { hash: nextHash, previousHash: hash, expiresAtMs: null, expiresAtSec: expiresAtSec(nowMs) },
     conditions: [{ attr: 'hash', op: '=', value: hash }],
   });
-  return rotated.ok ? principal : null;
+  /** Its own answer was lost and it was repeated, or the same dial came twice: a refusal would end a runner with all that it holds. */
+  const isRepeated = !rotated.ok && rotated.item !== null && isExchanged(Credential.parse(rotated.item));
+  return rotated.ok || isRepeated ? principal : null;
 };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Database } from '../../../../functions/database.ts';
 import { sha256Hex } from '../../../../functions/hash.ts';
 import { issueCredentials } from '../../../../functions/runners/issue-credentials.ts';
 import { deriveStartToken, exchangeCredential } from '../../../../functions/runners/runner-credentials.ts';
@@ -116,6 +117,36 @@ describe("a runner's credential", () => {
     const { ports, ref, token, second } = await setUp();
     await exchangeCredential(ports, token, sha256Hex(second));
     expect(await exchangeCredential(ports, token, sha256Hex(second))).toEqual({ kind: 'session', ...ref, epoch: 1 });
+  });
+
+  test('the answer to the exchange itself may be lost: the write is repeated by the store, and the runner is not refused', async () => {
+    const { ports, ref, token, second } = await setUp();
+    const write: typeof ports.db.write = async (asked) => {
+      await ports.db.write(asked);
+      return ports.db.write(asked);
+    };
+    const db: Database = {
+      get: (table, key) => ports.db.get(table, key),
+      query: (query) => ports.db.query(query),
+      transact: (writes) => ports.db.transact(writes),
+      write,
+    };
+    expect(await exchangeCredential({ ...ports, db }, token, sha256Hex(second))).toEqual({
+      kind: 'session',
+      ...ref,
+      epoch: 1,
+    });
+  });
+
+  test('of two dials at once that offer different ones, one is refused; the same one twice is granted twice', async () => {
+    const { ports, token, second, third } = await setUp();
+    const exchange = (next: string) => exchangeCredential(ports, token, sha256Hex(next));
+    expect((await Promise.all([exchange(second), exchange(third)])).filter((granted) => granted === null)).toHaveLength(
+      1,
+    );
+    const other = await setUp();
+    const twice = () => exchangeCredential(other.ports, other.token, sha256Hex(second));
+    expect(await Promise.all([twice(), twice()])).not.toContain(null);
   });
 
   test('the start token expires, what follows it does not', async () => {
