@@ -13,9 +13,9 @@ import { type Held, HeldSessions, type SharedPorts } from './runner/held-session
 import { prepareAhead } from './runner/prepare-ahead.ts';
 import { rehearse } from './runner/rehearsal.ts';
 import { Rounds } from './runner/rounds.ts';
+import { countsOf, healthOf, helloOf } from './runner/self-description.ts';
 import { SessionFolders } from './runner/session-folders.ts';
 import { SessionGuard } from './runner/session-guard.ts';
-import { knownClis } from './session/known-clis.ts';
 import { Connection, type HelloBody } from './transport/connection.ts';
 import { openDialStore } from './transport/dial-store.ts';
 import { FairSender } from './transport/fair-sender.ts';
@@ -32,11 +32,6 @@ export interface RunnerOptions {
 }
 
 type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
-
-const countsOf = ({ runtime }: Held) => ({
-  batchesAcked: runtime.core.events.batchesAcked,
-  terminalBytes: runtime.agent.headOffset,
-});
 
 export class Runner {
   readonly #options: RunnerOptions;
@@ -127,18 +122,12 @@ export class Runner {
   }
 
   health(): HealthState {
-    const { config } = this.#options;
-    const sessions = this.#sessions.all;
-    const isWaiting = config.principal.kind !== 'session' && this.#connection.isUp;
-    const { isDraining } = this.#departure;
-    return {
-      isReady: !isDraining && (isWaiting || this.#sessions.live > 0),
+    const { all } = this.#sessions;
+    return healthOf(this.#options.config, this.#sessions, {
       isConnected: this.#connection.isUp,
-      isDraining,
-      capacity: config.MAX_CONCURRENT_SESSIONS,
-      sessions: sessions.map(({ sessionId, epoch, runtime }) => ({ sessionId, epoch, state: runtime.core.state })),
-      counters: this.#counters.all(sessions.map(countsOf), this.#assignments.served, this.#line),
-    };
+      isDraining: this.#departure.isDraining,
+      counters: this.#counters.all(all.map(countsOf), this.#assignments.served, this.#line),
+    });
   }
 
   /** Serves several sessions, and goes on when they are over. */
@@ -155,7 +144,7 @@ export class Runner {
   async #start(): Promise<void> {
     const { config, ports } = this.#options;
     const { log, adapters } = ports;
-    this.#sessions.takeUp();
+    this.#sessions.earlier.takeUp();
     // Before anything is assigned: programs of no session here are told from those that are about to be started.
     const settled = this.#settle();
     if (config.principal.kind !== 'session') {
@@ -164,7 +153,11 @@ export class Runner {
       this.#rounds.every(RUNNER_STATUS_MS, () => this.#sayStatus());
     }
     this.#rounds.every(WORKSPACE_SWEEP_MS, () => this.#sweep());
-    void settled.then(() => this.#rounds.every(TAKE_UP_RETRY_MS, () => void this.#settleStuck()));
+    void settled.then(() =>
+      this.#rounds.every(TAKE_UP_RETRY_MS, () => {
+        if (this.#sessions.earlier.stuck > 0) void this.#settle();
+      }),
+    );
     if (!this.#departure.isDraining) this.#connection.start();
   }
 
@@ -173,29 +166,21 @@ export class Runner {
     void this.#folders.sweep();
   }
 
-  async #settleStuck(): Promise<void> {
-    if (this.#sessions.hasStuck) await this.#settle();
-  }
-
   async #settle(): Promise<void> {
-    const hasNew = await this.#sessions.settle();
+    const before = new Set(this.#sessions.all);
+    await this.#sessions.earlier.settle();
+    const hasNew = this.#sessions.all.some((held) => !before.has(held));
     if (hasNew && this.#connection.isUp) this.#connection.helloAgain();
   }
 
   #hello(dial: number): HelloBody {
     const { config, ports } = this.#options;
     this.#firstDial ??= dial;
-    return {
-      ...(this.#sessions.namesAll ? { firstDial: this.#firstDial } : {}),
-      runnerId: config.RUNNER_ID,
-      runnerVersion: config.RUNNER_VERSION,
-      buildId: config.VILLAGE_BUILD_ID,
-      clis: knownClis(config),
-      isolation: ports.isolation,
-      capacity: config.MAX_CONCURRENT_SESSIONS,
+    return helloOf(config, ports, {
+      ...(this.#sessions.earlier.areAllHeld ? { firstDial: this.#firstDial } : {}),
       draining: this.#departure.isDraining,
       sessions: this.#sessions.hello(dial),
-    };
+    });
   }
 
   #onUp(dial: number): void {
@@ -208,7 +193,7 @@ export class Runner {
     if (!this.#stays) return;
     // What ended while there was no line is delivered now.
     const held = this.#sessions.all.length;
-    this.#sessions.takeUp();
+    this.#sessions.earlier.takeUp();
     if (this.#sessions.all.length > held) this.#connection.helloAgain();
   }
 

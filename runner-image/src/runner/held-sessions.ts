@@ -8,11 +8,10 @@ import type { SavedSession } from '../session/saved-session.ts';
 import { SessionRuntime } from '../session/session-runtime.ts';
 import type { FairSender } from '../transport/fair-sender.ts';
 import { renewLease } from '../workspace/lease.ts';
+import { EarlierSessions } from './earlier-sessions.ts';
 import { mayHandOver } from './hand-over.ts';
 import type { SessionFolders } from './session-folders.ts';
 import type { SessionGuard, SessionKey } from './session-guard.ts';
-import { settlePrograms } from './stray-programs.ts';
-import { StuckSessions } from './stuck-sessions.ts';
 
 type Welcome = FrameOf<ControlToRunnerFrame, 'welcome'>;
 type HelloSession = FrameOf<RunnerFrame, 'hello'>['sessions'][number];
@@ -46,13 +45,18 @@ const DRAIN_SESSION_MS = DRAIN_MS - DRAIN_RESERVE_MS;
 export class HeldSessions {
   readonly #options: HeldSessionsOptions;
   readonly #held = new Map<string, Held>();
-  readonly #stuck: StuckSessions;
-  #isSettling = false;
+  readonly earlier: EarlierSessions;
   #saidOnDial = 0;
 
   constructor(options: HeldSessionsOptions) {
     this.#options = options;
-    this.#stuck = new StuckSessions(options.ports.bootMs);
+    const { folders, ports, keepsUndelivered: retries } = options;
+    this.earlier = new EarlierSessions({
+      ...{ folders, ports, retries },
+      isHeld: (sessionId) => this.#held.has(sessionId),
+      holdsProgram: (id) => this.all.some(({ runtime }) => runtime.agent.terminal.ptyId === id),
+      resume: (saved) => this.#resume(saved),
+    });
   }
 
   get all(): readonly Held[] {
@@ -65,64 +69,24 @@ export class HeldSessions {
 
   /** Those that take a place: one that ends has given its place back, or is about to. */
   get live(): number {
-    return this.all.filter(({ runtime }) => !runtime.isEnding).length + this.#stuck.size;
+    return this.all.filter(({ runtime }) => !runtime.isEnding).length + this.earlier.stuck;
   }
 
   /** An earlier process held it, and it cannot be taken up yet. */
   isStuck(sessionId: string): boolean {
-    return this.#stuck.has(sessionId);
-  }
-
-  /** Nothing waits on the disk that `hello` does not name. */
-  get namesAll(): boolean {
-    return this.#options.folders.find().every(({ kind, sessionId }) => kind === 'damaged' || this.#held.has(sessionId));
+    return this.earlier.isStuck(sessionId);
   }
 
   get areWelcome(): boolean {
     return this.all.every(({ isWelcome }) => isWelcome);
   }
 
-  /** What an earlier process held, or what could not be delivered on an earlier line. What is stuck waits for `settle`. */
-  takeUp(): void {
-    const { folders, ports, keepsUndelivered } = this.#options;
-    for (const found of folders.find()) {
-      const { sessionId } = found;
-      if (this.#held.has(sessionId) || this.#stuck.has(sessionId)) continue;
-      if (found.kind === 'saved') this.#tryResume(found.saved);
-      else if (found.kind === 'damaged') {
-        ports.log.error('a saved session cannot be read', { sessionId, error: found.error });
-        folders.remove(sessionId);
-      } else if (keepsUndelivered) this.#retryLater(sessionId, null, found.error);
-      else throw found.error;
-    }
-  }
-
   /** What an earlier epoch of it left here undelivered is held again, so that it is told before the next one takes its folder. */
   takeUpRest(sessionId: string): void {
     const { folders, keepsUndelivered, sayHello } = this.#options;
     if (!keepsUndelivered || this.#held.has(sessionId) || !folders.hasJournal(sessionId)) return;
-    this.takeUp();
+    this.earlier.takeUp();
     if (this.#held.has(sessionId)) sayHello();
-  }
-
-  /**
-   * Ends programs that no session asks for any more, holds those whose session is stuck, and tries to take these up again.
-   * Never rejects. @returns whether there are sessions that `hello` did not name
-   */
-  async settle(): Promise<boolean> {
-    if (this.#isSettling) return false;
-    this.#isSettling = true;
-    const { host, log } = this.#options.ports;
-    const isHeld = (ptyId: string) => this.all.some(({ runtime }) => runtime.agent.terminal.ptyId === ptyId);
-    await settlePrograms(host, (ptyId) => (isHeld(ptyId) ? 'held' : this.#stuck.fateOf(ptyId)), log);
-    const before = this.#held.size;
-    this.#stuck.retry(() => this.takeUp());
-    this.#isSettling = false;
-    return this.#held.size > before;
-  }
-
-  get hasStuck(): boolean {
-    return this.#stuck.size > 0;
   }
 
   /** Starts a session. Its id must be free, and nothing of an earlier epoch may run. */
@@ -224,27 +188,14 @@ export class HeldSessions {
     else this.#within(held, () => void runtime.drain(DRAIN_SESSION_MS));
   }
 
-  #tryResume(saved: SavedSession): void {
-    const { config, guard, keepsUndelivered } = this.#options;
+  #resume(saved: SavedSession): void {
+    const { config, guard } = this.#options;
     guard.run(saved, () => {
       const { ports } = this.#portsOf(saved);
-      let runtime: SessionRuntime;
-      try {
-        runtime = new SessionRuntime({ ports, config, assign: { ...saved, ranMs: 0 }, saved });
-      } catch (error) {
-        // A runner of one session is started again; one that stays tries again by itself.
-        if (!keepsUndelivered) throw error;
-        this.#retryLater(saved.sessionId, saved, error);
-        return;
-      }
+      const runtime = new SessionRuntime({ ports, config, assign: { ...saved, ranMs: 0 }, saved });
       this.#hold(saved, runtime);
       resumeSession(runtime, ports, saved);
     });
-  }
-
-  #retryLater(sessionId: string, saved: SavedSession | null, error: unknown): void {
-    if (this.#stuck.add(sessionId, saved))
-      this.#options.ports.log.error('a session cannot be taken up yet', { sessionId, error });
   }
 
   #hold({ sessionId, epoch }: SessionKey, runtime: SessionRuntime): Held {

@@ -43,8 +43,15 @@ export class StuckSessions {
   /** Tries all again by `takeUp`, which adds those that fail once more. */
   retry(takeUp: () => void): void {
     if (this.#stuck.size === 0) return;
+    const before = [...this.#stuck];
     this.#stuck.clear();
-    takeUp();
+    try {
+      takeUp();
+    } catch (error) {
+      // Nothing was found out about them: they are no strays.
+      for (const sessionId of before) this.#stuck.add(sessionId);
+      throw error;
+    }
     for (const sessionId of [...this.#provenAtMs.keys()])
       if (!this.#stuck.has(sessionId)) this.#provenAtMs.delete(sessionId);
   }

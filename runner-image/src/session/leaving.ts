@@ -1,5 +1,5 @@
 /** How an epoch ends whose session goes on in another one, beside the ends that are the session's own. */
-import type { SavedParts } from './session-core.ts';
+import type { SavedParts } from './saved-parts.ts';
 import type { Ending } from './session-runtime.ts';
 
 export type Leaving =

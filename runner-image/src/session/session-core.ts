@@ -9,13 +9,14 @@ import type { RunnerConfig } from '../config.ts';
 import { UsageTicker } from '../metering/usage-ticker.ts';
 import { type Desired, newerDesired } from './convergence.ts';
 import { DiskGate } from './disk-gate.ts';
-import { maskedEvent } from './event-masks.ts';
-import { EventStream, type PlacedDraft } from './event-stream.ts';
-import { type FreezeReason, Freezer } from './freezer.ts';
-import { LeaseKeeper } from './lease-keeper.ts';
+import { EventStream } from './event-stream.ts';
+import type { Freezer } from './freezer.ts';
 import { type MachineEvent, nextState } from './machine.ts';
 import type { RuntimePorts } from './ports.ts';
-import { type DueEvents, type SavedSession, saveSession } from './saved-session.ts';
+import { NO_PARTS, type SavedParts } from './saved-parts.ts';
+import type { SavedSession } from './saved-session.ts';
+import { SessionHold } from './session-hold.ts';
+import { SessionRecord } from './session-record.ts';
 import type { TranscriptPlace } from './transcript-store.ts';
 import { Uploads } from './uploads.ts';
 
@@ -37,39 +38,13 @@ export interface CoreOptions {
   readonly parts?: () => SavedParts;
 }
 
-/** The part of a saved session that others than the core know. */
-export type SavedParts = Pick<
-  SavedSession,
-  'ending' | 'prompts' | 'nextPrompt' | 'isPromptDone' | 'lanes' | 'apiInputs' | 'typedInTerm' | 'progress' | 'agent'
-> &
-  Partial<Pick<SavedSession, 'leaving' | 'checkpointKey'>>;
-
-const NO_PARTS: SavedParts = {
-  ending: null,
-  prompts: [],
-  nextPrompt: 1,
-  isPromptDone: false,
-  lanes: [],
-  apiInputs: [],
-  typedInTerm: null,
-  progress: { prompts: 0, turnsDone: 0, isWorking: false },
-  agent: null,
-};
-
-const DETAILS_OF_FREEZE: Readonly<Record<Exclude<FreezeReason, 'pause'>, string>> = {
-  lease_lost: 'the control plane has not answered for the length of the lease',
-  journal_full: 'too many events wait to be taken by the control plane',
-  disk_full: 'the disk of the runner is full',
-  stream_broken: 'control plane and runner disagree about the events',
-};
-
 export class SessionCore {
   readonly assign: CoreOptions['assign'];
   readonly events: EventStream;
   readonly uploads: Uploads;
   readonly freezer: Freezer;
   readonly #options: CoreOptions;
-  readonly #lease: LeaseKeeper;
+  readonly #hold: SessionHold;
   readonly #usage: UsageTicker;
   readonly #disk: DiskGate;
   #state: SessionState;
@@ -80,16 +55,13 @@ export class SessionCore {
   #startedAtMs: number;
   #isOver = false;
   #isJournalLost = false;
-  #secrets: readonly string[];
+  readonly #record: SessionRecord;
 
   constructor(options: CoreOptions) {
     const { assign, ports, saved, config } = options;
     const { clock, log, bootMs } = ports;
-    const { sessionId, epoch } = assign;
-    const { tenantId } = assign.config;
     this.#options = options;
     this.assign = assign;
-    this.#secrets = [assign.capability];
     this.#state = saved?.state ?? 'created';
     this.#desired = saved?.desired ?? { desired: 'run', rev: 0 };
     this.#baseCommit = saved?.baseCommit ?? '';
@@ -112,33 +84,15 @@ export class SessionCore {
         ports.onTick();
       },
     });
-    this.freezer = new Freezer(clock, log);
-    this.#disk = new DiskGate({ clock, onFull: (isFull) => this.#hold('disk_full', isFull) });
-    this.events = new EventStream({
-      identity: { sessionId, tenantId, epoch },
-      capability: assign.capability,
-      journalPath: join(ports.stateDir, 'journal'),
+    this.#disk = new DiskGate({ clock, onFull: (isFull) => this.#hold.set('disk_full', isFull) });
+    this.events = this.#openEvents(options);
+    this.#record = new SessionRecord({
+      path: join(ports.stateDir, 'session.json'),
       disk: ports.disk,
-      clock,
-      bootMs,
-      log,
-      send: ports.send,
-      offset: options.headOffset,
-      ...(saved ? { fromOffset: saved.headOffset } : {}),
-      hasMore: () => this.#disk.isFull,
-      onProven: (sentAtMs) => {
-        this.#lease.prove(sentAtMs);
-        this.save();
-      },
-      onOver: (reason) => options.onAbort(reason),
-      onBroken: (why) => {
-        log.error('the event stream is broken', { why });
-        void this.freezer.set('stream_broken', true).then(() => {
-          this.#isJournalLost = true;
-          ports.sayHello?.();
-        });
-      },
-      onFull: (isFull) => this.#hold('journal_full', isFull),
+      gate: this.#disk,
+      events: this.events,
+      saved: () => this.#saved(),
+      secrets: [assign.capability],
     });
     this.uploads = new Uploads({
       clock,
@@ -148,17 +102,49 @@ export class SessionCore {
       putFile: ports.putFile,
       wish: (wish, isUrgent) => this.events.wish(wish, isUrgent),
     });
-    this.#lease = new LeaseKeeper({
-      clock,
-      bootMs,
-      provenAtMs: saved?.leaseProvenAtMs ?? bootMs(),
-      onLost: () => this.#hold('lease_lost', true),
-      onHeld: () => this.#hold('lease_lost', false),
+    // Last, as it has timers: nothing of a core that could not be opened may run on.
+    this.#hold = new SessionHold({
+      ...{ clock, bootMs, log, leaseProvenAtMs: saved?.leaseProvenAtMs ?? bootMs() },
+      onChanged: () => this.#enter(),
+      tell: (draft) => this.#tellHeld(draft),
       onKill: () => options.onAbort('lease_lost'),
     });
+    this.freezer = this.#hold.freezer;
     this.#usage.enter(this.#state, this.freezer.isUnbilled);
     this.#usage.start();
     if (!options.parts) this.begin();
+  }
+
+  /** Throws where the journal cannot be read. */
+  #openEvents({ assign, ports, saved, headOffset, onAbort }: CoreOptions): EventStream {
+    const { sessionId, epoch } = assign;
+    const { clock, log, bootMs } = ports;
+    return new EventStream({
+      identity: { sessionId, tenantId: assign.config.tenantId, epoch },
+      capability: assign.capability,
+      journalPath: join(ports.stateDir, 'journal'),
+      disk: ports.disk,
+      clock,
+      bootMs,
+      log,
+      send: ports.send,
+      offset: headOffset,
+      ...(saved ? { fromOffset: saved.headOffset } : {}),
+      hasMore: () => this.#disk.isFull,
+      onProven: (sentAtMs) => {
+        this.#hold.prove(sentAtMs);
+        this.save();
+      },
+      onOver: (reason) => onAbort(reason),
+      onBroken: (why) => {
+        log.error('the event stream is broken', { why });
+        void this.freezer.set('stream_broken', true).then(() => {
+          this.#isJournalLost = true;
+          ports.sayHello?.();
+        });
+      },
+      onFull: (isFull) => this.#hold.set('journal_full', isFull),
+    });
   }
 
   /** To be called once everything exists that is saved; after a crash it goes on from there. */
@@ -170,12 +156,8 @@ export class SessionCore {
     }
     // Numbers that were given before must not be given again to other events.
     if (saved.due.rseq > this.events.nextRseq) this.events.breakOff('the journal was lost');
-    else this.#recordDue(saved.due);
-    // What held the session before the crash holds it on, or is told to be over.
-    if (this.#lease.isLost && saved.held.includes('lease_lost')) void this.freezer.set('lease_lost', true);
-    else if (this.#lease.isLost) this.#hold('lease_lost', true);
-    for (const reason of saved.held)
-      if (reason !== 'pause' && (reason !== 'lease_lost' || !this.#lease.isLost)) this.#hold(reason, false);
+    else this.#record.recordDue(saved.due);
+    this.#hold.goOn(saved.held);
     this.#enter();
   }
 
@@ -211,19 +193,13 @@ export class SessionCore {
   /** Nothing follows the final state: what comes later is logged only. */
   record(draft: EventDraft): void {
     if (this.#isOver) this.#options.ports.log.warn('an event came after the end', { type: draft.type });
-    else this.#write(this.#placed([draft]), false);
+    else this.#record.write(this.#record.placed([draft]), false);
   }
 
   /** Records events that belong to the state as it is now: after a crash the saved state has them all behind it, each once. */
   commit(drafts: readonly EventDraft[]): void {
-    if (!this.#isOver) this.#write(this.#placed(drafts), true);
+    if (!this.#isOver) this.#record.write(this.#record.placed(drafts), true);
     else for (const { type } of drafts) this.#options.ports.log.warn('an event came after the end', { type });
-  }
-
-  /** After a crash: records what the process before this one had saved as due and not recorded any more. */
-  #recordDue({ rseq, events }: DueEvents): void {
-    const missing = events.slice(Math.max(0, this.events.nextRseq - rseq));
-    if (missing.length > 0) this.#write([...missing], false);
   }
 
   /** Does a write now, or when a full disk has room again; until then the session is held. */
@@ -233,7 +209,7 @@ export class SessionCore {
 
   /** From here on no event shows one of these. */
   hide(secrets: readonly string[]): void {
-    this.#secrets = secrets;
+    this.#record.hide(secrets);
   }
 
   /** @returns whether that changed anything */
@@ -258,16 +234,16 @@ export class SessionCore {
     this.#isOver = isFinal(toState);
     // One batch: the control plane closes the epoch with the final state, and takes nothing after it.
     const ended = this.#isOver ? [this.#endedEvent(toState, reason)] : [];
-    this.#write(this.#placed([changed, ...ended]), true);
+    this.#record.write(this.#record.placed([changed, ...ended]), true);
     this.#options.onMoved?.();
     return true;
   }
 
   /** The last event of an epoch whose session goes on elsewhere: nothing follows it here. */
   leave(draft: Extract<EventDraft, { type: 'epoch_drained' | 'session_parked' }>): void {
-    const last = this.#placed([draft]);
+    const last = this.#record.placed([draft]);
     this.#isOver = true;
-    this.#write(last, true);
+    this.#record.write(last, true);
   }
 
   /** The epoch is over elsewhere, or may be: nothing follows here, and no state is claimed. */
@@ -321,35 +297,15 @@ export class SessionCore {
   }
 
   save(): void {
-    this.#write([], true);
+    this.#record.write([], true);
   }
 
   dispose(removeJournal: boolean): void {
     this.#usage.stop();
-    this.#lease.stop();
+    this.#hold.stop();
     this.#disk.stop();
     this.uploads.close('the session is over');
     this.events.close(removeJournal);
-  }
-
-  /** The only way into the log: an event that held a secret is preceded by one that says so. */
-  #placed(drafts: readonly EventDraft[]): PlacedDraft[] {
-    const masked = drafts.flatMap((draft): EventDraft[] => {
-      const { event, count } = maskedEvent(draft, this.#secrets);
-      return count === 0 ? [event] : [{ type: 'secret_redacted', count, where: 'event' }, event];
-    });
-    return masked.map((draft) => this.events.placed(draft));
-  }
-
-  #write(events: PlacedDraft[], isSaved: boolean): void {
-    const due = [...events];
-    if (isSaved) {
-      const saved = this.#saved();
-      const { stateDir, disk } = this.#options.ports;
-      const path = join(stateDir, 'session.json');
-      this.#disk.run(() => saveSession(path, { ...saved, due: { rseq: this.events.nextRseq, events: due } }, disk));
-    }
-    if (events.length > 0) this.#disk.run(() => this.events.record(events));
   }
 
   #saved(): Omit<SavedSession, 'due'> {
@@ -368,7 +324,7 @@ export class SessionCore {
       nextUpload: this.#nextUpload,
       isOver: this.#isOver,
       headOffset: this.events.lastOffset,
-      leaseProvenAtMs: this.#lease.provenAtMs,
+      leaseProvenAtMs: this.#hold.leaseProvenAtMs,
       held: this.freezer.reasons,
       ...{ leaving: null, checkpointKey: null },
       ...(this.#options.parts?.() ?? NO_PARTS),
@@ -380,11 +336,9 @@ export class SessionCore {
     return { type: 'session_ended', state, reason: reason === null ? null : short, durationMs: this.ranMs };
   }
 
-  #hold(reason: Exclude<FreezeReason, 'pause'>, isOn: boolean): void {
-    void this.freezer.set(reason, isOn).then(() => this.#enter());
+  #tellHeld(draft: EventDraft): void {
     if (this.#isOver) return;
-    const details = DETAILS_OF_FREEZE[reason];
-    this.commit([{ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` }]);
+    this.commit([draft]);
     // The next acknowledgement decides: it is asked for now instead of at the next heartbeat.
     this.events.flush(true);
   }

@@ -19,9 +19,10 @@ import type { RuntimePorts } from './ports.ts';
 import { PromptKeeper } from './prompt-keeper.ts';
 import { eventOf } from './provider-events.ts';
 import { endingOfExit, reactToProvider } from './provider-reactions.ts';
+import type { SavedParts } from './saved-parts.ts';
 import type { SavedSession } from './saved-session.ts';
 import { sessionCheckpoints, sessionParking } from './session-checkpoints.ts';
-import { type SavedParts, SessionCore } from './session-core.ts';
+import { SessionCore } from './session-core.ts';
 import { sessionLifetime } from './session-lifetime.ts';
 import { Typing } from './typing.ts';
 
