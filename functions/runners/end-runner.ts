@@ -68,7 +68,7 @@ const cut = async (ports: EndPorts, ref: HostRef, connectionId: string): Promise
       kind: 'update',
       table: 'runners',
       key: hostKey(ref),
-      set: { connectionId: null },
+      set: { connectionId: null, isCut: true },
       conditions: [{ attr: 'connectionId', op: '=', value: connectionId }],
     });
     return null;
@@ -78,19 +78,21 @@ const cut = async (ports: EndPorts, ref: HostRef, connectionId: string): Promise
 };
 
 /**
- * What follows the mark; may be repeated, and is by the table's stream where the first call died. Its sessions go on at once, also where
- * nobody can tell the runner: whoever revokes it does not wait for it, and nothing that it still says or does counts. Cut off from us it
- * freezes them itself at the end of their lease.
+ * What follows the mark; may be repeated, and is by the table's stream where the first call died. Sessions of a runner that was told go
+ * on at once; of one that nobody can tell anything not before it has frozen them itself, at the end of their lease.
  */
 export const finishRevocation = async (ports: EndPorts, ref: HostRef): Promise<void> => {
   const host = await readHost(ports.db, ref, ports.clock.nowMs());
   if (host === null || !host.isRevoked) return;
   const { connectionId } = host;
   const failure = connectionId === null ? null : await cut(ports, ref, connectionId);
+  /** Also where another call has cut it: of two that follow one mark, both may close what it ran. */
+  const isTold = failure === null && (connectionId !== null || host.isCut);
   const reason = { code: 'runner_revoked', message: 'The runner of this session was revoked.' };
   for (const { sessionId, epoch } of await listAssignments(ports.db, ref.tenantId, ref.runnerId)) {
     const session = { tenantId: ref.tenantId, sessionId };
-    await closeEpoch(ports, session, { epoch, asRead: null, cause: 'runner_revoked', reason });
+    const cause = isTold ? 'host_lost' : 'runner_revoked';
+    await closeEpoch(ports, session, { epoch, asRead: null, cause, reason });
     if (connectionId !== null) await ports.runners.clear(session, connectionId);
   }
   if (failure !== null) throw failure;

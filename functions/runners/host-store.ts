@@ -35,6 +35,8 @@ export const Host = z.looseObject({
   /** What the registration allows; the runner may offer less. */
   maxSessions: z.int().min(1),
   isRevoked: z.boolean(),
+  /** Revoked while it was connected, and cut off: it knows. */
+  isCut: z.boolean().default(false),
   desired: z.enum(['serve', 'drain']),
   /** As the runner last said. */
   isDraining: z.boolean(),

@@ -95,10 +95,12 @@ const poisoned = (strikes: number, reason: StateReason): ClosingDecision => {
   };
 };
 
-const earliestMs = ({ cause, nowMs }: ClosingFacts, strikes: number, refusals: number): number => {
+const earliestMs = ({ cause, head, nowMs }: ClosingFacts, strikes: number, refusals: number): number => {
   if (cause === 'launch_refused') return nowMs + backoffMs(refusals);
   /** A group whose every runner refuses must not make a hot loop. */
   if (cause === 'assign_refused') return refusals === 1 ? nowMs : nowMs + backoffMs(refusals - 1);
+  /** A runner that nobody can tell anything freezes what it runs when its lease ends: two of them never work at once. */
+  if (cause === 'runner_revoked') return Math.max(nowMs, head.leaseUntilMs);
   return STRIKES.has(cause) && strikes > 0 ? nowMs + backoffMs(strikes) : nowMs;
 };
 

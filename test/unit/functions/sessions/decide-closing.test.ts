@@ -79,7 +79,7 @@ describe('an epoch closed by the control plane', () => {
     ['third refusal', {}, { refusals: 2 }, 'launch_refused', NOW + 4 * CONTINUE_BACKOFF_FIRST_MS],
     ['not taken: at once', {}, {}, 'assign_refused', NOW],
     ['not taken again and again', {}, { refusals: 3 }, 'assign_refused', NOW + 4 * CONTINUE_BACKOFF_FIRST_MS],
-    ['revoked: at once, whatever its lease', { leaseUntilMs: NOW + 7 }, {}, 'runner_revoked', NOW],
+    ['revoked: once its runner has frozen', { leaseUntilMs: NOW + 7 }, {}, 'runner_revoked', NOW + 7],
   ] as const)('the next epoch, %s', (_name, over, meta, cause, notBeforeMs) => {
     expect(decide(over, meta, cause)).toMatchObject({ kind: 'goes_on', notBeforeMs });
   });
