@@ -8,23 +8,27 @@ import { rememberStartRefs } from '../checkpoint/agent-refs.ts';
 import { removeWorkspace } from '../workspace/cleanup.ts';
 import { sessionPaths } from '../workspace/layout.ts';
 import { renewLease } from '../workspace/lease.ts';
+import type { OpenedWorkspace } from '../workspace/prepare-workspace.ts';
 import { startCli } from './cli-life.ts';
 import { endProgramsOf } from './pty-programs.ts';
 import { fetchStep, goneReason, type Restored, restoreStep } from './restore-step.ts';
 import type { RuntimeOptions, SessionRuntime } from './session-runtime.ts';
 import { repositoryAccess, sessionSecrets } from './session-secrets.ts';
-import { type Workspace, withoutCredentials, workspaceStep } from './workspace-step.ts';
+import { openStep, type Workspace, withoutCredentials, workspaceStep } from './workspace-step.ts';
 
 /** Returns when the session runs, has failed, or is ending; what it has made by then is the end's to remove. */
 export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptions): Promise<void> => {
   const fetching = fetchFirst(runtime, options);
   // Needs no credentials, and is done by the time they come. It is waited for also where the boot ends without them: nothing may follow
   // the end's own cleaning up.
-  const [credentials] = await Promise.all([fetching, clearFirst(options)]);
-  if (credentials === null || runtime.isEnding) return;
+  const [credentials, opened] = await Promise.all([fetching, openFirst(runtime, options)]);
+  if (credentials === null || runtime.isEnding) {
+    await opened?.discard();
+    return;
+  }
   // Before git speaks, whose words may hold what it was given.
   runtime.core.hide(sessionSecrets(credentials, [options.assign.capability]));
-  const prepared = await prepare(runtime, options, credentials);
+  const prepared = await prepare(runtime, options, credentials, opened);
   if (prepared === null || runtime.isEnding) return;
   if (prepared.restored) takeUpRestored(runtime, prepared.restored);
   await startCli(runtime, options, credentials, prepared.workspace, prepared.restored);
@@ -79,10 +83,13 @@ const prepare = async (
   runtime: SessionRuntime,
   options: RuntimeOptions,
   credentials: RunnerCredentials,
+  opened: OpenedWorkspace | null,
 ): Promise<Prepared | null> => {
   const { ports, assign } = options;
+  let first = opened;
   for (const pauseMs of [...RESTORE_RETRY_MS, null]) {
-    const done = await prepareOnce(runtime, options, credentials);
+    const done = await prepareOnce(runtime, options, credentials, first);
+    first = null;
     if (runtime.isEnding) return null;
     if (done.kind === 'ready') return done;
     const isPassing = assign.checkpoint !== null && PASSING.has(done.reason.code);
@@ -99,10 +106,12 @@ const prepare = async (
   return null;
 };
 
-/** Nothing of an earlier epoch runs on in the folder while it is emptied. */
-const clearFirst = async (options: RuntimeOptions): Promise<void> => {
-  const { assign, ports } = options;
+/** Empties the folder, in which nothing of an earlier epoch runs on then, and begins to fill it where no checkpoint says with what. */
+const openFirst = async (runtime: SessionRuntime, options: RuntimeOptions): Promise<OpenedWorkspace | null> => {
+  const { assign, ports, config } = options;
   await clearFolder(options, endProgramsOf(ports.host, assign.sessionId, ports.log));
+  if (assign.checkpoint !== null || runtime.isEnding) return null;
+  return openStep(ports, config.WORKSPACE_ROOT, assign.config, assign.config.repository.ref, runtime.signal);
 };
 
 /** Says that the folder is this epoch's; what an earlier one left in it is over with it. */
@@ -124,6 +133,7 @@ const prepareOnce = async (
   runtime: SessionRuntime,
   { assign, ports, config }: RuntimeOptions,
   { inputs, repository }: RunnerCredentials,
+  opened: OpenedWorkspace | null,
 ): Promise<Prepared | { readonly kind: 'failed'; readonly reason: StateReason }> => {
   const { core, signal } = runtime;
   const { WORKSPACE_ROOT: root } = config;
@@ -132,7 +142,7 @@ const prepareOnce = async (
   if (fetched.kind === 'failed') return fetched;
   const baseCommit = fetched.checkpoint?.manifest.baseCommit ?? null;
   const access = repositoryAccess(repository);
-  const step = await workspaceStep(ports, root, assign.config, inputs, access, signal, baseCommit);
+  const step = await workspaceStep(ports, root, assign.config, inputs, access, signal, baseCommit, opened);
   if (step.kind === 'failed') return { kind: 'failed', reason: goneReason(step.reason, baseCommit) };
   const { headCommit, branch, mirror, cloneMs, path } = step.workspace;
   await rememberStartRefs(await scratchOf(root, sessionId), path);

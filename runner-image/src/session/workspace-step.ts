@@ -3,8 +3,8 @@ import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BOOT_LIMITS_MS } from '../../../shared/limits.ts';
 import type { SessionConfig, SessionInputs, StateReason } from '../../../shared/session.ts';
-import type { WorkspaceReady } from '../workspace/prepare-workspace.ts';
-import { prepareWorkspace } from '../workspace/prepare-workspace.ts';
+import type { OpenedWorkspace, WorkspaceContext, WorkspaceReady } from '../workspace/prepare-workspace.ts';
+import { openWorkspace } from '../workspace/prepare-workspace.ts';
 import { timeoutReason, within } from './boot-limit.ts';
 import type { RuntimePorts } from './ports.ts';
 import type { repositoryAccess } from './session-secrets.ts';
@@ -21,6 +21,25 @@ export type WorkspaceStep =
 /** An address without the user and password that may be in it. */
 export const withoutCredentials = (url: string): string => url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/i, '$1');
 
+const contextOf = (ports: RuntimePorts, root: string, signal: AbortSignal): WorkspaceContext => {
+  const isLocal = ports.allowsLocalRepositories;
+  const sources = { local: isLocal, loopbackHttp: isLocal };
+  return { root, sources, clock: ports.clock, inherited: ports.gitEnvironment, signal };
+};
+
+/** Begins what needs no credentials: of a repository that is known here, most of the step. */
+export const openStep = (
+  ports: RuntimePorts,
+  root: string,
+  { repository, sessionId, tenantId }: SessionConfig,
+  ref: string | undefined,
+  signal: AbortSignal,
+): OpenedWorkspace =>
+  openWorkspace(contextOf(ports, root, signal), {
+    ...{ sessionId, tenantId, url: repository.url },
+    ...(ref === undefined ? {} : { ref }),
+  });
+
 export const workspaceStep = async (
   ports: RuntimePorts,
   root: string,
@@ -30,31 +49,22 @@ export const workspaceStep = async (
   signal: AbortSignal,
   /** The commit that a checkpoint is told against: branch and room are then what the checkpoint says. */
   baseCommit: string | null,
+  /** By `openStep`, at the ref of the session. */
+  opened: OpenedWorkspace | null,
 ): Promise<WorkspaceStep> => {
-  const { repository, sessionId, tenantId } = session;
+  const { repository } = session;
   const roomPath = inputs.task?.roomPath ?? repository.roomPath;
   const branch = baseCommit === null ? inputs.task?.branch : undefined;
   const ref = baseCommit ?? repository.ref;
   const limitMs = BOOT_LIMITS_MS.preparing_workspace;
   const late = AbortSignal.any([signal, AbortSignal.timeout(limitMs)]);
-  const isLocal = ports.allowsLocalRepositories;
-  const work = prepareWorkspace(
+  const work = (opened ?? openStep(ports, root, session, ref, late)).finish(
     {
-      root,
-      sources: { local: isLocal, loopbackHttp: isLocal },
-      clock: ports.clock,
-      inherited: ports.gitEnvironment,
-      signal: late,
-    },
-    {
-      sessionId,
-      tenantId,
-      url: repository.url,
-      ...(ref === undefined ? {} : { ref }),
       ...(roomPath === undefined ? {} : { roomPath }),
       ...(branch === undefined ? {} : { sessionBranch: branch }),
       ...(access ?? {}),
     },
+    late,
   );
   const step = 'preparing_workspace';
   // Cancelled work needs a moment to remove what it made.

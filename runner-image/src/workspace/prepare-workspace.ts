@@ -2,26 +2,30 @@
 import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../../../shared/clock.ts';
-import { GIT_CLONE_TIMEOUT_MS, MIRROR_LOCK_TIMEOUT_MS, REPOSITORY_PROBE_MS } from '../../../shared/limits.ts';
-import { checkoutTarget, cloneMirror } from './clone-workspace.ts';
+import { GIT_CLONE_TIMEOUT_MS } from '../../../shared/limits.ts';
+import { checkoutTarget } from './clone-workspace.ts';
+import { type BegunCopy, type CopyRun, copyWorkspace } from './copy-workspace.ts';
 import { beginEarlyCopy, mayCopyEarly } from './early-copy.ts';
-import { type GitCall, type RunGit, runGit } from './git.ts';
+import { type RunGit, runGit } from './git.ts';
 import { trustConfig } from './git-environment.ts';
 import { failure, failureFromText, type WorkspaceFailure } from './git-failure.ts';
 import { mirrorsFolder, type SessionPaths, scratchFolder, sessionPaths, workspacesFolder } from './layout.ts';
-import { type MirrorPaths, mirrorPaths, tidyMirror, updateMirror } from './mirror.ts';
-import { type LockResult, lockMirror } from './mirror-lock.ts';
-import { isRefName, probeRemote, type RemoteFacts } from './remote-probe.ts';
-import { type Source, sourceOf } from './repository-source.ts';
-import { parseRepositoryUrl, type RepositorySources } from './repository-url.ts';
-import { markSteady, type SteadyMirror, steadyMirror } from './steady-mirror.ts';
+import { mirrorPaths } from './mirror.ts';
+import { isRefName } from './remote-probe.ts';
+import { authorizationOf, sourceOf } from './repository-source.ts';
+import { parseRepositoryUrl, type RepositoryLocation, type RepositorySources } from './repository-url.ts';
+import { steadyMirror } from './steady-mirror.ts';
 
-export interface WorkspaceRequest {
+/** What is known of a workspace before there are credentials. */
+export interface WorkspacePlace {
   readonly sessionId: string;
   readonly tenantId: string;
   readonly url: string;
   /** Branch, tag or commit; the remote's HEAD when absent. */
   readonly ref?: string;
+}
+
+export interface WorkspaceAccess {
   /** Folder that must exist in the repository. */
   readonly roomPath?: string;
   /** Branch the agent works on; created at the ref. */
@@ -31,6 +35,8 @@ export interface WorkspaceRequest {
   /** Who the token belongs to; `x-access-token` when absent. */
   readonly username?: string;
 }
+
+export type WorkspaceRequest = WorkspacePlace & WorkspaceAccess;
 
 export interface WorkspaceContext {
   readonly root: string;
@@ -49,136 +55,21 @@ export interface WorkspaceReady {
   readonly path: string;
   readonly headCommit: string;
   readonly branch: string | null;
-  /** From the call to the checkout, waiting for the mirror included. */
+  /** From the request to the checkout, waiting for the mirror included. */
   readonly cloneMs: number;
   readonly mirror: 'cold' | 'warm';
 }
 
 export type WorkspaceResult = WorkspaceReady | WorkspaceFailure;
 
-interface Run {
-  readonly context: WorkspaceContext;
-  readonly request: WorkspaceRequest;
-  readonly paths: SessionPaths;
-  readonly git: RunGit;
-  readonly source: Source;
-  readonly mirror: MirrorPaths;
-  readonly base: Omit<GitCall, 'args'>;
+interface Opened {
+  readonly kind: 'opened';
+  /** Of the runner's git; removed with the last step. */
+  readonly home: string;
+  readonly location: Exclude<RepositoryLocation, { kind: 'unsupported' }>;
+  readonly run: CopyRun;
+  readonly begun: BegunCopy | null;
 }
-
-const lockFailure = (kind: 'timeout' | 'cancelled'): WorkspaceFailure =>
-  kind === 'timeout'
-    ? failure('timeout', 'Another session is still fetching this repository.', 'Try again in a minute.')
-    : failure('cancelled', 'Preparing was stopped.', 'Start the session again if that was not meant.');
-
-const takeLock = ({ context, mirror }: Run): Promise<LockResult> => {
-  const { inherited, signal } = context;
-  const timeoutMs = context.limits?.lockMs ?? MIRROR_LOCK_TIMEOUT_MS;
-  return lockMirror({ path: mirror.lock, timeoutMs, inherited, ...(signal ? { signal } : {}) });
-};
-
-/** What a start that could not be copied early leaves to be done: nobody says of the mirror that it is steady. */
-const settleMirror = async ({ mirror }: Run, refsDigest: string | null): Promise<void> => {
-  if (refsDigest !== null && (await steadyMirror(mirror.folder)) === null) await markSteady(mirror.folder, refsDigest);
-};
-
-/** Holds the lock until the mirror is as the next session wants it, which this one does not wait for. */
-const copyThroughMirror = async (run: Run, facts: RemoteFacts, locking: Promise<LockResult>) => {
-  const { context, git, base, source, mirror } = run;
-  const lock = await locking;
-  if (lock.kind !== 'locked') return lockFailure(lock.kind);
-  const { folder } = mirror;
-  let tidying: Promise<void> = Promise.resolve();
-  try {
-    const timeoutMs = context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS;
-    const fetch = { git, base, folder, url: source.fetchUrl, facts, timeoutMs };
-    const clone = { git, base, mirrorFolder: folder, workspace: run.paths.workspace, timeoutMs };
-    let updated = await updateMirror(fetch);
-    let failed = updated.kind === 'failed' ? updated : await cloneMirror(clone);
-    const isBroken = failed?.code === 'git_failed' || failed?.code === 'repository_not_found';
-    if (isBroken && updated.kind === 'updated' && !updated.isChanged) {
-      // It looked complete and is not: a fetch finds that out, and makes it anew.
-      updated = await updateMirror({ ...fetch, facts: { ...facts, refsDigest: null } });
-      failed = updated.kind === 'failed' ? updated : await cloneMirror(clone);
-    }
-    // A mirror that is not tidy is fetched into again, that is all.
-    if (updated.kind === 'updated' && updated.isChanged)
-      tidying = tidyMirror({ git, base: { ...base, cwd: folder }, folder }).catch(() => undefined);
-    else if (failed === null) tidying = settleMirror(run, facts.refsDigest).catch(() => undefined);
-    return failed ?? updated;
-  } finally {
-    void tidying.then(lock.release);
-  }
-};
-
-const probe = ({ context, git, base, source, request }: Run): Promise<RemoteFacts | WorkspaceFailure> => {
-  const limited = { ...base, timeoutMs: context.limits?.probeMs ?? REPOSITORY_PROBE_MS };
-  return probeRemote(git, limited, source.fetchUrl, request.ref);
-};
-
-interface Copied {
-  readonly kind: 'copied';
-  readonly facts: RemoteFacts;
-  readonly mirror: 'cold' | 'warm';
-  readonly isCheckedOut: boolean;
-}
-
-/** A mirror whose state nobody vouches for is copied behind its lock, which is asked for beside the remote. */
-const copyBehindLock = async (
-  run: Run,
-  probing: Promise<RemoteFacts | WorkspaceFailure>,
-): Promise<Copied | WorkspaceFailure> => {
-  const locking = takeLock(run);
-  // Heard of where it is waited for; the probe's failure comes first.
-  locking.catch(() => undefined);
-  const facts = await probing;
-  if (facts.kind === 'failed') {
-    locking.then((lock) => (lock.kind === 'locked' ? lock.release() : undefined)).catch(() => undefined);
-    return facts;
-  }
-  const copied = await copyThroughMirror(run, facts, locking);
-  return copied.kind === 'failed' ? copied : { kind: 'copied', facts, mirror: copied.mirror, isCheckedOut: false };
-};
-
-/** Copies the mirror while the remote is asked; what it says decides whether the copy counts. */
-const copyEarly = async (run: Run, steady: SteadyMirror): Promise<Copied | WorkspaceFailure> => {
-  const { git, base, context, request } = run;
-  const early = beginEarlyCopy({
-    ...{ git, base, steady, mirrorFolder: run.mirror.folder, workspace: run.paths.workspace },
-    timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
-    ...(request.ref === undefined ? {} : { ref: request.ref }),
-    ...(request.sessionBranch === undefined ? {} : { sessionBranch: request.sessionBranch }),
-  });
-  const facts = await probe(run);
-  const isCurrent = facts.kind === 'found' && facts.refsDigest === steady.refsDigest;
-  if (isCurrent && facts.target.kind !== 'commit' && (await early.take()))
-    return { kind: 'copied', facts, mirror: 'warm', isCheckedOut: true };
-  await early.discard();
-  return facts.kind === 'failed' ? facts : copyBehindLock(run, Promise.resolve(facts));
-};
-
-const prepareClone = async (run: Run): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
-  const { request, context, git, base } = run;
-  const steady = mayCopyEarly(request.ref) ? await steadyMirror(run.mirror.folder) : null;
-  const copied = await (steady === null ? copyBehindLock(run, probe(run)) : copyEarly(run, steady));
-  if (copied.kind === 'failed') return copied;
-  const { facts, mirror, isCheckedOut } = copied;
-  const checked = await checkoutTarget({
-    git,
-    base,
-    workspace: run.paths.workspace,
-    mirrorFolder: run.mirror.folder,
-    originUrl: run.source.fetchUrl,
-    target: facts.target,
-    timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
-    ...(request.roomPath === undefined ? {} : { roomPath: request.roomPath }),
-    ...(request.sessionBranch === undefined ? {} : { sessionBranch: request.sessionBranch }),
-    isCheckedOut,
-  });
-  if (checked.kind === 'failed') return checked;
-  const { headCommit, branch } = checked;
-  return { kind: 'ready', path: run.paths.workspace, headCommit, branch, mirror };
-};
 
 const isDiskFull = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
@@ -189,15 +80,28 @@ const exists = (path: string) =>
     () => false,
   );
 
-const prepareIn = async (
+/** A mirror that nobody changes is copied from here on, whatever is still to be asked. */
+const beginCopy = async (run: CopyRun): Promise<BegunCopy | null> => {
+  const { git, base, context, ref, paths, mirror } = run;
+  const steady = mayCopyEarly(ref) ? await steadyMirror(mirror.folder) : null;
+  if (steady === null) return null;
+  const copy = beginEarlyCopy({
+    ...{ git, base, steady, mirrorFolder: mirror.folder, workspace: paths.workspace },
+    timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
+    ...(ref === undefined ? {} : { ref }),
+  });
+  return { copy, steady };
+};
+
+const openIn = async (
   context: WorkspaceContext,
-  request: WorkspaceRequest,
+  place: WorkspacePlace,
   paths: SessionPaths,
   home: string,
-): Promise<Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure> => {
-  const location = parseRepositoryUrl(request.url, context.sources);
+): Promise<Opened | WorkspaceFailure> => {
+  const location = parseRepositoryUrl(place.url, context.sources);
   if (location.kind === 'unsupported') return failure('unsupported_url', location.message, location.hint);
-  const source = await sourceOf(context.root, location, request);
+  const source = await sourceOf(context.root, location);
   if ('kind' in source) return source;
   const configFile = join(home, 'gitconfig');
   await writeFile(configFile, trustConfig(source.trusted), { mode: 0o600 });
@@ -207,11 +111,140 @@ const prepareIn = async (
     configFile,
     protocols: source.protocols,
     inherited: context.inherited,
-    ...(source.authorization ? { authorization: source.authorization } : {}),
     ...(context.signal ? { signal: context.signal } : {}),
   };
-  const mirror = mirrorPaths(context.root, request.tenantId, source.fetchUrl);
-  return prepareClone({ context, request, paths, git: context.git ?? runGit, source, mirror, base });
+  const mirror = mirrorPaths(context.root, place.tenantId, source.fetchUrl);
+  const { ref } = place;
+  const run = {
+    context,
+    paths,
+    git: context.git ?? runGit,
+    source,
+    mirror,
+    base,
+    ...(ref === undefined ? {} : { ref }),
+  };
+  return { kind: 'opened', home, location, run, begun: await beginCopy(run) };
+};
+
+/** Nobody waits for it where all went well: what is in it is no secret. */
+const removeHome = async (home: string, isAwaited: boolean): Promise<void> => {
+  const removed = rm(home, { recursive: true, force: true });
+  if (isAwaited) await removed;
+  else removed.catch(() => undefined);
+};
+
+const open = async (
+  context: WorkspaceContext,
+  place: WorkspacePlace,
+  paths: SessionPaths,
+): Promise<Opened | WorkspaceFailure> => {
+  if (await exists(paths.workspace)) {
+    return failure(
+      'workspace_exists',
+      'This session has a workspace already.',
+      'Clean it up first, or resume the session.',
+    );
+  }
+  let home: string | undefined;
+  let result: Opened | WorkspaceFailure | undefined;
+  try {
+    const folders = [mirrorsFolder, workspacesFolder, scratchFolder].map((folder) => folder(context.root));
+    await Promise.all(folders.map((folder) => mkdir(folder, { recursive: true, mode: 0o700 })));
+    home = await mkdtemp(join(scratchFolder(context.root), '.home-'));
+    result = await openIn(context, place, paths, home);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    result = failureFromText('No space left on device');
+  } finally {
+    if (home !== undefined && result?.kind !== 'opened') await removeHome(home, true);
+  }
+  return result;
+};
+
+type Finished = Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure;
+
+const finishClone = async (
+  { run, location, begun }: Opened,
+  context: WorkspaceContext,
+  access: WorkspaceAccess,
+): Promise<Finished> => {
+  const { git, paths, source } = run;
+  const { signal } = context;
+  const authorization = authorizationOf(location, access);
+  const base = { ...run.base, ...(authorization ? { authorization } : {}), ...(signal ? { signal } : {}) };
+  const copied = await copyWorkspace({ ...run, context, base }, begun);
+  if (copied.kind === 'failed') return copied;
+  const { facts, mirror, isCheckedOut } = copied;
+  const checked = await checkoutTarget({
+    git,
+    base,
+    workspace: paths.workspace,
+    mirrorFolder: run.mirror.folder,
+    originUrl: source.fetchUrl,
+    target: facts.target,
+    timeoutMs: context.limits?.cloneMs ?? GIT_CLONE_TIMEOUT_MS,
+    ...(access.roomPath === undefined ? {} : { roomPath: access.roomPath }),
+    ...(access.sessionBranch === undefined ? {} : { sessionBranch: access.sessionBranch }),
+    isCheckedOut,
+  });
+  if (checked.kind === 'failed') return checked;
+  const { headCommit, branch } = checked;
+  return { kind: 'ready', path: paths.workspace, headCommit, branch, mirror };
+};
+
+const finish = async (opened: Opened, context: WorkspaceContext, access: WorkspaceAccess): Promise<Finished> => {
+  let result: Finished | undefined;
+  try {
+    result = await finishClone(opened, context, access);
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    result = failureFromText('No space left on device');
+  } finally {
+    await removeHome(opened.home, result?.kind !== 'ready');
+    if (result?.kind !== 'ready') await rm(opened.run.paths.workspace, { recursive: true, force: true });
+  }
+  return result;
+};
+
+const checkBranch = (branch: string | undefined): void => {
+  if (branch !== undefined && !isRefName(branch))
+    throw new Error(`not a branch name: ${JSON.stringify(branch.slice(0, 250))}`);
+};
+
+export interface OpenedWorkspace {
+  /**
+   * Fails within seconds for an address or branch that does not exist; on any failure the folder is gone again. Once. `signal` ends what
+   * follows, in place of that of the opening.
+   */
+  finish(access: WorkspaceAccess, signal?: AbortSignal): Promise<WorkspaceResult>;
+  /** Instead of `finish`: leaves nothing. Never rejects. */
+  discard(): Promise<void>;
+}
+
+/** Begins `<root>/workspaces/<sessionId>` with what needs no credentials. Throws on a session id that was not validated before. */
+export const openWorkspace = (context: WorkspaceContext, place: WorkspacePlace): OpenedWorkspace => {
+  const paths = sessionPaths(context.root, place.sessionId);
+  const opening = open(context, place, paths);
+  // Heard of where it is waited for.
+  opening.catch(() => undefined);
+  return {
+    async finish(access, signal) {
+      checkBranch(access.sessionBranch);
+      const startedMs = context.clock.monotonicMs();
+      const opened = await opening;
+      if (opened.kind === 'failed') return opened;
+      const result = await finish(opened, signal ? { ...context, signal } : context, access);
+      if (result.kind === 'failed') return result;
+      return { ...result, cloneMs: Math.round(context.clock.monotonicMs() - startedMs) };
+    },
+    async discard() {
+      const opened = await opening.catch(() => null);
+      if (opened?.kind !== 'opened') return;
+      await opened.begun?.copy.discard().catch(() => undefined);
+      await removeHome(opened.home, true).catch(() => undefined);
+    },
+  };
 };
 
 /**
@@ -222,37 +255,6 @@ export const prepareWorkspace = async (
   context: WorkspaceContext,
   request: WorkspaceRequest,
 ): Promise<WorkspaceResult> => {
-  const paths = sessionPaths(context.root, request.sessionId);
-  if (request.sessionBranch !== undefined && !isRefName(request.sessionBranch)) {
-    throw new Error(`not a branch name: ${JSON.stringify(request.sessionBranch.slice(0, 250))}`);
-  }
-  const startedMs = context.clock.monotonicMs();
-  if (await exists(paths.workspace)) {
-    return failure(
-      'workspace_exists',
-      'This session has a workspace already.',
-      'Clean it up first, or resume the session.',
-    );
-  }
-  let home: string | undefined;
-  let result: Omit<WorkspaceReady, 'cloneMs'> | WorkspaceFailure | undefined;
-  try {
-    const folders = [mirrorsFolder, workspacesFolder, scratchFolder].map((folder) => folder(context.root));
-    await Promise.all(folders.map((folder) => mkdir(folder, { recursive: true, mode: 0o700 })));
-    home = await mkdtemp(join(scratchFolder(context.root), '.home-'));
-    result = await prepareIn(context, request, paths, home);
-  } catch (error) {
-    if (!isDiskFull(error)) throw error;
-    result = failureFromText('No space left on device');
-  } finally {
-    if (home !== undefined) {
-      const removed = rm(home, { recursive: true, force: true });
-      // Nobody waits for it where all went well: what is in it is no secret.
-      if (result?.kind === 'ready') removed.catch(() => undefined);
-      else await removed;
-    }
-    if (result?.kind !== 'ready') await rm(paths.workspace, { recursive: true, force: true });
-  }
-  if (result.kind === 'failed') return result;
-  return { ...result, cloneMs: Math.round(context.clock.monotonicMs() - startedMs) };
+  checkBranch(request.sessionBranch);
+  return openWorkspace(context, request).finish(request);
 };

@@ -10,7 +10,6 @@ export interface Source {
   readonly fetchUrl: string;
   readonly protocols: GitCall['protocols'];
   readonly trusted: readonly string[];
-  readonly authorization?: NonNullable<GitCall['authorization']>;
 }
 
 const notThere = () =>
@@ -40,19 +39,21 @@ const localSource = async (root: string, path: string): Promise<Source | Workspa
   return { fetchUrl: real, protocols: ['file'], trusted: [real, join(real, '.git')] };
 };
 
-/** The repository of a location, as whoever has these credentials; or why it may not be read. */
-export const sourceOf = async (
-  root: string,
-  location: Exclude<RepositoryLocation, { kind: 'unsupported' }>,
+type Supported = Exclude<RepositoryLocation, { kind: 'unsupported' }>;
+
+/** The repository of a location, or why it may not be read. */
+export const sourceOf = async (root: string, location: Supported): Promise<Source | WorkspaceFailure> =>
+  location.kind === 'local'
+    ? localSource(root, location.path)
+    : { fetchUrl: location.url, protocols: [location.protocol], trusted: [] };
+
+/** As whom a remote is asked: with the token, or else with what stands in the address. */
+export const authorizationOf = (
+  location: Supported,
   { token, username = 'x-access-token' }: { readonly token?: string; readonly username?: string },
-): Promise<Source | WorkspaceFailure> => {
-  if (location.kind === 'local') return localSource(root, location.path);
+): NonNullable<GitCall['authorization']> | undefined => {
+  if (location.kind === 'local' || location.origin === null) return undefined;
   const credentials = token === undefined ? location.credentials : `${username}:${token}`;
-  const header = credentials === null ? null : `Authorization: Basic ${Buffer.from(credentials).toString('base64')}`;
-  return {
-    fetchUrl: location.url,
-    protocols: [location.protocol],
-    trusted: [],
-    ...(location.origin !== null && header !== null ? { authorization: { origin: location.origin, header } } : {}),
-  };
+  if (credentials === null) return undefined;
+  return { origin: location.origin, header: `Authorization: Basic ${Buffer.from(credentials).toString('base64')}` };
 };
