@@ -513,8 +513,8 @@ export const LINE_WINDOW_BYTES = 2 * FRAME_MAX_BYTES;
 export const LINE_QUEUE_MAX_BYTES = 32 * MIB;
 /** Batches and acknowledgements of one session that wait; a further one is dropped like one the gateway loses, and sent again. */
 export const LINE_FIRST_MAX_BYTES = 256 * KIB;
-/** Assignments a runner remembers to have refused: told again, each is refused again. The oldest is forgotten first. */
-export const REFUSED_ASSIGNS_MAX = 1_000;
+/** Epochs a runner remembers to have ended or refused: told again, none of them begins there again. The oldest is forgotten first. */
+export const ANSWERED_ASSIGNS_MAX = 1_000;
 /** A session of an earlier runner process that could not be taken up (too many open files, a disk that does not answer) is tried again. */
 export const TAKE_UP_RETRY_MS = 5_000;
 /** A runner that is asked to drain gives a session back when its CLI has been at rest for this long, and at the latest after the bound. */

@@ -10,7 +10,7 @@ import { ProviderId } from '../../shared/providers.ts';
 import { RunnerGroup, type SessionView } from '../../shared/session.ts';
 import { type Database, type Key, queryAll, type Write } from '../database.ts';
 
-const Queued = z.looseObject({
+export const Queued = z.looseObject({
   sessionId: SessionId,
   epoch: Epoch,
   group: RunnerGroup,

@@ -260,7 +260,7 @@ export class Runner {
 
   #onEnded(held: Held): void {
     this.#counters.ended(countsOf(held));
-    const goesOn = this.#assignments.sessionEnded(held.sessionId) || this.#stays;
+    const goesOn = this.#assignments.sessionEnded(held) || this.#stays;
     if (!goesOn) this.#departure.leave({ exitCode: 0, forgets: false }, () => {});
     this.#departure.sessionEnded();
   }

@@ -3,6 +3,7 @@ import { checkEnded, checkEpochs } from './epochs.ts';
 import { checkKnownEpoch, type KnownEpoch } from './known-events.ts';
 import { checkLedger } from './ledger.ts';
 import { checkLogNumbers } from './log-numbers.ts';
+import { checkPlaces } from './places.ts';
 import { checkSlots } from './slots.ts';
 import { checkStates } from './states.ts';
 import type { StoredVillage } from './stored.ts';
@@ -28,4 +29,5 @@ export const checkVillage = ({ stored, known, isOver }: VillageCheck): Violation
       .flatMap((of) => checkKnownEpoch(session, of)),
   ]),
   ...checkSlots(stored),
+  ...checkPlaces(stored, isOver),
 ];

@@ -1,12 +1,17 @@
 /** What the control plane has stored, out of the plain items of its tables: the simulation and the tests with real faults read it alike. */
 import { z } from 'zod';
 import type { Item } from '../../functions/database.ts';
+import { Queued } from '../../functions/runners/group-queue.ts';
+import { Assignment, Host } from '../../functions/runners/host-store.ts';
+import { IdleRunner, WarmRunner } from '../../functions/runners/warm-store.ts';
 import {
   EpochItem,
+  headOf,
   type SessionMeta,
   type SessionRef,
-  StreamHead,
+  type StreamHead,
   sessionOf,
+  wholeMeta,
 } from '../../functions/sessions/session-store.ts';
 import { eventsOf, Segment } from '../../functions/streams/segments.ts';
 import { EventEnvelope, type SessionEvent } from '../../shared/events.ts';
@@ -18,6 +23,8 @@ export interface TableItems {
   readonly events: readonly Item[];
   readonly usage: readonly Item[];
   readonly tenants: readonly Item[];
+  /** Without them nothing is known of places on runners. */
+  readonly runners?: readonly Item[];
 }
 
 const Aside = z.looseObject({ epoch: z.int(), firstRseq: z.int(), digest: z.string(), events: z.string() });
@@ -53,9 +60,25 @@ export interface StoredSlots {
   readonly live: number;
 }
 
+/** A customer-hosted runner, and what it holds. */
+export interface StoredHost {
+  readonly host: Host;
+  readonly held: readonly Assignment[];
+}
+
 export interface StoredVillage {
   readonly sessions: readonly StoredSession[];
   readonly slots: readonly StoredSlots[];
+  /** `null` where nobody read the table of the runners. */
+  readonly runners: {
+    readonly hosts: readonly StoredHost[];
+    /** Held by runners that are forgotten. */
+    readonly strays: readonly Assignment[];
+    readonly warm: readonly WarmRunner[];
+    /** Idle runners that a start can find. */
+    readonly idle: readonly IdleRunner[];
+  } | null;
+  readonly queued: readonly (Queued & { readonly tenantId: string })[];
 }
 
 const text = (value: unknown): string => String(value);
@@ -83,6 +106,30 @@ const slotsOf = (items: readonly Item[]): StoredSlots[] =>
     live: Number(rows.find((row) => row.sk === 'SLOTS')?.live ?? 0),
   }));
 
+const runnersOf = (items: readonly Item[]): NonNullable<StoredVillage['runners']> => {
+  const rows = (prefix: string) => under(items, prefix);
+  const assigned = rows('ASSIGN#').map((item) => ({ pk: item.pk, ...Assignment.parse(item) }));
+  /** A count without a runner is what is left of one that was forgotten. */
+  const known = rows('HOST#').filter(({ group }) => group !== undefined);
+  const hosts = known.map((item) => {
+    const host = Host.parse(item);
+    return { host, held: assigned.filter(({ pk, runnerId }) => pk === item.pk && runnerId === host.runnerId) };
+  });
+  const warmRows = rows('RUNNER#').filter(({ pk, runnerId }) => text(pk).startsWith('WARM#') && runnerId !== undefined);
+  return {
+    hosts,
+    strays: assigned.filter((one) => !hosts.some(({ held }) => held.includes(one))),
+    warm: warmRows.map((item) => WarmRunner.parse(item)),
+    idle: rows('IDLE#').map((item) => IdleRunner.parse(item)),
+  };
+};
+
+const queuedOf = (items: readonly Item[]): StoredVillage['queued'] =>
+  items.flatMap((item) => {
+    const tenantId = /^T#([^#]+)#QUEUE$/.exec(text(item.pk))?.[1];
+    return tenantId === undefined ? [] : [{ ...Queued.parse(item), tenantId }];
+  });
+
 /** @throws ZodError where an item does not fit its schema, which is a finding of its own */
 export const storedVillage = (tables: TableItems): StoredVillage => {
   const events = grouped(tables.events);
@@ -92,13 +139,14 @@ export const storedVillage = (tables: TableItems): StoredVillage => {
     const meta = rows.find((row) => row.sk === 'META');
     const card = rows.find((row) => row.sk === 'CARD');
     if (match === null || meta === undefined || card === undefined) return [];
+    const head = headOf(rows.find((row) => row.sk === 'HEAD') ?? {});
     const log = events.get(pk) ?? [];
     const segments = under(log, 'SEG#').map((item) => Segment.parse(item));
     return [
       {
         ref: { tenantId: match[1] ?? '', sessionId: match[2] ?? '' },
-        meta: sessionOf(card, meta),
-        head: StreamHead.parse(rows.find((row) => row.sk === 'HEAD')),
+        meta: wholeMeta(sessionOf(card, meta), head),
+        head,
         epochs: under(rows, 'EPOCH#').map((item) => EpochItem.parse(item)),
         segments,
         events: segments.flatMap(eventsOf),
@@ -108,5 +156,6 @@ export const storedVillage = (tables: TableItems): StoredVillage => {
       },
     ];
   });
-  return { sessions, slots: slotsOf(tables.tenants) };
+  const runners = tables.runners === undefined ? null : runnersOf(tables.runners);
+  return { sessions, slots: slotsOf(tables.tenants), runners, queued: queuedOf(tables.sessions) };
 };

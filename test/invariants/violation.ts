@@ -16,6 +16,10 @@ export const RULES = [
   'slots',
   'watchers',
   'cli_without_lease',
+  'places',
+  'queue',
+  'warm_pool',
+  'revoked_runner',
 ] as const;
 export type Rule = (typeof RULES)[number];
 

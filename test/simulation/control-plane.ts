@@ -1,10 +1,16 @@
 /** The control plane of a simulation: the real use-cases in containers that die, time out, run twice and forget what they remember. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { retryTransient } from '../../functions/aws/retry.ts';
-import type { Database } from '../../functions/database.ts';
+import type { Check, Database, Write } from '../../functions/database.ts';
 import { buildStore } from '../../functions/releases/build-store.ts';
 import { runnerStore } from '../../functions/runners/runner-store.ts';
-import type { ConnectionSender, ObjectStore, TaskLauncher, TaskLister } from '../../functions/sessions/ports.ts';
+import type {
+  ConnectionCloser,
+  ConnectionSender,
+  ObjectStore,
+  TaskLauncher,
+  TaskLister,
+} from '../../functions/sessions/ports.ts';
 import { sessionStore } from '../../functions/sessions/session-store.ts';
 import type { Signer } from '../../functions/signing.ts';
 import { runnerLine } from '../../functions/streams/runner-line.ts';
@@ -24,6 +30,7 @@ export type Reach = <T>(apply: () => T | Promise<T>) => Promise<T>;
 
 export interface Outside {
   readonly runnerSender: (reach: Reach) => ConnectionSender<ControlToRunnerFrame>;
+  readonly runnerCloser: (reach: Reach) => ConnectionCloser;
   readonly viewerSender: (reach: Reach) => ConnectionSender<ControlToViewerFrame>;
   readonly tasks: (reach: Reach) => TaskLauncher & TaskLister;
   readonly objects: (reach: Reach) => ObjectStore;
@@ -78,6 +85,10 @@ export interface ControlPlaneOptions {
   readonly store: Store;
   readonly outside: Outside;
   readonly plant: Plant;
+  /** Idle tasks that the village is configured to keep, as of now. */
+  readonly warmPoolSize: () => number;
+  /** A runner is about to be claimed: somebody else may want it, too. */
+  readonly onClaim: (writes: readonly (Write | Check)[]) => void;
 }
 
 class Container {
@@ -129,7 +140,7 @@ const composed = (options: ControlPlaneOptions, container: Container, newId: () 
     await travel();
     return result;
   };
-  const calls = storeCalls(store, faults, { travel, dies });
+  const calls = storeCalls(store, faults, { travel, dies, onClaim: options.onClaim });
   const retry = <T>(run: () => Promise<T>) => retryTransient(run, { clock, random: chance });
   const retried: Database = {
     get: (table, key) => retry(() => calls.get(table, key)),
@@ -154,6 +165,11 @@ const composed = (options: ControlPlaneOptions, container: Container, newId: () 
     objects: outside.objects(reach),
     tasks: outside.tasks(reach),
     publicUrl: 'https://village.test',
+    runnerImage: 'runner:test',
+    runnerCloser: outside.runnerCloser(reach),
+    get warmPoolSize() {
+      return options.warmPoolSize();
+    },
   };
 };
 export type SimPorts = ReturnType<typeof composed>;

@@ -25,6 +25,14 @@ export const FAULT_KINDS = [
   'ecs_missing',
   'clock_skew',
   'upload_failed',
+  'machine_restart',
+  'claim_race',
+  'assign_lost',
+  'assign_repeated',
+  'hello_repeated',
+  'record_late',
+  'record_repeated',
+  'record_disordered',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 export type FaultCounts = Record<FaultKind, number>;
@@ -62,6 +70,36 @@ export const FAULT_RATES: FaultRates = {
   ecs_missing: 0.4,
   clock_skew: 0.1,
   upload_failed: 0.3,
+  machine_restart: 0,
+  claim_race: 0,
+  assign_lost: 0,
+  assign_repeated: 0,
+  hello_repeated: 0,
+  record_late: 0,
+  record_repeated: 0,
+  record_disordered: 0,
+};
+
+/** Where sessions also run on customer-hosted and on idle runners. */
+export const POOL_FAULT_RATES: FaultRates = {
+  ...FAULT_RATES,
+  delay: 0.0012,
+  control_crash: 0.002,
+  lost_answer: 0.015,
+  throttle: 0.003,
+  disk_full: 0.001,
+  runner_crash: 0.006,
+  host_loss: 0.004,
+  machine_restart: 0.016,
+  upload_failed: 0.45,
+  claim_race: 0.7,
+  assign_lost: 0.4,
+  assign_repeated: 0.6,
+  hello_repeated: 0.2,
+  record_late: 0.6,
+  record_repeated: 0.75,
+  /** Comes of those that are late. */
+  record_disordered: 0,
 };
 
 export class Faults {
@@ -86,7 +124,8 @@ export class Faults {
 
   /** Whether it is to happen here; whoever lets it happen counts it with `met`. */
   draws(kind: FaultKind): boolean {
-    return this.#isOn && this.#chance.is(this.#rates[kind]);
+    const rate = this.#rates[kind];
+    return this.#isOn && rate > 0 && this.#chance.is(rate);
   }
 
   /** Frames overtake each other also when all is well. */

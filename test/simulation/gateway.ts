@@ -2,7 +2,7 @@
 import { handleRunnerFrame, type RunnerConnection } from '../../functions/runners/handle-runner-frame.ts';
 import { exchangeCredential } from '../../functions/runners/runner-credentials.ts';
 import { runnerDisconnected } from '../../functions/runners/runner-disconnected.ts';
-import type { ConnectionSender } from '../../functions/sessions/ports.ts';
+import type { ConnectionCloser, ConnectionSender } from '../../functions/sessions/ports.ts';
 import type { OpenSocket, SocketEvents } from '../../runner-image/src/transport/socket.ts';
 import { AppError } from '../../shared/errors.ts';
 import { type ControlToRunnerFrame, RunnerFrame } from '../../shared/frames.ts';
@@ -52,6 +52,9 @@ const HANDSHAKE_TIMEOUT_MS = 20_000;
 const PARTITIONS_MS = [15_000, 120_000, 400_000, 400_000] as const;
 /** Longer than any runner waits for its lease. */
 const LONG_PARTITION_MS = 20 * 60_000;
+const HELLO = '{"type":"hello"';
+/** Twins of a frame come so late. */
+const REPEATED_MS = 30_000;
 const INTERNAL_ERROR = JSON.stringify({ message: 'Internal server error', connectionId: 'x', requestId: 'y' });
 
 export class Gateway {
@@ -120,10 +123,33 @@ export class Gateway {
           if (faults.strikes('post_refused')) return 'slow';
           // What the gateway took is lost only with its line.
           if (faults.strikes('drop')) this.#close(line, 'cut');
+          else if (frame.type === 'assign') this.#assign(line, JSON.stringify(frame));
           else this.#toRunner(line, JSON.stringify(frame));
           return 'sent';
         }),
     };
+  }
+
+  closer(reach: Reach): ConnectionCloser {
+    return {
+      close: (connectionId) =>
+        reach(() => {
+          const line = this.#lines.get(connectionId);
+          if (line !== undefined) this.#close(line, 'closed by the control plane');
+        }),
+    };
+  }
+
+  #assign(line: Line, text: string): void {
+    const { faults, scheduler, chance } = this.#options;
+    if (faults.strikes('assign_lost')) {
+      this.#close(line, 'cut');
+      return;
+    }
+    this.#toRunner(line, text);
+    // Told once more by somebody who does not know that it was told.
+    if (faults.strikes('assign_repeated'))
+      scheduler.after(chance.between(1, REPEATED_MS), () => this.#toRunner(line, text));
   }
 
   /** The process is gone: its machine closes what it had open. */
@@ -147,7 +173,7 @@ export class Gateway {
   }
 
   #fromRunner(line: Line, text: string): void {
-    const { faults, chance } = this.#options;
+    const { faults, chance, scheduler } = this.#options;
     const { owner } = line;
     owner.linePlant?.fromRunner(text);
     if (!line.isOpen) return;
@@ -158,6 +184,8 @@ export class Gateway {
         line.sent.up += 1;
         this.#arrive(line, 'up', line.sent.up, () => void this.#handle(line, text));
       }
+      if (text.startsWith(HELLO) && faults.strikes('hello_repeated'))
+        scheduler.after(chance.between(1, REPEATED_MS), () => void this.#handle(line, text));
     }
     if (faults.draws('runner_crash') && chance.is(0.5)) {
       faults.met('runner_crash');

@@ -22,6 +22,8 @@ interface PeopleOptions {
   readonly chance: Chance;
   readonly faults: Faults;
   readonly control: ControlPlane;
+  /** Where the next session is to run. */
+  readonly pool: () => string;
 }
 
 interface Viewer {
@@ -71,9 +73,10 @@ export class People {
 
   async #live(number: number): Promise<void> {
     const { chance, faults } = this.#options;
+    const pool = this.#options.pool();
     // Sent twice at once: somebody clicked again, or the gateway did.
-    const again = faults.strikes('lambda_duplicate') ? this.#start(number) : null;
-    const ref = (await this.#start(number)) ?? (await again);
+    const again = faults.strikes('lambda_duplicate') ? this.#start(number, pool) : null;
+    const ref = (await this.#start(number, pool)) ?? (await again);
     if (ref === null || this.#isStopping) return;
     const viewers = chance.is(0.6) ? chance.int(1, 2) : 0;
     for (let viewer = 0; viewer < viewers; viewer += 1) void this.#watch(ref, `view-${number}-${viewer}`);
@@ -90,11 +93,11 @@ export class People {
     this.#isStopping = true;
   }
 
-  async #start(number: number): Promise<SessionRef | null> {
+  async #start(number: number, pool: string): Promise<SessionRef | null> {
     const { scheduler, chance, control } = this.#options;
     const body = StartSessionBody.parse({
       ...{ provider: 'shell', repository: { url: 'https://git.test/acme/app.git' } },
-      parkAfterMs: PARK_AFTER_MS,
+      ...{ parkAfterMs: PARK_AFTER_MS, pool },
     });
     const starter = { tenantId: TENANT, userId: USER, idempotencyKey: `key-${number}` };
     for (let tries = 0; tries < 20; tries += 1) {

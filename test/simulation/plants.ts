@@ -31,7 +31,7 @@ const ackOf = (frame: Extract<RunnerFrame, { type: 'runner_events' }>, ackedRseq
 };
 
 const parsed = (text: string): ControlToRunnerFrame => JSON.parse(text);
-const DISK_PATH = 'state/journal';
+const JOURNAL = '/journal';
 
 /** Ingest tells the runner that it has what the store refused in its weather. */
 const ackUnderThrottle: Plant = {
@@ -68,7 +68,7 @@ const ackOfHighestSeq: Plant = {
 
 /** A restarted process does not read what the one before it wrote. */
 const forgottenJournal: Plant = {
-  disk: (disk) => ({ ...disk, read: (path) => (path === DISK_PATH ? undefined : disk.read(path)) }),
+  disk: (disk) => ({ ...disk, read: (path) => (path.endsWith(JOURNAL) ? undefined : disk.read(path)) }),
 };
 
 /** The CLI goes on when the lease is lost. */

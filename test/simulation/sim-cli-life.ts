@@ -1,10 +1,10 @@
-/** How a simulated session boots, is taken up after a crash, and works, on the scripted CLI of its host. */
+/** How a simulated session boots, is taken up after a crash, and works, on the scripted CLI of its place. */
 import { STOPPED } from '../../runner-image/src/session/leaving.ts';
 import type { SavedSession } from '../../runner-image/src/session/saved-session.ts';
 import { END_STORE_MS } from '../../shared/limits.ts';
 import { isFinal, type StateReason } from '../../shared/session.ts';
 import { activity } from './cli-activity.ts';
-import type { Cli } from './sim-host.ts';
+import type { Cli } from './sim-place.ts';
 import type { SimSession } from './sim-session.ts';
 
 const LOST: StateReason = { code: 'runner_restarted', message: 'The runner process crashed.' };
@@ -12,8 +12,8 @@ const LOST: StateReason = { code: 'runner_restarted', message: 'The runner proce
 /** Of a fresh epoch, or of one whose boot a crash cut short: steps that were done are passed over. */
 export const boot = async (session: SimSession): Promise<void> => {
   const { core, options } = session;
-  const { host, chance, assign } = options;
-  const wait = (maxMs: number) => host.pause(chance.between(5, maxMs));
+  const { place, chance, assign } = options;
+  const wait = (maxMs: number) => place.pause(chance.between(5, maxMs));
   core.move({ type: 'PREPARE' });
   const { url: repository } = assign.config.repository;
   session.record({ type: 'workspace_preparing', repository, ref: null, step: 'preparing_workspace' });
@@ -29,13 +29,13 @@ export const boot = async (session: SimSession): Promise<void> => {
 
 const startCli = async (session: SimSession): Promise<void> => {
   const { core, options } = session;
-  const { host, chance, assign } = options;
-  const cli = host.startCli(assign.epoch);
-  core.freezer.setTarget(host.freezable(cli));
+  const { place, chance } = options;
+  const cli = place.startCli();
+  core.freezer.setTarget(place.freezable(cli));
   core.setCliVersion('1.0.0');
   const program = { provider: 'shell', cliVersion: '1.0.0', pid: 7, isolation: 'shared_uid' } as const;
   session.record({ type: 'provider_started', ...program });
-  await host.pause(chance.between(5, 500));
+  await place.pause(chance.between(5, 500));
   becomeReady(session);
 };
 
@@ -48,14 +48,14 @@ const becomeReady = (session: SimSession): void => {
 /** A restarted process takes up what the one before it left. */
 export const takeUp = async (session: SimSession, saved: SavedSession): Promise<void> => {
   const { core, options } = session;
-  const { host } = options;
+  const { place } = options;
   if (saved.isOver || isFinal(saved.state)) {
     session.deliverRest();
     return;
   }
-  const { cli } = host;
-  if (cli !== null && !cli.isDead) core.freezer.setTarget(host.freezable(cli));
-  await host.pause(5);
+  const { cli } = place;
+  if (cli !== null && !cli.isDead) core.freezer.setTarget(place.freezable(cli));
+  await place.pause(5);
   if (session.isEnding) return;
   const ending = saved.ending ?? saved.leaving ?? (saved.state === 'stopping' ? STOPPED : null);
   if (ending !== null) void session.end(ending);
@@ -85,18 +85,18 @@ const later = (session: SimSession): void => {
 const look = (session: SimSession): void => {
   if (session.isEnding) return;
   session.parkWhenDue();
-  const { cli } = session.options.host;
+  const { cli } = session.options.place;
   if (cli !== null && !cli.isDead && !cli.isFrozen) work(session, cli);
   if (!session.isEnding) later(session);
 };
 
 const work = (session: SimSession, cli: Cli): void => {
   const { core, storage, options } = session;
-  const { host, chance, faults } = options;
-  host.checkLease();
+  const { place, chance, faults } = options;
+  place.noteWork();
   if (core.state !== 'running') return;
-  host.print(chance.int(1, 4_000));
-  if (faults.strikes('clock_skew')) host.skew();
+  place.print(chance.int(1, 4_000));
+  if (faults.strikes('clock_skew')) place.skew();
   cli.worked += 1;
   const { drafts, commands, paths } = activity(chance, cli.worked);
   for (let count = 0; count < commands; count += 1) core.countCommand();

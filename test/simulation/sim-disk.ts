@@ -40,6 +40,16 @@ export class SimDisk {
     this.#fullUntilMs = untilMs;
   }
 
+  /** Folders and files right under `prefix`, in order. */
+  namesUnder(prefix: string): string[] {
+    const under = [...this.#files.keys()].filter((path) => path.startsWith(prefix));
+    return [...new Set(under.map((path) => path.slice(prefix.length).split('/')[0] ?? ''))].sort();
+  }
+
+  removeUnder(prefix: string): void {
+    for (const path of this.#files.keys()) if (path.startsWith(prefix)) this.#files.delete(path);
+  }
+
   /** The disk as one process has it: `die` is called in the middle of a write, and nothing the process does counts after that. */
   mount(process: DiskUser): Disk {
     const isFull = (): boolean => {

@@ -6,31 +6,29 @@ import { openDialStore } from '../../runner-image/src/transport/dial-store.ts';
 import type { Disk } from '../../runner-image/src/transport/disk.ts';
 import type { EventEnvelope } from '../../shared/events.ts';
 import type { Assign, ControlToRunnerFrame, FrameOf } from '../../shared/frames.ts';
-import type { LineOwner, Machine } from './gateway.ts';
+import type { Machine } from './gateway.ts';
 import type { LinePlant } from './plant.ts';
 import { clockOf } from './scheduler.ts';
-import type { HostWorld, SimHost } from './sim-host.ts';
+import type { HostWorld, SimHost, SimProcess } from './sim-host.ts';
 import { SimSession } from './sim-session.ts';
 
 /** Disks fill up for so long. */
 const FULL_MS = 8_000;
 
-export class SimRunner implements LineOwner {
+export class SimRunner implements SimProcess {
   readonly machine: Machine;
   readonly linePlant: LinePlant | null;
   readonly #world: HostWorld;
   readonly #host: SimHost;
-  readonly #token: string;
   #isAlive = true;
   #connection: Connection | null = null;
   #session: SimSession | null = null;
   #welcome: FrameOf<ControlToRunnerFrame, 'welcome'> | null = null;
   #dial = 0;
 
-  constructor(world: HostWorld, host: SimHost, token: string) {
+  constructor(world: HostWorld, host: SimHost) {
     this.#world = world;
     this.#host = host;
-    this.#token = token;
     this.machine = host.machine;
     this.linePlant = world.plant.line?.() ?? null;
   }
@@ -39,8 +37,8 @@ export class SimRunner implements LineOwner {
     return this.#isAlive;
   }
 
-  get session(): SimSession | null {
-    return this.#session;
+  get sessions(): readonly SimSession[] {
+    return this.#session === null ? [] : [this.#session];
   }
 
   get isUp(): boolean {
@@ -72,7 +70,7 @@ export class SimRunner implements LineOwner {
     if (!this.#isAlive) return;
     const { faults } = this.#world;
     if (faults.strikes('runner_crash')) this.die();
-    else if (faults.strikes('host_loss')) this.#world.truth.loseHost(this.#host);
+    else if (faults.strikes('host_loss')) this.#host.lose();
     if (!this.#isAlive) return;
     if (faults.draws('disk_full')) this.#host.disk.fill(this.#world.scheduler.nowMs + FULL_MS);
     try {
@@ -96,8 +94,10 @@ export class SimRunner implements LineOwner {
       send: (frame: string) => this.#connection?.send(frame) === 'sent',
       put: this.#world.objects.putter(this),
       onTick: () => {},
+      sayHello: () => this.#connection?.helloAgain(),
     };
-    const fixed = { ports, chance, host: this.#host, faults: this.#world.faults, onEnded: () => this.#exit() };
+    const fixed = { ports, chance, faults: this.#world.faults, onEnded: () => this.#exit() };
+    const placeOf = (of: { sessionId: string; epoch: number }) => this.#host.ground.place(of);
     const open = gateway.opener(this);
     this.#connection = new Connection({
       ...{ clock, random: chance, log: silentLog },
@@ -111,14 +111,15 @@ export class SimRunner implements LineOwner {
           },
         };
       },
-      dialStore: openDialStore('state/dial.json', this.#token, chance, disk),
+      dialStore: openDialStore('state/dial.json', this.#host.token, chance, disk),
       hello: () => ({
         ...{ runnerId: 'runner-1', runnerVersion: '0.1.0', buildId: 'build-1', clis: { shell: '1.0' } },
         ...{ isolation: 'shared_uid', capacity: 1, draining: false },
         sessions: this.#session ? [this.#session.hello()] : [],
       }),
       isSettled: () => this.#session?.isWelcome === true,
-      onFrame: (frame) => this.#onFrame(frame, (assign) => new SimSession({ ...fixed, assign, saved: null })),
+      onFrame: (frame) =>
+        this.#onFrame(frame, (assign) => new SimSession({ ...fixed, place: placeOf(assign), assign, saved: null })),
       onUp: (dial) => {
         this.#dial = dial;
         this.#session?.onUp();
@@ -128,7 +129,7 @@ export class SimRunner implements LineOwner {
     });
     const saved = loadSession('state/session.json', disk);
     if (saved) {
-      this.#session = new SimSession({ ...fixed, assign: { ...saved, ranMs: 0 }, saved });
+      this.#session = new SimSession({ ...fixed, place: placeOf(saved), assign: { ...saved, ranMs: 0 }, saved });
       this.#running(this.#session.begin());
     }
     this.#connection.start();
@@ -145,6 +146,7 @@ export class SimRunner implements LineOwner {
     const { type: _type, checkpoint: _checkpoint, ...assign } = frame;
     const session = open(assign);
     this.#session = session;
+    this.#world.truth.began(this.#host, session.options.place, 1);
     const runnerId = `runner-${assign.epoch}`;
     session.core.record({ type: 'session_assigned', runnerId, runnerVersion: '0.1.0', dial: this.#dial });
     this.#running(session.begin());
@@ -168,10 +170,14 @@ export class SimRunner implements LineOwner {
       nowMs: () => scheduler.nowMs,
       onAppended: (_path, bytes) => {
         const record = JSON.parse(Buffer.from(bytes).toString('utf8'));
-        if (record.k === 'event') this.#host.journaled(record.event as EventEnvelope);
+        if (record.k === 'event') this.#journaled(record.event as EventEnvelope);
       },
     });
     return plant.disk?.(disk) ?? disk;
+  }
+
+  #journaled(event: EventEnvelope): void {
+    this.#host.ground.place(event).journaled(event);
   }
 
   #exit(): void {

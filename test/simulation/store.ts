@@ -21,6 +21,15 @@ export type OnCommit = (table: TableName, key: Key, image: Item | null) => void;
 const keyOf = (write: Write | Check): Key =>
   write.kind === 'put' ? { pk: write.item.pk, sk: write.item.sk } : write.key;
 
+/** Of a place on a customer-hosted runner, or of an idle one. */
+const isClaim = (writes: readonly (Write | Check)[]): boolean =>
+  writes.some(
+    (write) =>
+      write.table === 'runners' &&
+      ((write.kind === 'update' && write.add?.live === 1) ||
+        (write.kind === 'update' && write.set?.state === 'claimed')),
+  );
+
 /** Longer than the retries of one call, shorter than a lease. */
 const STORM_MS = { from: 2_000, to: 60_000 };
 const INDEX_LAG_MS = { usual: 50, late: 150_000 };
@@ -33,15 +42,24 @@ export class Store {
   readonly #chance: Chance;
   readonly #faults: Faults;
   readonly #onCommit: OnCommit;
+  readonly #onCommitted: () => void;
   #versions = new Map<string, number>();
   #commits = 0;
   #throttledUntilMs = 0;
 
-  constructor(options: { scheduler: Scheduler; chance: Chance; faults: Faults; onCommit: OnCommit }) {
+  constructor(options: {
+    scheduler: Scheduler;
+    chance: Chance;
+    faults: Faults;
+    onCommit: OnCommit;
+    /** After the last row of a transaction. */
+    onCommitted: () => void;
+  }) {
     this.#scheduler = options.scheduler;
     this.#chance = options.chance;
     this.#faults = options.faults;
     this.#onCommit = options.onCommit;
+    this.#onCommitted = options.onCommitted;
   }
 
   /** One call, or now and then every call for a while: a storm is one fault, however many calls it meets. */
@@ -80,6 +98,7 @@ export class Store {
 
   async transact(writes: readonly (Write | Check)[]): Promise<TransactResult> {
     const result = await this.#truth.transact(writes);
+    if (!result.ok && isClaim(writes) && this.#faults.isOn) this.#faults.met('claim_race');
     if (result.ok) await this.#committed(writes.filter((write) => write.kind !== 'check'));
     return result;
   }
@@ -91,6 +110,7 @@ export class Store {
       if (write.table === 'sessions' && key.sk === 'META') this.#replicate(key, image);
       this.#onCommit(write.table, key, image);
     }
+    this.#onCommitted();
   }
 
   #replicate(key: Key, image: Item | null): void {
@@ -108,6 +128,8 @@ export class Store {
   }
 }
 
+const RIVAL_READS = 8;
+
 /** Errors as the SDK names them: the real retry looks at the name. */
 const weather = (name: string): Error => Object.assign(new Error(name), { name });
 
@@ -117,10 +139,11 @@ export interface CallPorts {
   readonly travel: () => Promise<void>;
   /** Ends the container; what awaits in it never goes on. */
   readonly dies: () => boolean;
+  readonly onClaim: (writes: readonly (Write | Check)[]) => void;
 }
 
 /** The store as one container reaches it, below the real retry. */
-export const storeCalls = (store: Store, faults: Faults, { travel, dies }: CallPorts): Database => {
+export const storeCalls = (store: Store, faults: Faults, { travel, dies, onClaim }: CallPorts): Database => {
   const never = <T>(): Promise<T> => new Promise<T>(() => {});
   const call = async <T>(apply: () => Promise<T>, writes: 'none' | 'one' | 'many'): Promise<T> => {
     await travel();
@@ -137,6 +160,13 @@ export const storeCalls = (store: Store, faults: Faults, { travel, dies }: CallP
     get: (table, key) => call(() => store.get(table, key), 'none'),
     query: (query) => call(() => store.query(query), 'none'),
     write: (write) => call(() => store.write(write), 'one'),
-    transact: (writes) => call(() => store.transact(writes), 'many'),
+    transact: async (writes) => {
+      if (isClaim(writes) && faults.draws('claim_race')) {
+        onClaim(writes);
+        // As long as the others need to read what this one has read.
+        for (let read = 0; read < RIVAL_READS; read += 1) await travel();
+      }
+      return call(() => store.transact(writes), 'many');
+    },
   };
 };

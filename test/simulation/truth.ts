@@ -1,86 +1,113 @@
-/** What really happened, seen from outside of both sides: what was journaled, what the runner was told, which disk is gone. */
+/** What really happened, seen from outside of both sides: what was journaled, what the runner was told, which disk is gone, what ran where. */
 import type { EventEnvelope } from '../../shared/events.ts';
 import type { KnownEpoch } from '../invariants/known-events.ts';
-import type { Violation } from '../invariants/violation.ts';
+import type { Rule, Violation } from '../invariants/violation.ts';
+import type { Scheduler } from './scheduler.ts';
 import type { SimHost } from './sim-host.ts';
+import type { SimPlace } from './sim-place.ts';
 
 interface Life {
-  sessionId: string;
-  epoch: number;
+  readonly sessionId: string;
+  readonly epoch: number;
   readonly journaled: EventEnvelope[];
   ackedRseq: number;
   isDiskLost: boolean;
 }
 
+/** A runner that may not serve any more has ended what it ran so long after it heard of that, at the latest. */
+const REVOKED_WORKS_MAX_MS = 60_000;
+
 export class Truth {
   readonly violations: Violation[] = [];
-  readonly #lives = new Map<SimHost, Life>();
-  readonly #loseHost: (host: SimHost) => void;
+  readonly #scheduler: Scheduler;
+  readonly #lives = new Map<SimPlace, Life>();
+  /** Where each life of a session began. */
+  readonly #begun = new Map<string, SimPlace>();
+  /** Since when a machine could know that its runner was revoked. */
+  readonly #revokedMs = new Map<SimHost['ground'], number>();
 
-  constructor(loseHost: (host: SimHost) => void) {
-    this.#loseHost = loseHost;
+  constructor(scheduler: Scheduler) {
+    this.#scheduler = scheduler;
   }
 
   get epochs(): readonly KnownEpoch[] {
-    return [...this.#lives.values()].filter(({ epoch }) => epoch > 0);
+    return [...this.#lives.values()];
   }
 
-  loseHost(host: SimHost): void {
-    this.#loseHost(host);
-  }
-
-  journaled(host: SimHost, event: EventEnvelope): void {
-    const life = this.#of(host);
-    life.sessionId = event.sessionId;
-    life.epoch = event.epoch;
+  journaled(place: SimPlace, event: EventEnvelope): void {
+    const life = this.#of(place);
     const expected = (life.journaled.at(-1)?.rseq ?? 0) + 1;
     if (event.rseq !== expected)
-      this.#note(life, 'event_twice', `epoch ${event.epoch}: rseq ${event.rseq} is journaled, expected ${expected}`);
+      this.#note(place, 'event_twice', `rseq ${event.rseq} is journaled, expected ${expected}`);
     if (event.rseq >= expected) life.journaled.push(event);
   }
 
-  sent(host: SimHost, sessionId: string, epoch: number): void {
-    const life = this.#of(host);
-    life.sessionId = sessionId;
-    life.epoch = epoch;
+  known(place: SimPlace): void {
+    this.#of(place);
   }
 
-  acked(host: SimHost, ackedRseq: number): void {
-    const life = this.#of(host);
+  acked(place: SimPlace, ackedRseq: number): void {
+    const life = this.#of(place);
     life.ackedRseq = Math.max(life.ackedRseq, ackedRseq);
   }
 
-  diskLost(host: SimHost): void {
-    this.#of(host).isDiskLost = true;
+  diskLost(place: SimPlace): void {
+    this.#of(place).isDiskLost = true;
   }
 
-  workedWithoutLease(host: SimHost, lateMs: number): void {
-    const life = this.#of(host);
+  /** A runner has taken an assignment, and holds so many sessions now. */
+  began(host: SimHost, place: SimPlace, held: number): void {
+    const name = `${place.sessionId}#${place.epoch}`;
+    const before = this.#begun.get(name);
+    if (before !== undefined && before !== place)
+      this.#note(place, 'one_runner_per_epoch', 'two machines have taken the assignment');
+    this.#begun.set(name, place);
+    if (held > host.capacity) this.#note(place, 'places', `a runner for ${host.capacity} sessions holds ${held}`);
+  }
+
+  revocationHeard(host: SimHost): void {
+    const before = this.#revokedMs.get(host.ground);
+    this.#revokedMs.set(host.ground, before ?? this.#scheduler.nowMs);
+  }
+
+  lockedOut(runnerId: string): void {
+    const message = `${runnerId} is refused and was not revoked`;
+    this.violations.push({ rule: 'revoked_runner', sessionId: null, message });
+  }
+
+  /** What a process heard it forgets when it dies. */
+  processStarted(host: SimHost): void {
+    this.#revokedMs.delete(host.ground);
+  }
+
+  worked(host: SimHost, place: SimPlace): void {
+    const lateMs = this.#scheduler.nowMs - (this.#revokedMs.get(host.ground) ?? Number.POSITIVE_INFINITY);
+    if (lateMs > REVOKED_WORKS_MAX_MS)
+      this.#note(place, 'revoked_runner', `the CLI works ${Math.round(lateMs)} ms after its runner was told`);
+  }
+
+  workedWithoutLease(place: SimPlace, lateMs: number): void {
+    const { sessionId } = place;
     const isKnown = this.violations.some(
-      ({ rule, sessionId }) => rule === 'cli_without_lease' && sessionId === life.sessionId,
+      (known) => known.rule === 'cli_without_lease' && known.sessionId === sessionId,
     );
-    if (!isKnown)
-      this.#note(
-        life,
-        'cli_without_lease',
-        `epoch ${life.epoch}: the CLI worked ${Math.round(lateMs)} ms after its lease`,
-      );
+    if (!isKnown) this.#note(place, 'cli_without_lease', `the CLI worked ${Math.round(lateMs)} ms after its lease`);
   }
 
-  workedAfterClosing(host: SimHost): void {
-    const life = this.#of(host);
-    this.#note(life, 'cli_without_lease', `epoch ${life.epoch}: the CLI works and its epoch is closed`);
+  workedAfterClosing(place: SimPlace): void {
+    this.#note(place, 'cli_without_lease', 'the CLI works and its epoch is closed');
   }
 
-  #note({ sessionId }: Life, rule: Violation['rule'], message: string): void {
-    this.violations.push({ rule, sessionId, message });
+  #note({ sessionId, epoch }: SimPlace, rule: Rule, message: string): void {
+    this.violations.push({ rule, sessionId, message: `epoch ${epoch}: ${message}` });
   }
 
-  #of(host: SimHost): Life {
-    const known = this.#lives.get(host);
+  #of(place: SimPlace): Life {
+    const known = this.#lives.get(place);
     if (known !== undefined) return known;
-    const life: Life = { sessionId: '', epoch: 0, journaled: [], ackedRseq: 0, isDiskLost: false };
-    this.#lives.set(host, life);
+    const { sessionId, epoch } = place;
+    const life: Life = { sessionId, epoch, journaled: [], ackedRseq: 0, isDiskLost: false };
+    this.#lives.set(place, life);
     return life;
   }
 }

@@ -1,6 +1,10 @@
 /** One simulated region with its machines and people: everything real that this project wrote, and nothing real around it. */
-import type { Item } from '../../functions/database.ts';
+import type { Check, Item, TableName, Write } from '../../functions/database.ts';
+import { fillWarmPool } from '../../functions/runners/fill-warm-pool.ts';
+import { dispatchQueue } from '../../functions/runners/place-on-group.ts';
+import { runnersChanged } from '../../functions/runners/runner-changes.ts';
 import { continueSuspended } from '../../functions/sessions/continue-suspended.ts';
+import { placeEpoch } from '../../functions/sessions/place-epoch.ts';
 import { reap } from '../../functions/sessions/reap.ts';
 import { reconcile } from '../../functions/sessions/reconcile.ts';
 import { type SessionRef, StreamHead } from '../../functions/sessions/session-store.ts';
@@ -10,14 +14,19 @@ import { isFinal } from '../../shared/session.ts';
 import { checkHeadHistory } from '../invariants/states.ts';
 import { type StoredVillage, storedVillage } from '../invariants/stored.ts';
 import type { Violation } from '../invariants/violation.ts';
+import { Since } from './calm-checks.ts';
 import { Chance } from './chance.ts';
 import { ControlPlane } from './control-plane.ts';
 import { Ecs } from './ecs.ts';
-import { type FaultRates, Faults } from './faults.ts';
+import { FAULT_RATES, Faults, POOL_FAULT_RATES } from './faults.ts';
 import { Gateway } from './gateway.ts';
 import { SimObjects } from './objects.ts';
-import { People } from './people.ts';
+import { GROUP, OwnMachines } from './own-machines.ts';
+import { People, TENANT } from './people.ts';
+import { PlaceWatch } from './place-watch.ts';
 import type { Plant } from './plant.ts';
+import { drawPools, type Pools } from './pools.ts';
+import { RunnerChanges } from './runner-changes.ts';
 import { Scheduler } from './scheduler.ts';
 import { type HostWorld, SimHost } from './sim-host.ts';
 import { Store } from './store.ts';
@@ -50,21 +59,32 @@ export class World {
   readonly people: People;
   readonly ecs: Ecs;
   readonly truth: Truth;
+  readonly watch: PlaceWatch;
+  readonly calm = new Since();
+  /** `null` where every session has a task of its own. */
+  readonly pools: Pools | null;
+  readonly machines: OwnMachines;
+  readonly #changes: RunnerChanges;
   readonly #hosts: SimHost[] = [];
-  readonly #lose = new Map<SimHost, () => void>();
   readonly #heads = new Map<string, HeadMoment[]>();
   readonly #streams = new Map<string, Shard>();
 
-  constructor(seed: number, rates: FaultRates, plant: Plant) {
+  constructor(seed: number, plant: Plant) {
     const chance = new Chance(seed);
     const scheduler = new Scheduler(chance);
-    const faults = new Faults(chance, rates);
+    this.pools = drawPools(seed, chance);
+    const faults = new Faults(chance, this.pools === null ? FAULT_RATES : POOL_FAULT_RATES);
     const base = { scheduler, chance, faults };
     this.chance = chance;
     this.scheduler = scheduler;
     this.faults = faults;
-    this.truth = new Truth((host) => this.#lose.get(host)?.());
-    this.store = new Store({ ...base, onCommit: (table, key, image) => this.#onCommit(table, key, image) });
+    this.truth = new Truth(scheduler);
+    this.watch = new PlaceWatch(scheduler);
+    this.store = new Store({
+      ...base,
+      onCommit: (table, key, image) => this.#onCommit(table, key, image),
+      onCommitted: () => this.watch.look(),
+    });
     const objects = new SimObjects(scheduler, chance, faults);
     const control = () => this.control;
     const gateway = new Gateway({ ...base, control, plant });
@@ -72,11 +92,13 @@ export class World {
     this.ecs = new Ecs({
       ...base,
       startHost: (task) => {
-        const host = new SimHost(hostWorld, task.environment.CONTROL_PLANE_TOKEN ?? '', (code) =>
-          this.ecs.exited(task, code),
-        );
+        const host: SimHost = new SimHost(hostWorld, {
+          ...{ token: task.environment.CONTROL_PLANE_TOKEN ?? '', capacity: 1 },
+          onLost: () => this.ecs.lose(task),
+          onExit: (code) => this.ecs.exited(task, code),
+        });
+        host.start();
         this.#hosts.push(host);
-        this.#lose.set(host, () => this.ecs.lose(task));
         return host;
       },
       onEvent: (event) => void this.#deliver(() => this.control.invoke((ports) => taskStateChanged(ports, event))),
@@ -85,14 +107,27 @@ export class World {
       ...{ ...base, store: this.store, plant },
       outside: {
         runnerSender: (reach) => gateway.sender(reach),
+        runnerCloser: (reach) => gateway.closer(reach),
         viewerSender: (reach) => ({
           post: (connectionId) => reach(() => (this.people.isConnected(connectionId) ? 'sent' : 'gone')),
         }),
         tasks: (reach) => this.ecs.launcher(reach),
         objects: (reach) => objects.store(reach),
       },
+      warmPoolSize: () => this.pools?.warmSize ?? 0,
+      onClaim: (writes) => this.#rivals(writes),
     });
-    this.people = new People({ ...base, control: this.control });
+    this.people = new People({ ...base, control: this.control, pool: () => this.pools?.choose(chance) ?? 'hosted' });
+    this.machines = new OwnMachines({
+      ...base,
+      control: this.control,
+      world: hostWorld,
+      onHost: (host) => this.#hosts.push(host),
+    });
+    this.#changes = new RunnerChanges({
+      ...base,
+      deliver: (keys) => this.control.invoke((ports) => runnersChanged({ ...ports, onError: () => {} }, keys)),
+    });
     this.#schedule();
     this.#drainLater();
   }
@@ -102,9 +137,10 @@ export class World {
   }
 
   get stored(): StoredVillage {
-    const all = (table: 'sessions' | 'events' | 'usage' | 'tenants') => this.store.all(table);
+    const all = (table: TableName) => this.store.all(table);
     return storedVillage({
       ...{ sessions: all('sessions'), events: all('events'), usage: all('usage'), tenants: all('tenants') },
+      runners: all('runners'),
     });
   }
 
@@ -122,7 +158,7 @@ export class World {
   /** What was seen while it ran. */
   get seen(): readonly Violation[] {
     const ofHeads = [...this.#heads].flatMap(([pk, heads]) => checkHeadHistory({ ref: parseRef(pk) }, heads));
-    return [...this.truth.violations, ...ofHeads];
+    return [...this.truth.violations, ...this.watch.violations, ...ofHeads];
   }
 
   #schedule(): void {
@@ -130,8 +166,22 @@ export class World {
       const onError = () => {};
       void this.#deliver(() => this.control.invoke((ports) => reap({ ...ports, onError })));
       void this.#deliver(() => this.control.invoke((ports) => reconcile({ ...ports, onError })));
+      if (this.pools !== null)
+        void this.#deliver(() => this.control.invoke((ports) => fillWarmPool({ ...ports, onError })));
       this.#schedule();
     });
+  }
+
+  /** Two want the same runner, and two places are found for one session. */
+  #rivals(writes: readonly (Write | Check)[]): void {
+    const head = writes.find((write) => write.kind === 'update' && write.key.sk === 'HEAD');
+    if (head?.kind !== 'update') return;
+    const ref = parseRef(head.key.pk);
+    void this.control.invoke(async (ports) => {
+      const meta = await ports.sessions.meta(ref);
+      if (meta !== null) await placeEpoch(ports, ref, meta);
+    });
+    void this.control.invoke((ports) => dispatchQueue(ports, TENANT, GROUP));
   }
 
   #drainLater(): void {
@@ -152,13 +202,15 @@ export class World {
     await again;
   }
 
-  #onCommit(table: string, { pk, sk }: { pk: string; sk: string }, image: Item | null): void {
+  #onCommit(table: TableName, { pk, sk }: { pk: string; sk: string }, image: Item | null): void {
     if (table === 'sessions' && sk === 'HEAD' && image !== null) this.#remember(pk, image);
     if (table === 'sessions' && sk.startsWith('EPOCH#') && image?.closedAtMs !== undefined)
       this.#checkClosed(parseRef(pk), Number(image.epoch));
     if (table === 'events' && sk.startsWith('SEG#') && image !== null) this.#stream(pk, image, 'fan-out-events');
     if (table === 'sessions' && sk === 'META' && image?.isSuspended === true)
       this.#stream(pk, image, 'continue-sessions');
+    if (table === 'runners' && image === null) this.#changes.removed({ pk, sk });
+    this.watch.committed(table, { pk, sk }, image);
   }
 
   #remember(pk: string, image: Item): void {
@@ -171,10 +223,9 @@ export class World {
   /** Nothing of an epoch works on when it is closed: another may begin. */
   #checkClosed({ sessionId }: SessionRef, epoch: number): void {
     for (const host of this.hosts) {
-      const assign = host.process?.session?.core.assign;
-      const isMine = assign?.sessionId === sessionId && assign.epoch === epoch;
-      const { cli } = host;
-      if (isMine && cli !== null && !cli.isDead && !cli.isFrozen) this.truth.workedAfterClosing(host);
+      const place = host.ground.known({ sessionId, epoch });
+      // One that was revoked hears of it a little later than its sessions go on.
+      if (place?.isWorking === true && !this.machines.isRevoked(host)) this.truth.workedAfterClosing(place);
     }
   }
 

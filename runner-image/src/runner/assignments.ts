@@ -1,10 +1,11 @@
 /** Assignments as they come, told once or often: each is taken once, after the epoch before it has gone, or refused for good. */
 import type { Assign, RunnerFrame } from '../../../shared/frames.ts';
-import { REFUSED_ASSIGNS_MAX } from '../../../shared/limits.ts';
+import { ANSWERED_ASSIGNS_MAX } from '../../../shared/limits.ts';
 import type { RunnerConfig } from '../config.ts';
 import type { Log } from '../log.ts';
 import { decideAssign } from './decide-assign.ts';
 import type { HeldSessions } from './held-sessions.ts';
+import type { SessionKey } from './session-guard.ts';
 
 export interface AssignmentsOptions {
   readonly config: Pick<RunnerConfig, 'principal' | 'MAX_CONCURRENT_SESSIONS'>;
@@ -19,7 +20,8 @@ export class Assignments {
   readonly #options: AssignmentsOptions;
   /** Newer epochs of sessions whose older one has yet to end. */
   readonly #waiting = new Map<string, Assign>();
-  readonly #refused = new Set<string>();
+  /** Epochs that have ended here or were refused: none of them begins (again), however late it is told once more. */
+  readonly #answered = new Set<string>();
   #served = 0;
 
   constructor(options: AssignmentsOptions) {
@@ -42,7 +44,7 @@ export class Assignments {
       ...{ live: sessions.live, held: sessions.all.length },
       hasServed: this.#served > 0 || sessions.all.length > 0,
       heldEpoch: held?.epoch ?? null,
-      wasRefused: this.#refused.has(key),
+      wasAnswered: this.#answered.has(key),
       isStuck: sessions.isStuck(sessionId),
     };
     const decision = decideAssign(facts, epoch);
@@ -57,7 +59,8 @@ export class Assignments {
   }
 
   /** @returns whether the next epoch of it was waiting for that */
-  sessionEnded(sessionId: string): boolean {
+  sessionEnded({ sessionId, epoch }: SessionKey): boolean {
+    this.#remember(`${sessionId}#${epoch}`);
     const next = this.#waiting.get(sessionId);
     this.#waiting.delete(sessionId);
     // As if it were told now: meanwhile the runner may drain, or be full.
@@ -83,10 +86,14 @@ export class Assignments {
   #refuse(frame: Assign, key: string, { reason, message }: { reason: 'full' | 'draining'; message: string }): void {
     const { log, say } = this.#options;
     const { sessionId, epoch, capability } = frame;
-    this.#refused.add(key);
-    const [oldest] = this.#refused;
-    if (this.#refused.size > REFUSED_ASSIGNS_MAX && oldest !== undefined) this.#refused.delete(oldest);
+    this.#remember(key);
     log.warn('an assignment is refused', { sessionId, epoch, reason });
     say({ type: 'assign_refused', capability, sessionId, epoch, reason, message });
+  }
+
+  #remember(key: string): void {
+    this.#answered.add(key);
+    const [oldest] = this.#answered;
+    if (this.#answered.size > ANSWERED_ASSIGNS_MAX && oldest !== undefined) this.#answered.delete(oldest);
   }
 }

@@ -12,7 +12,8 @@ export interface AssignFacts {
   readonly hasServed: boolean;
   /** Of the same session, if it is held. */
   readonly heldEpoch: number | null;
-  readonly wasRefused: boolean;
+  /** This epoch has ended here, or was refused. */
+  readonly wasAnswered: boolean;
   /** An earlier process held the session, and it cannot be taken up yet. */
   readonly isStuck: boolean;
 }
@@ -32,7 +33,8 @@ export const decideAssign = (facts: AssignFacts, epoch: number): AssignDecision 
   if (heldEpoch !== null && heldEpoch >= epoch) return { kind: 'known' };
   // A start would remove what was not delivered yet, and the CLI of that epoch is still there.
   if (facts.isStuck) return refuse('full', 'What this runner holds of the session cannot be taken up yet.');
-  if (facts.wasRefused) return refuse('full', 'This epoch was refused before, and may run elsewhere by now.');
+  if (facts.wasAnswered)
+    return refuse('full', 'This epoch has ended here or was refused, and may run elsewhere by now.');
   if (isDraining) return refuse('draining', 'This runner gives its sessions back and takes no more.');
   if (kind !== 'group' && facts.hasServed) return refuse('full', 'This runner serves one session, which it has had.');
   if (heldEpoch !== null) return { kind: 'wait' };

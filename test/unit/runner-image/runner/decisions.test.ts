@@ -6,7 +6,7 @@ import { HAND_OVER_MAX_MS, HAND_OVER_QUIET_MS } from '../../../../shared/limits.
 describe('an assignment', () => {
   const free: AssignFacts = {
     ...{ kind: 'group', capacity: 2, isDraining: false, live: 0, held: 0 },
-    ...{ hasServed: false, heldEpoch: null, wasRefused: false, isStuck: false },
+    ...{ hasServed: false, heldEpoch: null, wasAnswered: false, isStuck: false },
   };
   const answer = (facts: Partial<AssignFacts>, epoch = 5) => {
     const decision = decideAssign({ ...free, ...facts }, epoch);
@@ -23,7 +23,7 @@ describe('an assignment', () => {
     ['while others end, which have given their places back', { live: 1, held: 3 }, 'start'],
     ['while too many end', { live: 0, held: 4 }, 'full'],
     ['while draining', { isDraining: true }, 'draining'],
-    ['that was refused once', { wasRefused: true }, 'full'],
+    ['that was refused once, or has ended here', { wasAnswered: true }, 'full'],
     ['of a session that cannot be taken up yet', { isStuck: true }, 'full'],
     ['to a runner that waits to be claimed', { kind: 'warm', capacity: 1 }, 'start'],
     ['to one that has had its session', { kind: 'warm', capacity: 1, hasServed: true }, 'full'],
