@@ -306,8 +306,11 @@ export const HOOK_TIMEOUT_MS = SESSION_MAX_DURATION_MS + 60 * 60_000;
 export const HOOK_CLIENT_DEADLINE_MS = 570_000;
 /** Prompts that wait for the CLI, and in it for the end of a turn; a further one is refused, and its sender told to send it again later. */
 export const QUEUED_PROMPTS_MAX = 100;
+/** All that wait together, serialised: they are saved with each change of the session, and must fit a checkpoint's manifest. Beyond it as above. */
+export const QUEUED_PROMPTS_MAX_BYTES = MIB;
 /** Prompts that an epoch leaves to the next: those, and what the runner itself asks a CLI whose turn was cut or moved. */
 export const PENDING_PROMPTS_MAX = QUEUED_PROMPTS_MAX + 2;
+export const PENDING_PROMPTS_MAX_BYTES = 2 * QUEUED_PROMPTS_MAX_BYTES;
 /** `--version` of a CLI (Gemini takes 1.4 s). */
 export const CLI_VERSION_TIMEOUT_MS = 5_000;
 /** New transcript bytes read per look; the rest waits for the next. */

@@ -1,5 +1,5 @@
 /** The real Claude Code over two epochs of its session: the conversation goes on where it was, and the model sees it. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -114,6 +114,41 @@ describe('the real Claude Code over two epochs', () => {
     const ids = (of: Started) => ofType(of, 'model_usage').map(({ messageId }) => messageId);
     expect(ids(second).filter((id) => ids(first).includes(id))).toEqual([]);
     expect(last(second)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+  });
+
+  it('drained in mid-turn with a prompt that waits in the CLI: the next epoch is given it too', async () => {
+    const wait = 'while [ ! -e never ]; do sleep 0.2; done';
+    const scenario: Scenario = {
+      turns: [
+        { steps: [{ run: `echo half > half.txt; ${wait}` }, { say: 'Never said.' }] },
+        { steps: [{ say: 'Nor this.' }] },
+      ],
+    };
+    const config = { provider: 'claude_code', endWhenDone: true } as const;
+    const inputs = { prompt: 'Begin.' };
+    const place = { root: '' };
+    const model = await watchedModel(scenario, () => place.root || '/nowhere');
+    const first = await start({ config, credentials: { model: model.access, inputs } });
+    await first.control.until('the tool', () => existsSync(join(workspaceOf(first), 'half.txt')));
+    submit(first, 'Then say kumquat.');
+    await seen(first, 'the prompt in the CLI', ({ role, text }) => role === 'user' && text === 'Then say kumquat.');
+    first.drain();
+    expect(await first.exited).toBe(0);
+    expect(last(first)).toMatchObject({ type: 'epoch_drained', checkpointKey: expect.any(String) });
+
+    place.root = workspaceOf(first);
+    const next = await watchedModel(
+      { turns: [{ steps: [{ say: 'On.' }] }, { steps: [{ say: 'Kumquat.' }] }] },
+      () => place.root,
+    );
+    const second = await start({ config, credentials: { model: next.access, inputs }, after: first });
+    expect(await second.exited).toBe(0);
+    expect(last(second)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+    const asked = [
+      ...ofType(second, 'turn_started').map(({ prompt }) => prompt),
+      ...ofType(second, 'provider_message').map(({ text }) => text),
+    ];
+    expect(asked.filter((text) => text === 'Then say kumquat.')).toHaveLength(1);
   });
 
   it('drained in mid-turn: it is asked to go on, and the model sees what was said before', async () => {

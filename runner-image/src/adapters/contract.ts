@@ -148,6 +148,8 @@ export interface Conversations {
   exists(at: Pick<StartConfig, 'privateDir' | 'workspace'>, id: string): Promise<boolean>;
   /** The one that was led last; `null` before there is one. An agent may have had its hands in `saved`: only a UUID is given. */
   current(saved: SavedProvider): string | null;
+  /** Prompts in the CLI that wait for the end of its turn: another life of it knows nothing of them. */
+  waiting(saved: SavedProvider): readonly string[];
 }
 
 export type Detection =

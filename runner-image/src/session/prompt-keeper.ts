@@ -1,10 +1,9 @@
 /** What a session was asked and has come to: kept before anything is awaited, so that neither a crash nor a move of the session loses any of it. */
-import { QUEUED_PROMPTS_MAX } from '../../../shared/limits.ts';
 import { CONTINUE_PROMPT } from '../adapters/type-prompt.ts';
 import type { Progress } from '../checkpoint/manifest.ts';
 import { type PromptResult, Prompts } from './prompts.ts';
 import type { SavedSession } from './saved-session.ts';
-import { countsFrom, progressOf, promptsFrom } from './session-progress.ts';
+import { countsFrom, progressOf, promptsFrom, promptsFull } from './session-progress.ts';
 import type { SessionRuntime } from './session-runtime.ts';
 
 type Session = Pick<SessionRuntime, 'core' | 'agent' | 'lifetime' | 'options' | 'isEnding'>;
@@ -39,13 +38,10 @@ export class PromptKeeper {
     return { ...this.#prompts.saved(), isPromptDone: this.#isFirstDone };
   }
 
-  /** Hands a prompt to the CLI in its own way. Beyond QUEUED_PROMPTS_MAX that wait none is taken, and its sender is told. */
+  /** Hands a prompt to the CLI in its own way. Beyond what may wait none is taken, and its sender is told. */
   async submit(text: string, source?: 'first'): Promise<PromptResult> {
-    const waiting = this.#prompts.waiting.length;
-    if (waiting >= QUEUED_PROMPTS_MAX) {
-      const reason = `${waiting} prompts wait for the CLI already; send it again when it has taken some of them`;
-      return { kind: 'refused', reason };
-    }
+    const reason = promptsFull(this.#session, this.#prompts.waiting, text);
+    if (reason !== null) return { kind: 'refused', reason };
     const { core } = this.#session;
     const prompt = this.#prompts.queue(text);
     const sizeBytes = Buffer.byteLength(text);
@@ -83,12 +79,20 @@ export class PromptKeeper {
 
   /** What a checkpoint says of the session. */
   progress(): Progress {
-    return this.#last ?? progressOf(this.#session, this.#isFirstDone, this.#prompts.waiting);
+    return this.#last ?? this.#now().progress;
   }
 
   /** From here on the session counts as it is now, whatever its CLI does at its end. Resolves when prompts on their way have arrived. */
   async freeze(): Promise<void> {
     await this.#prompts.settled();
-    this.#last = this.progress();
+    const { progress, lost } = this.#now();
+    this.#last = progress;
+    if (lost === 0) return;
+    const message = `${lost} prompts that waited in the CLI are too much to be taken along: send them again.`;
+    this.#session.core.record({ type: 'alert_raised', code: 'input_lost', message });
+  }
+
+  #now() {
+    return progressOf(this.#session, this.#isFirstDone, this.#prompts.waiting);
   }
 }

@@ -30,6 +30,7 @@ export const claudeConversations: Conversations = {
     const file = SavedClaude.safeParse(saved).data?.transcript.file ?? '';
     return z.uuid().safeParse(basename(file, EXTENSION)).data ?? null;
   },
+  waiting: (saved) => SavedClaude.safeParse(saved).data?.turns.waiting.map(({ prompt }) => prompt) ?? [],
 };
 
 /** What a CLI that goes on has behind it already: its turns are counted on, and its old words are not told again. */

@@ -1,6 +1,6 @@
 /** Submits prompts one after another, and presses Enter again where the CLI swallowed it. */
 import { type Clock, sleep } from '../../../../shared/clock.ts';
-import { PROMPT_MAX_CHARS, QUEUED_PROMPTS_MAX } from '../../../../shared/limits.ts';
+import { PROMPT_MAX_CHARS } from '../../../../shared/limits.ts';
 import type { AgentPty, SendResult } from '../contract.ts';
 import { asPlainText, PROMPT_LANE, pasteText, pressEnter } from '../type-prompt.ts';
 
@@ -16,8 +16,6 @@ export interface PromptTyperOptions {
   readonly accepts: () => boolean;
   /** A turn is running: the CLI queues the prompt and reports it later. */
   readonly isBusy: () => boolean;
-  /** Prompts in the CLI that wait for the end of the turn. */
-  readonly waiting: () => number;
   /** Called back when the CLI reports a prompt. */
   readonly promptSeen: Set<() => void>;
   /** The highest number of ours that the CLI reported, before a crash of the runner too. */
@@ -76,11 +74,6 @@ export function promptTyper(options: PromptTyperOptions): PromptTyper {
     if (prompt === '') return { kind: 'refused', reason: 'the prompt is empty' };
     if (prompt.length > PROMPT_MAX_CHARS)
       return { kind: 'refused', reason: `the prompt is longer than ${PROMPT_MAX_CHARS} characters` };
-    if (options.waiting() >= QUEUED_PROMPTS_MAX)
-      return {
-        kind: 'refused',
-        reason: `${QUEUED_PROMPTS_MAX} prompts wait in the CLI already; send it again when it has taken some`,
-      };
     try {
       const mark = number ?? 0;
       if (isRepeat && number !== undefined) {

@@ -92,7 +92,6 @@ function sessionOver(
     ...{ pty, clock, promptSeen, reported, isAdopted },
     accepts: () => gate.stands,
     isBusy: () => turns.isOpen,
-    waiting: () => turns.waiting,
   });
   return {
     pid: pty.pid,

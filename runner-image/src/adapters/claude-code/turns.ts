@@ -20,8 +20,6 @@ export interface Turns {
   /** Closes the open turn of a CLI that is gone: nobody is idle then. */
   abandon(): void;
   readonly isOpen: boolean;
-  /** Prompts in the CLI that wait for the end of the turn. */
-  readonly waiting: number;
   saved(): SavedTurns;
 }
 
@@ -82,9 +80,6 @@ export function countTurns(emit: (event: ProviderEvent) => void, nowMs: () => nu
     abandon: () => close('interrupted'),
     get isOpen() {
       return open !== null;
-    },
-    get waiting() {
-      return waiting.length;
     },
     saved: () => ({ started, done, open, waiting }),
   };

@@ -29,6 +29,16 @@ describe('the conversations of Claude Code', () => {
     expect(claudeConversations.current({ anything: 'else' })).toBeNull();
   });
 
+  it('know the prompts that another life of the CLI would not', () => {
+    const waiting = [
+      { prompt: 'first', atMs: 1 },
+      { prompt: 'then', atMs: 2 },
+    ];
+    const saved = { ...NEW_CLAUDE, turns: { ...NEW_CLAUDE.turns, waiting } };
+    expect(claudeConversations.waiting(saved)).toEqual(['first', 'then']);
+    expect(claudeConversations.waiting({ anything: 'else' })).toEqual([]);
+  });
+
   it('are gone on with behind what was said and counted', async () => {
     const at = { privateDir, workspace: '/w' };
     expect(await claudeConversations.exists(at, ID)).toBe(false);
