@@ -23,6 +23,8 @@ export class AgentTerminal {
   #stream: TerminalStream | null = null;
   #process: PtyProcess | null = null;
   #root: SessionRoot | null = null;
+  /** Of what is read: its last byte was taken, and the stream has ended. */
+  #ended: Promise<unknown> = Promise.resolve();
 
   constructor(options: AgentTerminalOptions) {
     this.#options = options;
@@ -58,7 +60,10 @@ export class AgentTerminal {
     await this.#process?.resize(cols, rows);
   }
 
-  /** Ends every process of the session, without pty-host too; resolves when none is left. `at_once`: none runs on to clean up. */
+  /**
+   * Ends every process of the session, without pty-host too; resolves when none is left and what they printed last is in the stream, or it
+   * would be missing in what is stored of it. `at_once`: none runs on to clean up.
+   */
   async kill(how?: 'at_once'): Promise<void> {
     if (!this.#process || !this.#root) return;
     try {
@@ -68,6 +73,7 @@ export class AgentTerminal {
       const left = await killSession(this.#root, this.#options.clock, 0);
       if (left.length > 0) throw new Error(`processes are left over: ${left.join(', ')}`);
     }
+    await this.#ended;
   }
 
   readonly port: PtyPort = {
@@ -118,6 +124,7 @@ export class AgentTerminal {
       stream.end();
       return exitOf(exit);
     });
+    this.#ended = exited;
     return {
       pid: process.pid,
       write: (data, once) => process.write(data, once),
