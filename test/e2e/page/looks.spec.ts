@@ -1,7 +1,8 @@
-/** Every view once, in both schemes and on a phone: it renders without an error and nothing runs out of its box. */
+/** Every view once, in both schemes and on a phone: it renders without an error, keeps nobody out, and nothing runs out of its box. */
 import type { Page } from '@playwright/test';
 import { crowd, fillVillage, SHOWN } from '../mock/mock-story.ts';
 import type { MockVillage } from '../mock/mock-village.ts';
+import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
 
 /** Set to keep the pictures: a folder. */
@@ -10,6 +11,7 @@ const PICTURES = process.env.VILLAGE_PICTURES;
 const picture = async (page: Page, name: string): Promise<void> => {
   const tooWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   expect(tooWide, `${name} scrolls sideways`).toBe(false);
+  await expectAccessible(page, name);
   if (PICTURES !== undefined) await page.screenshot({ path: `${PICTURES}/${name}.png` });
 };
 
@@ -101,5 +103,8 @@ for (const [scheme, width, height] of [
       )
       .toContain('stored');
     await picture(page, name('ended'));
+    await page.getByTestId('tab-replay').click();
+    await expect(page.locator('.ap-term')).toBeVisible();
+    await picture(page, name('replay'));
   });
 }

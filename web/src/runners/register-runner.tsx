@@ -111,7 +111,7 @@ const Registered = ({ registered, onClose }: { registered: RunnerRegistered; onC
     </p>
     <Command text={registered.command} testId="runner-command" />
     <details>
-      <summary className="text-muted">In a container instead</summary>
+      <summary className="py-1 text-muted">In a container instead</summary>
       <div className="mt-2">
         <Command text={registered.containerCommand} testId="runner-container-command" />
       </div>

@@ -1,8 +1,9 @@
 /** One runner: what it is, what it holds, and its two ways out. */
 import { Link } from '@tanstack/react-router';
 import type { RunnerInfo, RunnerState } from '../../../shared/http.ts';
+import { ProviderId } from '../../../shared/providers.ts';
 import { Button } from '../ui/button.tsx';
-import { agoWords } from '../ui/words.ts';
+import { agoWords, providerName } from '../ui/words.ts';
 import { RUNNER_STATE_WORDS } from './runner-groups.ts';
 
 const LOOKS: Readonly<Record<RunnerState, string>> = {
@@ -39,7 +40,9 @@ interface RunnerRowProps {
 const aboutOf = ({ runnerVersion, clis, isolation, lastSeenAt }: RunnerInfo, nowMs: number): string =>
   [
     runnerVersion === '' ? 'waits for its command to be run' : `version ${runnerVersion}`,
-    ...Object.entries(clis).map(([provider, version]) => `${provider} ${version}`),
+    ...ProviderId.options.flatMap((provider) =>
+      clis[provider] === undefined ? [] : [`${providerName(provider)} ${clis[provider]}`],
+    ),
     ...(isolation === 'shared_uid' ? ['agents share its user'] : []),
     ...(lastSeenAt === null ? [] : [`heard ${agoWords(nowMs - Date.parse(lastSeenAt))}`]),
   ].join(' · ');
@@ -54,7 +57,7 @@ export const RunnerRow = ({ runner, nowMs, titleOf, onDrain, onRevoke }: RunnerR
     >
       <div className="min-w-0">
         <p className="truncate font-medium">{runner.name ?? runner.runnerId}</p>
-        <p className="truncate text-[13px] text-muted" title={runner.runnerId}>
+        <p className="text-[13px] text-pretty text-muted sm:truncate" title={runner.runnerId}>
           {aboutOf(runner, nowMs)}
         </p>
       </div>

@@ -1,4 +1,5 @@
 /** The start, step by step: where it is, how long each may take, and a way out when it hangs or fails. */
+import { Link } from '@tanstack/react-router';
 import type { SessionEvent } from '../../../shared/events.ts';
 import type { SessionView } from '../../../shared/session.ts';
 import { recallStart } from '../start/start-memory.ts';
@@ -107,7 +108,13 @@ const Failure = ({ session }: { session: SessionView }) => {
         </Notice>
       ) : null}
       {body === null ? (
-        <p className="text-sm text-muted">It was started elsewhere: start it again from there, or as a new session.</p>
+        <p className="text-sm text-muted">
+          It was started elsewhere: start it again from there, or as a{' '}
+          <Link to="/new" className="text-accent underline underline-offset-2">
+            new session
+          </Link>
+          .
+        </p>
       ) : (
         <Button rank="primary" disabled={start.isPending} onClick={() => start.mutate(body)} data-testid="retry">
           <Icon name="retry" /> {start.isPending ? 'Starting…' : 'Retry with the same settings'}

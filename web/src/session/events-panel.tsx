@@ -32,7 +32,7 @@ export const EventsPanel = ({ log }: { log: SessionEvents }) => {
     <div className="flex min-h-0 flex-1 flex-col" data-testid="events-panel">
       <div className="flex items-center justify-between gap-2 px-4 py-2 text-[13px] text-muted">
         <span className="tabular">{shown.length === 1 ? '1 event' : `${shown.length} events`}</span>
-        <label className="flex items-center gap-1.5">
+        <label className="flex min-h-7 items-center gap-1.5">
           <input
             type="checkbox"
             className="accent-(--c-accent-ground)"

@@ -1,7 +1,7 @@
 /** One session: terminal, events, files and facts side by side, or one at a time on a phone. */
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
-import { lazy, Suspense, useCallback, useEffect, useState } from 'react';
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from 'react';
 import type { SessionEvent } from '../../../shared/events.ts';
 import { isFinal, type SessionView } from '../../../shared/session.ts';
 import { ApiError } from '../api/client.ts';
@@ -77,11 +77,19 @@ const useLive = (session: SessionView, log: SessionEvents) => {
   return { onEvent, onSession, onStateChange };
 };
 
+/** To what stands beside it; on a phone, where nothing does, to the choice of panels. */
+const leaveTerminal = (details: HTMLElement | null): void => {
+  const isBeside = details !== null && details.offsetParent !== null;
+  const next = isBeside ? details : document.querySelector<HTMLElement>('nav [aria-current=true]');
+  next?.focus();
+};
+
 const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null }) => {
   const log = useEvents(session.sessionId, session.head.seq);
   const live = useLive(session, log);
   const isolation = useIsolation(session.sessionId, log);
   const [tab, setTab] = useState<SessionTab>('terminal');
+  const details = useRef<HTMLElement>(null);
   const booting = isBooting(session, log.events);
   // A start that failed before any output, or waits in the queue, has nothing to show in a terminal.
   const isStill = isFinal(session.state) || session.queuePosition !== null;
@@ -112,6 +120,7 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
                 eventsUpTo={log.upTo}
                 epochWords={(epoch) => epochWords(log.newest(), epoch)}
                 notices={booting ? null : <Notices session={session} events={log.events} />}
+                onLeave={() => leaveTerminal(details.current)}
                 {...live}
               />
             </Suspense>
@@ -123,6 +132,8 @@ const Loaded = ({ session, stale }: { session: SessionView; stale: Error | null 
           ) : null}
         </div>
         <aside
+          ref={details}
+          tabIndex={-1}
           aria-label="Details"
           className={`min-h-0 w-full flex-1 flex-col border-line bg-surface lg:col-start-2 lg:row-start-2 lg:flex lg:border-l ${isMain ? 'hidden' : 'flex'}`}
         >
@@ -155,7 +166,7 @@ const Header = ({ session, stale, tellsReason }: HeaderProps) => {
       <Link
         to="/"
         aria-label="All sessions"
-        className="-ml-1 rounded-md p-1 text-muted hover:bg-raised hover:text-text"
+        className="-ml-2 grid size-8 place-items-center rounded-md text-muted hover:bg-raised hover:text-text"
       >
         <Icon name="back" />
       </Link>

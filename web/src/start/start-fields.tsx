@@ -88,7 +88,7 @@ export const TaskFields = (part: FormPartProps) => (
       hint="Without a prompt the agent waits for you to type in the terminal."
     />
     <details className="rounded-xl border border-line bg-surface px-4 py-3" open={hasTaskError(part.errors)}>
-      <summary className="text-sm font-medium">Describe a task</summary>
+      <summary className="py-1 text-sm font-medium">Describe a task</summary>
       <div className="mt-4 space-y-5 pb-2">
         <TextInput {...part} name="title" label="Title" optional placeholder="Shown in the list of sessions" />
         <TextInput {...part} name="goal" label="Goal" optional lines={2} />

@@ -47,6 +47,7 @@ export const createTerminal = (host: HTMLElement, options: { fontPx: number; end
     theme: TERMINAL_THEME,
     linkHandler: { activate: openLink },
   });
+  Terminal.strings.promptLabel = 'Terminal input. Ctrl+Shift+X leaves it.';
   const fit = new FitAddon();
   const search = new SearchAddon();
   terminal.loadAddon(fit);

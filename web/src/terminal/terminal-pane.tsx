@@ -28,6 +28,8 @@ export interface TerminalPaneProps {
   readonly onEvent: (event: SessionEvent) => void;
   readonly onSession: (session: SessionView) => void;
   readonly onStateChange: () => void;
+  /** The keyboard goes on behind the terminal, which takes every key, Tab too. */
+  readonly onLeave: () => void;
 }
 
 const LOSS_WORDS: Readonly<Record<InputLoss['reason'], string>> = {
@@ -56,6 +58,7 @@ export const TerminalPane = ({
   onEvent,
   onSession,
   onStateChange,
+  onLeave,
 }: TerminalPaneProps) => {
   const host = useRef<HTMLDivElement>(null);
   const controller = useRef<TerminalController | null>(null);
@@ -105,6 +108,7 @@ export const TerminalPane = ({
     if (!event.ctrlKey || !event.shiftKey) return;
     if (event.code === 'KeyF') setSearching(true);
     else if (event.code === 'KeyC' && selected) copy();
+    else if (event.code === 'KeyX') onLeave();
     else return;
     event.preventDefault();
     event.stopPropagation();

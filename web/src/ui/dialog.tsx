@@ -1,5 +1,5 @@
 /** The browser's own modal dialog: focus stays inside, Esc closes, focus returns where it was. */
-import { type ReactNode, useEffect, useRef } from 'react';
+import { type ReactNode, useLayoutEffect, useRef } from 'react';
 
 interface DialogProps {
   readonly open: boolean;
@@ -9,15 +9,16 @@ interface DialogProps {
   readonly testId?: string;
 }
 
-export const Dialog = ({ open, title, onClose, children, testId }: DialogProps) => {
+export const Dialog = ({ open, ...dialog }: DialogProps) => (open ? <OpenDialog {...dialog} /> : null);
+
+const OpenDialog = ({ title, onClose, children, testId }: Omit<DialogProps, 'open'>) => {
   const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Closed before it leaves the page: only then does the browser give the focus back.
+  useLayoutEffect(() => {
     const dialog = ref.current;
-    if (dialog === null || !open) return;
-    dialog.showModal();
-    return () => dialog.close();
-  }, [open]);
-  if (!open) return null;
+    dialog?.showModal();
+    return () => dialog?.close();
+  }, []);
   return (
     <dialog
       ref={ref}

@@ -78,7 +78,7 @@ const Bar = ({ signingIn }: { signingIn: boolean }) => {
       <div className="mx-auto flex h-13 max-w-[1600px] items-center gap-2 px-3 sm:px-5">
         <Link
           to="/"
-          className="flex items-center gap-2.5 rounded-lg pr-2 font-semibold tracking-tight whitespace-nowrap"
+          className="flex min-h-8 items-center gap-2.5 rounded-lg pr-2 font-semibold tracking-tight whitespace-nowrap"
         >
           <img src="/favicon.svg" alt="" className="size-6" />
           <span>Agent Village</span>

@@ -8,6 +8,7 @@ const KEYS: readonly (readonly [string, string])[] = [
   ['l', 'List of sessions (not beside a live terminal)'],
   ['Ctrl+Shift+F', 'Search in the terminal'],
   ['Ctrl+Shift+C', 'Copy what is selected in the terminal'],
+  ['Ctrl+Shift+X', 'Leave the terminal, where Tab is typed'],
   ['Shift+drag', 'Select text while a program uses the mouse'],
   ['Shift+PgUp', 'Scroll the terminal'],
 ];
