@@ -224,3 +224,5 @@ export const URGENT_EVENTS: ReadonlySet<EventType> = new Set([
 ]);
 /** Those that leave at once while somebody watches, and otherwise wait for the next tick: they come after every turn. */
 export const URGENT_WATCHED_EVENTS: ReadonlySet<EventType> = new Set(['diff_summary']);
+/** Nobody who watches waits for these: they ride on the next batch, at the latest on the next tick. */
+export const QUIET_EVENTS: ReadonlySet<EventType> = new Set(['usage_tick', 'transcript_chunk_stored']);

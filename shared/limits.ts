@@ -271,8 +271,9 @@ export const EVENT_FILES_MAX = 40;
 export const TASK_OVERRIDES_MAX_CHARS = 8_192;
 export const AUTHORIZER_CONTEXT_MAX_BYTES = 8 * KIB;
 export const LIVE_INDEX_SHARDS = 8;
-/** Sessions one reaper run looks at per shard. */
+/** Sessions of a shard that one reaper run reads from the index at once, and looks at side by side. */
 export const REAPER_PAGE_MAX = 100;
+export const REAPER_AT_ONCE = 5;
 /** A reaper or reconciling run begins nothing further after this long; what is left is due in the next. */
 export const REAPER_RUN_MS = 50_000;
 /** What ends by itself after its epoch was closed (a runner that stores its last word) is left alone this long, then its task is stopped. */
@@ -428,6 +429,9 @@ export const FLUSH_IDLE_MS = 250;
 /** Somebody who typed this recently waits for what comes; without such input people only look on, and each frame is a message on the bill. */
 export const FLUSH_LED_WINDOW_MS = 30_000;
 export const FLUSH_WATCHED_MS = 500;
+/** Looked on at for so many frames without a pause, a long answer comes in larger pieces. */
+export const FLUSH_STEADY_FRAMES = 10;
+export const FLUSH_STEADY_MS = 1_000;
 /** Looked on at, frame after frame smaller than this is a spinner or a clock: after FLUSH_TRICKLE_FRAMES of them once in FLUSH_TRICKLE_MS. */
 export const FLUSH_TRICKLE_BYTES = 1 * KIB;
 export const FLUSH_TRICKLE_FRAMES = 4;
@@ -475,6 +479,8 @@ export const DISK_WRITES_WAITING_MAX = 10_000;
 /** A diff is made this long after a change, and not again before the pause is over: later changes wait for it. */
 export const DIFF_DEBOUNCE_MS = 700;
 export const DIFF_PAUSE_MS = 5_000;
+/** The same while nobody watches, as for chunks of the transcript; whoever begins to watch gets one after DIFF_PAUSE_MS. */
+export const DIFF_UNWATCHED_PAUSE_MS = 5 * 60_000;
 /** Paths remembered as reported; beyond it one may be reported again. */
 export const TOUCHED_SEEN_MAX_PATHS = 100_000;
 /** Distinct paths that `filesTouched` counts; further ones are not counted. */

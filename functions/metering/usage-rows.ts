@@ -11,6 +11,8 @@ export interface Billing {
   /** Server time at which this epoch was assigned; nothing before it can be billed. */
   readonly assignedAtMs: number | null;
   readonly nowMs: number;
+  /** This epoch has no tick of this day yet. */
+  readonly isFirstOfDay?: boolean;
 }
 
 /** Agent, waiting and frozen time together never exceed the time the platform saw since assignment. */
@@ -30,13 +32,17 @@ export const clampCounters = (
 const usageSk = (epoch: number, rseq: number, kind: UsageRow['kind']) =>
   `EPOCH#${String(epoch).padStart(6, '0')}#${String(rseq).padStart(9, '0')}#${kind}`;
 
-const rowPut = (row: UsageRow & { clampedMs: number }): Put => ({
+/**
+ * @param isOfDay whether the days' index has it. Counters are cumulative, so what an epoch used on a day lies between its first rows of
+ * that day and of the next, or its last one; the other ticks would only be read over, and each entry is paid for.
+ */
+const rowPut = (row: UsageRow & { clampedMs: number }, isOfDay = true): Put => ({
   kind: 'put',
   table: 'usage',
   item: {
     pk: sessionPk(row),
     sk: usageSk(row.epoch, row.rseq, row.kind),
-    dayKey: `T#${row.tenantId}#DAY#${row.atIso.slice(0, 10)}`,
+    ...(isOfDay ? { dayKey: `T#${row.tenantId}#DAY#${row.atIso.slice(0, 10)}` } : {}),
     ...row,
   },
   conditions: [{ attr: 'pk', is: 'absent' }],
@@ -63,15 +69,12 @@ export const usageRowOf = (event: RunnerEvent, seq: number, billing: Billing): P
   };
   if (event.type === 'usage_tick') {
     const { counters, clampedMs } = clampCounters(event.counters, billing.assignedAtMs, billing.nowMs);
-    return rowPut({
-      ...base,
-      kind: event.final ? 'final' : 'tick',
-      cliVersion: event.cliVersion,
-      runnerBuild: event.runnerBuild,
-      taskDefinition: event.taskDefinition,
-      ...counters,
-      clampedMs,
-    });
+    const row = {
+      ...{ ...base, kind: event.final ? ('final' as const) : ('tick' as const) },
+      ...{ cliVersion: event.cliVersion, runnerBuild: event.runnerBuild, taskDefinition: event.taskDefinition },
+      ...{ ...counters, clampedMs },
+    };
+    return rowPut(row, event.final || billing.isFirstOfDay !== false);
   }
   if (event.type !== 'model_usage') return null;
   return rowPut({

@@ -1,8 +1,9 @@
 /**
  * The reaper: every minute, looks at sessions whose check is due, closes epochs that nothing will end any more, and takes suspended
- * sessions on that nobody else has. What it closed is taken on by the stream, or by its own next run.
+ * sessions on that nobody else has. What it closed is taken on by the stream, or by its own next run. A session that runs stays due all
+ * the time: a look at its lease costs a tenth of moving it in the index.
  */
-import { LEASE_MS, LIVE_INDEX_SHARDS, REAPER_PAGE_MAX, REAPER_RUN_MS } from '../../shared/limits.ts';
+import { LEASE_MS, LIVE_INDEX_SHARDS, REAPER_AT_ONCE, REAPER_PAGE_MAX, REAPER_RUN_MS } from '../../shared/limits.ts';
 import { isFinal } from '../../shared/session.ts';
 import { closeEpoch } from './close-epoch.ts';
 import { continueSession } from './continue-session.ts';
@@ -10,7 +11,14 @@ import { isUnplaced } from './decide-continue.ts';
 import { decideReap, needsTaskStatus } from './decide-reap.ts';
 import type { PlacePorts } from './place-epoch.ts';
 import type { TaskLauncher, TaskStatus } from './ports.ts';
-import { LIVE_INDEX_ATTRS, metaKey, type SessionRecord, type SessionRef, taskArnOf } from './session-store.ts';
+import {
+  LIVE_INDEX_ATTRS,
+  metaKey,
+  type SessionRecord,
+  type SessionRef,
+  type StreamHead,
+  taskArnOf,
+} from './session-store.ts';
 
 export interface ReapPorts extends PlacePorts {
   readonly tasks: TaskLauncher;
@@ -68,7 +76,12 @@ const leaveIndex = (ports: ReapPorts, ref: SessionRef) =>
     conditions: [{ attr: 'endedAt', op: '<>', value: null }],
   });
 
+/** Its runner is known and holds the lease: there is nothing to do, nor to write. */
+const isHeld = (head: StreamHead | null, nowMs: number): boolean =>
+  head?.open === true && !isFinal(head.state) && head.assignedAtMs !== null && nowMs < head.leaseUntilMs;
+
 const reapOne = async (ports: ReapPorts, ref: SessionRef): Promise<Outcome> => {
+  if (isHeld(await ports.sessions.head(ref), ports.clock.nowMs())) return 'waiting';
   const record = await ports.sessions.record(ref);
   if (record === null) return 'gone';
   const { head, meta } = record;
@@ -94,25 +107,40 @@ const postpone = async (ports: ReapPorts, ref: SessionRef): Promise<void> => {
   }
 };
 
-/** One session that cannot be reaped never keeps the others waiting: its error is reported and it stays due. */
+/** One session that cannot be reaped never keeps the others waiting: its error is reported and it goes to the end of the line. */
+const reapReported = async (ports: ReapPorts, ref: SessionRef): Promise<Outcome | 'failed'> => {
+  try {
+    return await reapOne(ports, ref);
+  } catch (error) {
+    ports.onError(ref, error);
+    await postpone(ports, ref);
+    return 'failed';
+  }
+};
+
+/** Page by page, a few sessions at once. */
 const reapShard = async (ports: ReapPorts, shard: number, endMs: number): Promise<Reaped> => {
   const counts = { checked: 0, closed: 0, continued: 0, failed: 0 };
-  for (const ref of await ports.sessions.due(`LIVE#${shard}`, ports.clock.nowMs(), REAPER_PAGE_MAX)) {
-    if (ports.clock.monotonicMs() >= endMs) break;
-    counts.checked += 1;
-    try {
-      const outcome = await reapOne(ports, ref);
-      if (outcome === 'closed' || outcome === 'continued') counts[outcome] += 1;
-    } catch (error) {
-      counts.failed += 1;
-      ports.onError(ref, error);
-      await postpone(ports, ref);
+  const nowMs = ports.clock.nowMs();
+  let cursor: string | null | undefined;
+  while (cursor !== null && ports.clock.monotonicMs() < endMs) {
+    const page = await ports.sessions.due(`LIVE#${shard}`, nowMs, {
+      limit: REAPER_PAGE_MAX,
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    for (let at = 0; at < page.refs.length && ports.clock.monotonicMs() < endMs; at += REAPER_AT_ONCE) {
+      const refs = page.refs.slice(at, at + REAPER_AT_ONCE);
+      const outcomes = await Promise.all(refs.map((ref) => reapReported(ports, ref)));
+      counts.checked += refs.length;
+      for (const outcome of outcomes)
+        if (outcome === 'closed' || outcome === 'continued' || outcome === 'failed') counts[outcome] += 1;
     }
+    cursor = page.cursor;
   }
   return counts;
 };
 
-/** All shards at once, one session of each at a time; a run ends before its time does, and the next goes on. */
+/** All shards at once; a run ends before its time does, and the next goes on. */
 export const reap = async (ports: ReapPorts): Promise<Reaped> => {
   const endMs = ports.clock.monotonicMs() + REAPER_RUN_MS;
   const shards = Array.from({ length: LIVE_INDEX_SHARDS }, (_, shard) => reapShard(ports, shard, endMs));

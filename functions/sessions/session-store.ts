@@ -1,11 +1,12 @@
 /**
- * All about a session's items: CARD (what never changes, and the lists' index), META (what pages show and every commit writes, so it is
- * kept small), HEAD (the stream head, what every batch is conditional on), EPOCH#n (one life on one runner). Keys carry the tenant, so
- * another tenant's id finds nothing.
+ * All about a session's items: CARD (what never changes, and the lists' index), HEAD (the stream head, what every batch is conditional on
+ * and writes, so it is kept small, with the few numbers of META that move with every tick), META (what else pages show), EPOCH#n (one
+ * life on one runner). Keys carry the tenant, so another tenant's id finds nothing.
  */
 import { z } from 'zod';
 import type { Clock } from '../../shared/clock.ts';
 import { AppError } from '../../shared/errors.ts';
+import { COMMIT_MEMORY_MAX } from '../../shared/limits.ts';
 import {
   DesiredState,
   isFinal,
@@ -17,6 +18,7 @@ import {
 } from '../../shared/session.ts';
 import { addCounters, UsageCounters } from '../../shared/usage.ts';
 import type { Database, Item, Key, Page, Put } from '../database.ts';
+import { withWholeKeys } from './stored-keys.ts';
 
 export interface SessionRef {
   readonly tenantId: string;
@@ -52,6 +54,8 @@ const SessionCard = z.looseObject({
   title: z.string(),
   createdBy: z.string(),
   createdAt: z.string(),
+  /** META has another one where it was placed on a runner with a build of its own. */
+  taskDefinition: z.string(),
 });
 const CARD_FIELDS = [...Object.keys(SessionCard.shape), 'tenantKey', 'createdKey'];
 
@@ -68,7 +72,6 @@ export const SessionMeta = SessionCard.extend({
   offset: count,
   seq: count,
   taskArn: z.string().nullable(),
-  taskDefinition: z.string(),
   cliVersion: z.string(),
   /** Of the running epoch, as the runner counted them within what the platform had seen at that time. */
   usage: UsageCounters,
@@ -126,6 +129,15 @@ export const StreamHead = z.looseObject({
   /** The last epoch that was given a runner, and on what: `task`, `warm/<runner>`, `group/<runner>`. */
   placedEpoch: count.default(0),
   placedOn: z.string().nullable().default(null),
+  /** `seq` as META has it; absent where both are the same. Commits that META need not know leave it alone. */
+  metaSeq: count.optional(),
+  /** Of META, as the commits since `metaSeq` left it. */
+  usage: UsageCounters.optional(),
+  checkpoint: Checkpoint.nullish(),
+  previousCheckpointKey: z.string().nullish(),
+  lastEventMs: count.optional(),
+  /** Epoch and day of the last tick. */
+  tickedOn: z.string().optional(),
 });
 export type StreamHead = z.infer<typeof StreamHead>;
 
@@ -152,15 +164,25 @@ export interface SessionRecord {
 }
 
 export interface SessionStore {
+  /** @throws AppError `throttled`, as `record` does */
   meta(ref: SessionRef): Promise<SessionMeta | null>;
+  /** As it was created: the cheapest read, of what never changes. */
+  config(ref: SessionRef): Promise<SessionConfig | null>;
   head(ref: SessionRef): Promise<StreamHead | null>;
   epoch(ref: SessionRef, epoch: number): Promise<EpochItem | null>;
   /**
-   * Both of one moment. Each commit moves `seq` of both in one transaction, so equal numbers prove it without a transactional
-   * read, which would cost double on every batch and conflict with the writers.
+   * Both of one moment. The head says which META belongs to it, so equal numbers prove it without a transactional read, which would
+   * cost double on every batch and conflict with the writers.
    * @throws AppError `throttled` when writers are faster each time
    */
   record(ref: SessionRef): Promise<SessionRecord | null>;
+  /**
+   * What a commit of this process left, others may have gone on since: good for nothing but to plan a commit whose conditions hold in
+   * the table only while it is still true.
+   */
+  remembered(ref: SessionRef): SessionRecord | null;
+  /** @param record `null` forgets it */
+  remember(ref: SessionRef, record: SessionRecord | null): void;
   /** The current epoch, remembered for a moment: a frame for an older one is refused by the runner, never misdelivered. */
   epochOf(ref: SessionRef): Promise<number | null>;
   list(
@@ -168,7 +190,11 @@ export interface SessionStore {
     page: { limit: number; cursor?: string },
   ): Promise<{ sessions: SessionMeta[]; cursor: string | null }>;
   /** Sessions whose next check is due, oldest first; the index is eventually consistent and keys only. */
-  due(shard: string, nowMs: number, limit: number): Promise<SessionRef[]>;
+  due(
+    shard: string,
+    nowMs: number,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ refs: SessionRef[]; cursor: string | null }>;
 }
 
 const parse = <T>(schema: z.ZodType<T>, item: Item | null): T | null => (item === null ? null : schema.parse(item));
@@ -179,6 +205,9 @@ export const refOfKey = (item: Item): SessionRef | null => {
     ? null
     : { tenantId: match.groups.tenantId ?? '', sessionId: match.groups.sessionId ?? '' };
 };
+
+/** The head as it is known, out of the item. */
+export const headOf = (item: Item): StreamHead => StreamHead.parse(withWholeKeys(refOfKey(item), item));
 
 /** Both items of a new session. */
 export const sessionPuts = (ref: SessionRef, session: SessionMeta): Put[] => {
@@ -201,7 +230,7 @@ export const sessionPuts = (ref: SessionRef, session: SessionMeta): Put[] => {
 export const sessionOf = (card: Item, meta: Item): SessionMeta => {
   const { config, ...rest } = SessionCard.parse(card);
   const buildId = meta.buildId ?? config.buildId;
-  return SessionMeta.parse({ ...rest, ...meta, config: { ...config, buildId } });
+  return SessionMeta.parse({ ...rest, ...withWholeKeys(refOfKey(card), meta), config: { ...config, buildId } });
 };
 
 const runnerIn = (placement: Placement | null): string | null =>
@@ -211,6 +240,23 @@ const isSamePlacement = (meta: SessionMeta, head: StreamHead): boolean => {
   if (!head.open) return true;
   const [, runnerId = null] = head.placedEpoch === head.epoch ? (head.placedOn ?? '').split('/') : [];
   return runnerIn(meta.placement) === runnerId;
+};
+
+/** What the head keeps of META between two writes of it: every write of META takes it along. */
+export const keptByHead = ({ usage, checkpoint, previousCheckpointKey }: SessionMeta) => ({
+  ...{ usage, checkpoint, previousCheckpointKey },
+});
+/** META with what the head knows better. */
+export const wholeMeta = (meta: SessionMeta, head: StreamHead): SessionMeta => {
+  const { metaSeq = head.seq, seq, offset, usage, checkpoint, previousCheckpointKey, lastEventMs } = head;
+  if (metaSeq === seq) return meta;
+  const lastEventAt = lastEventMs === undefined ? meta.lastEventAt : new Date(lastEventMs).toISOString();
+  return {
+    ...meta,
+    ...{ seq, offset, lastEventAt, updatedAt: lastEventAt },
+    ...{ usage: usage ?? meta.usage, checkpoint: checkpoint ?? null },
+    previousCheckpointKey: previousCheckpointKey ?? null,
+  };
 };
 
 const sessionIdOf = (card: Item): string => SessionCard.parse(card).config.sessionId;
@@ -225,6 +271,7 @@ const RECORD_ROUNDS = 8;
 export const sessionStore = (db: Database, clock: Clock): SessionStore => {
   const epochs = new Map<string, { epoch: number; untilMs: number }>();
   const cards = new Map<string, Item>();
+  const commits = new Map<string, SessionRecord>();
   const card = async (ref: SessionRef): Promise<Item | null> => {
     const known = cards.get(sessionPk(ref));
     if (known !== undefined) return known;
@@ -233,14 +280,32 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
     if (item !== null) cards.set(sessionPk(ref), item);
     return item;
   };
-  const meta = async (ref: SessionRef): Promise<SessionMeta | null> => {
+  const readMeta = async (ref: SessionRef): Promise<SessionMeta | null> => {
     const [cardItem, metaItem] = await Promise.all([card(ref), db.get('sessions', metaKey(ref))]);
     return cardItem === null || metaItem === null ? null : sessionOf(cardItem, metaItem);
   };
-  const head = async (ref: SessionRef) => parse(StreamHead, await db.get('sessions', headKey(ref)));
+  const head = async (ref: SessionRef) => {
+    const item = await db.get('sessions', headKey(ref));
+    return item === null ? null : headOf(item);
+  };
+  const record = async (ref: SessionRef): Promise<SessionRecord | null> => {
+    for (let round = 0; round < RECORD_ROUNDS; round += 1) {
+      const [metaItem, headItem] = await Promise.all([readMeta(ref), head(ref)]);
+      if (metaItem === null || headItem === null) return null;
+      if (metaItem.seq === (headItem.metaSeq ?? headItem.seq) && isSamePlacement(metaItem, headItem))
+        return { meta: wholeMeta(metaItem, headItem), head: headItem };
+    }
+    throw new AppError('throttled', 'The session is being written all the time: try again in a few seconds.');
+  };
+  const meta = async (ref: SessionRef) => (await record(ref))?.meta ?? null;
   return {
     meta,
     head,
+    record,
+    config: async (ref) => {
+      const item = await card(ref);
+      return item === null ? null : SessionCard.parse(item).config;
+    },
     epoch: async (ref, epoch) => parse(EpochItem, await db.get('sessions', epochKey(ref, epoch))),
     epochOf: async (ref) => {
       const known = epochs.get(sessionPk(ref));
@@ -250,14 +315,12 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
       if (epoch !== null) epochs.set(sessionPk(ref), { epoch, untilMs: clock.monotonicMs() + EPOCH_MEMORY_MS });
       return epoch;
     },
-    record: async (ref) => {
-      for (let round = 0; round < RECORD_ROUNDS; round += 1) {
-        const [metaItem, headItem] = await Promise.all([meta(ref), head(ref)]);
-        if (metaItem === null || headItem === null) return null;
-        if (metaItem.seq === headItem.seq && isSamePlacement(metaItem, headItem))
-          return { meta: metaItem, head: headItem };
-      }
-      throw new AppError('throttled', 'The session is being written all the time: try again in a few seconds.');
+    remembered: (ref) => commits.get(sessionPk(ref)) ?? null,
+    remember: (ref, record) => {
+      commits.delete(sessionPk(ref));
+      if (record === null) return;
+      if (commits.size >= COMMIT_MEMORY_MAX) commits.delete(commits.keys().next().value ?? '');
+      commits.set(sessionPk(ref), record);
     },
     list: async (tenantId, { limit, cursor }) => {
       const page: Page = await db.query({
@@ -271,15 +334,16 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
       const sessions = await Promise.all(page.items.map((item) => meta({ tenantId, sessionId: sessionIdOf(item) })));
       return { sessions: sessions.filter((session) => session !== null), cursor: page.cursor };
     },
-    due: async (shard, nowMs, limit) => {
+    due: async (shard, nowMs, { limit, cursor }) => {
       const page = await db.query({
         table: 'sessions',
         index: { name: 'live', partition: 'liveShard', sort: 'nextCheckAtMs' },
         partition: shard,
         sort: { to: nowMs },
         limit,
+        ...(cursor === undefined ? {} : { cursor }),
       });
-      return page.items.flatMap((item) => refOfKey(item) ?? []);
+      return { refs: page.items.flatMap((item) => refOfKey(item) ?? []), cursor: page.cursor };
     },
   };
 };

@@ -3,7 +3,15 @@ import type { Clock } from '../../shared/clock.ts';
 import { EVENT_VERSION, type EventDraft, type SessionEvent } from '../../shared/events.ts';
 import { isFinal } from '../../shared/session.ts';
 import type { Condition, Database, Item, Write } from '../database.ts';
-import { headKey, metaKey, type SessionRecord, type SessionRef, type SessionStore } from '../sessions/session-store.ts';
+import {
+  headKey,
+  keptByHead,
+  metaKey,
+  type SessionRecord,
+  type SessionRef,
+  type SessionStore,
+} from '../sessions/session-store.ts';
+import { withShortKeys } from '../sessions/stored-keys.ts';
 import { archiveDue } from './archive-rows.ts';
 import { segmentPut } from './segments.ts';
 
@@ -61,7 +69,7 @@ export const appendEvents = async (
     const nowMs = ports.clock.nowMs();
     const append = await plan(record, nowMs);
     if (append === null) return { record, appended: [] };
-    const { head } = record;
+    const { head, meta } = record;
     const epoch = append.raisesEpoch ?? head.epoch;
     const offset = append.raisesEpoch === undefined ? head.offset : 0;
     const events = numberEvents(ref, { epoch, offset, seq: head.seq }, append.events, nowMs);
@@ -72,7 +80,7 @@ export const appendEvents = async (
         kind: 'update',
         table: 'sessions',
         key: headKey(ref),
-        set: { seq, ...append.head },
+        set: { seq, metaSeq: seq, ...append.head },
         conditions: [
           { attr: 'seq', op: '=', value: head.seq },
           { attr: 'epoch', op: '=', value: head.epoch },
@@ -86,7 +94,11 @@ export const appendEvents = async (
         kind: 'update',
         table: 'sessions',
         key: metaKey(ref),
-        set: { seq, updatedAt: nowIso, lastEventAt: nowIso, ...append.meta },
+        set: {
+          ...withShortKeys(ref, keptByHead(meta)),
+          ...{ offset: meta.offset, seq, updatedAt: nowIso, lastEventAt: nowIso },
+          ...append.meta,
+        },
         ...(append.removeMeta === undefined ? {} : { remove: append.removeMeta }),
         ...(append.metaConditions === undefined ? {} : { conditions: append.metaConditions }),
       },

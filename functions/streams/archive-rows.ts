@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ARCHIVE_AFTER_MS, LIVE_INDEX_SHARDS } from '../../shared/limits.ts';
 import type { Database, Item, Key, Update } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
-import { objectPrefix } from './chunks.ts';
+import { objectPrefix } from '../sessions/stored-keys.ts';
 
 const SEQ_DIGITS = 12;
 const ASIDE_DIGITS = 6;

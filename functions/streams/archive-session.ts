@@ -22,6 +22,7 @@ import {
   logPartName,
   logPartSk,
 } from './archive-rows.ts';
+import { unpackEvents } from './segment-text.ts';
 import { Segment, segmentSk } from './segments.ts';
 
 export interface ArchivePorts {
@@ -41,7 +42,7 @@ const ROWS_PAGE = 50;
 /** Rows that get their TTL at once. */
 const TTL_AT_ONCE = 10;
 
-const sizeOf = (item: Item): number => Buffer.byteLength(String(item.events));
+const sizeOf = (item: Item): number => Buffer.byteLength(unpackEvents(String(item.events)));
 
 /** Rows of the session from sort key `from` to `to`, as many as one object takes. */
 const gather = async (db: Database, ref: SessionRef, from: string, to: string): Promise<Item[]> => {
@@ -72,7 +73,7 @@ const checked = (rows: readonly Item[], firstSeq: number): number => {
   let nextSeq = firstSeq;
   for (const row of rows) {
     const segment = Segment.parse(row);
-    const events: unknown = JSON.parse(segment.events);
+    const events: unknown = JSON.parse(unpackEvents(segment.events));
     const isWhole = Array.isArray(events) && events.length === segment.lastSeq - segment.firstSeq + 1;
     if (segment.firstSeq !== nextSeq || !isWhole) throw new ArchiveRefused(`the log is broken at event ${nextSeq}`);
     nextSeq = segment.lastSeq + 1;

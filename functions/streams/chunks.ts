@@ -4,6 +4,7 @@ import type { EventOf, RunnerEvent } from '../../shared/events.ts';
 import type { StreamAddress } from '../../shared/session.ts';
 import type { Database, Put } from '../database.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
+import { objectPrefix } from '../sessions/stored-keys.ts';
 
 const CHUNKS_PAGE = 500;
 const chunkSk = (epoch: number, number: number) =>
@@ -39,8 +40,6 @@ export const chunkPut = (
   },
 });
 
-/** Everything a session stores lies below it. */
-export const objectPrefix = ({ tenantId, sessionId }: SessionRef) => `tenants/${tenantId}/sessions/${sessionId}`;
 /** The key is computed, never taken from the runner: a compromised one cannot name another tenant's object. */
 export const chunkObjectKey = (ref: SessionRef, epoch: number, number: number): string =>
   `${objectPrefix(ref)}/transcript/${String(epoch).padStart(6, '0')}/${String(number).padStart(6, '0')}.json.gz`;

@@ -25,7 +25,7 @@ export type BatchDecision =
 const decideStored = (head: StreamHead, batch: BatchFacts): BatchDecision => {
   const known = head.recent.find((recent) => recent.f === batch.firstRseq);
   if (known === undefined) return { action: 'look_up' };
-  return known.d === batch.digest ? { action: 'duplicate' } : { action: 'quarantine' };
+  return batch.digest.startsWith(known.d) ? { action: 'duplicate' } : { action: 'quarantine' };
 };
 
 export const decideBatch = (head: StreamHead, batch: BatchFacts): BatchDecision => {
@@ -39,8 +39,12 @@ export const decideBatch = (head: StreamHead, batch: BatchFacts): BatchDecision 
   return { action: 'commit' };
 };
 
+/** Of a digest: still out of reach of chance and search, and half as long in an item that every commit writes. */
+const REMEMBERED_DIGEST_CHARS = 32;
+
 /** The head's memory with one batch more. */
 export const remember = (
   recent: StreamHead['recent'],
   batch: { f: number; l: number; d: string; s: number },
-): StreamHead['recent'] => [...recent, batch].slice(-HEAD_RECENT_BATCHES);
+): StreamHead['recent'] =>
+  [...recent, { ...batch, d: batch.d.slice(0, REMEMBERED_DIGEST_CHARS) }].slice(-HEAD_RECENT_BATCHES);

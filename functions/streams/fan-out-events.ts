@@ -10,7 +10,7 @@ import type { WatcherStore } from './watchers.ts';
 export interface FanOutEventPorts {
   readonly sessions: SessionStore;
   readonly fanOut: FanOut;
-  readonly watchers: Pick<WatcherStore, 'read'>;
+  readonly watchers: Pick<WatcherStore, 'read' | 'isWatched'>;
 }
 
 /** Frames of one event: the event itself, and for state changes and approvals the named frame that clients wait for. */
@@ -51,12 +51,13 @@ export const fanOutEvents = async (ports: FanOutEventPorts, images: readonly Ite
     const first = events[0];
     if (first === undefined) continue;
     const ref: SessionRef = { tenantId: first.tenantId, sessionId: first.sessionId };
+    if (!(await ports.watchers.isWatched(ref))) continue;
     const { viewers, control } = await ports.watchers.read(ref);
     if (viewers.length === 0) continue;
-    const meta = await ports.sessions.meta(ref);
-    if (meta === null) continue;
+    const config = await ports.sessions.config(ref);
+    if (config === null) continue;
     /** The revision just read: whoever attached before this commit was told its head and waits for what follows. */
     for (const event of events)
-      for (const frame of framesOf(event, meta.config.agentId)) await ports.fanOut.toAll(ref, frame, control.rev);
+      for (const frame of framesOf(event, config.agentId)) await ports.fanOut.toAll(ref, frame, control.rev);
   }
 };

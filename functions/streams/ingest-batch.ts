@@ -76,6 +76,8 @@ const isDeep = (events: readonly unknown[]): boolean => {
   return false;
 };
 
+const wishOf = ({ desired, desiredRev: rev }: StreamHead) => (rev > 0 ? { desired: { desired, rev } } : {});
+
 /** Ledger keys that stand already: the same values are dropped, other values are quarantined; the batch itself goes on. */
 const withoutTakenKeys = (
   commit: Commit,
@@ -90,11 +92,31 @@ const withoutTakenKeys = (
   return { ...commit, writes, usageAt: new Set() };
 };
 
-const commitBatch = async (ports: IngestPorts, commit: Commit, digest: string): Promise<boolean> => {
+const write = async (ports: IngestPorts, commit: Commit, digest: string): Promise<boolean> => {
   const result = await ports.db.transact(commit.writes);
   if (result.ok) return true;
   const onlyUsage = result.failed.every(({ index }) => commit.usageAt.has(index));
   return onlyUsage && (await ports.db.transact(withoutTakenKeys(commit, result.failed, digest).writes)).ok;
+};
+
+/** @returns `null` when the session was not (any more) as the commit was planned on */
+const commitBatch = async (
+  ports: IngestPorts,
+  ref: SessionRef,
+  planned: { readonly record: SessionRecord; readonly commit: Commit; readonly digest: string },
+): Promise<IngestResult | null> => {
+  const { record, commit, digest } = planned;
+  /** Before its runner is known the rest of the record may move without the head. */
+  const isSettled = record.head.assignedAtMs !== null;
+  if (!(await write(ports, commit, digest))) {
+    /** Who was faster in this very process has left a newer one. */
+    if (ports.sessions.remembered(ref) === record) ports.sessions.remember(ref, null);
+    return null;
+  }
+  ports.sessions.remember(ref, isSettled ? commit.after : null);
+  const { ackedRseq, headSeq, obsoleteKeys } = commit;
+  const obsolete = obsoleteKeys.length === 0 ? {} : { obsoleteKeys };
+  return { kind: 'ack', ackedRseq, headSeq, ...wishOf(record.head), ...obsolete };
 };
 
 /** Evidence: when the epoch may keep no more of it, the answer to the runner is the same. */
@@ -113,8 +135,6 @@ const extendLease = async (ports: IngestPorts, ref: SessionRef, epoch: number): 
     ],
   });
 };
-
-const wishOf = ({ desired, desiredRev: rev }: StreamHead) => (rev > 0 ? { desired: { desired, rev } } : {});
 
 /** The stream that a batch is held against: the head's, or the last words of an epoch that has a successor. */
 const streamOf = ({ head }: SessionRecord, closed: EpochItem | null): StreamHead =>
@@ -187,11 +207,28 @@ const fits = (batch: Batch, ref: SessionRef): boolean =>
   sha256Hex(batchDigestInput(batch)) === batch.digest;
 
 /**
+ * The next batch upon the one that this process committed last, without a read: what the plan rests on is what the transaction is
+ * conditional on (epoch, open, ackedRseq, seq, assignment), so a memory that is out of date writes nothing. Whatever is not a plain
+ * commit is decided on what is read: no refusal ever rests on a memory, and no acknowledgement of what was stored before.
+ * @returns `null` when it must be read
+ */
+const commitRemembered = async (ports: IngestPorts, ref: SessionRef, batch: Batch): Promise<IngestResult | null> => {
+  const record = ports.sessions.remembered(ref);
+  if (record === null || decideBatch(record.head, { ...batch, eventCount: batch.events.length }).action !== 'commit')
+    return null;
+  const commit = planCommit(ref, record, batch, ports.clock.nowMs());
+  /** A closing sums up what others wrote beside the stream. */
+  return commit.after === null ? null : commitBatch(ports, ref, { record, commit, digest: batch.digest });
+};
+
+/**
  * @param ref tenant and session as the capability names them, never as the frame does
  * @throws AppError `throttled` when the store stays busy: the runner resends
  */
 export const ingestBatch = async (ports: IngestPorts, ref: SessionRef, batch: Batch): Promise<IngestResult | null> => {
   if (!fits(batch, ref)) return { kind: 'nack', reason: 'invalid', expected: batch.firstRseq };
+  const quick = await commitRemembered(ports, ref, batch);
+  if (quick !== null) return quick;
   for (let round = 0; round < ROUNDS; round += 1) {
     const record = await ports.sessions.record(ref);
     if (record === null) return null;
@@ -204,10 +241,8 @@ export const ingestBatch = async (ports: IngestPorts, ref: SessionRef, batch: Ba
       continue;
     }
     const commit = planCommit(ref, record, batch, ports.clock.nowMs());
-    if (!(await commitBatch(ports, commit, batch.digest))) continue;
-    const { ackedRseq, headSeq, obsoleteKeys } = commit;
-    const obsolete = obsoleteKeys.length === 0 ? {} : { obsoleteKeys };
-    return { kind: 'ack', ackedRseq, headSeq, ...wishOf(record.head), ...obsolete };
+    const committed = await commitBatch(ports, ref, { record, commit, digest: batch.digest });
+    if (committed !== null) return committed;
   }
   throw new Error(`batch ${batch.firstRseq} of ${ref.sessionId} lost ${ROUNDS} rounds against other writers`);
 };

@@ -6,9 +6,18 @@ import type { Update, Write } from '../database.ts';
 import { type Billing, clampCounters, usageRowOf } from '../metering/usage-rows.ts';
 import { closingMeta, closingWrites, type Suspension } from '../sessions/closing-writes.ts';
 import { backoffMs } from '../sessions/decide-closing.ts';
-import { headKey, metaKey, type SessionRecord, type SessionRef } from '../sessions/session-store.ts';
+import {
+  headKey,
+  keptByHead,
+  metaKey,
+  type SessionMeta,
+  type SessionRecord,
+  type SessionRef,
+  type StreamHead,
+} from '../sessions/session-store.ts';
+import { objectPrefix, withShortKeys } from '../sessions/stored-keys.ts';
 import { takeCheckpoints } from './checkpoints.ts';
-import { chunkPut, objectPrefix } from './chunks.ts';
+import { chunkPut } from './chunks.ts';
 import { remember } from './decide-batch.ts';
 import { type Folded, foldBatch } from './fold-batch.ts';
 import type { Batch } from './ingest-batch.ts';
@@ -22,6 +31,8 @@ export interface Commit {
   readonly headSeq: number;
   /** Objects that nothing names any more once this is committed. */
   readonly obsoleteKeys: readonly string[];
+  /** The session as this leaves it; `null` where it closes the epoch. */
+  readonly after: SessionRecord | null;
 }
 
 /** What is decided about a batch before anything is written down. */
@@ -46,6 +57,9 @@ const streamAfter = ({ record: { head }, batch }: Plan) => {
   };
 };
 
+const tickDay = ({ epoch }: Pick<Batch, 'epoch'>, nowMs: number): string =>
+  `${epoch}#${new Date(nowMs).toISOString().slice(0, 10)}`;
+
 const hasRun = ({ record, folded }: Plan): boolean =>
   record.head.runningAtMs !== null || folded.startedAtMs !== undefined;
 
@@ -65,57 +79,82 @@ const suspensionOf = (plan: Plan): Suspension | null => {
   return { isParked: folded.leaves === 'parked' && !isAskedOn, notBeforeMs };
 };
 
-const headUpdate = (plan: Plan): Write => {
-  const { ref, record, batch, folded, nowMs, isClosing } = plan;
+const headSet = (plan: Plan, meta: SessionMeta, writesMeta: boolean): Partial<StreamHead> => {
+  const { record, folded, nowMs, isClosing } = plan;
+  const { head } = record;
+  const stream = streamAfter(plan);
+  return {
+    ...stream,
+    offset: folded.offset ?? head.offset,
+    state: folded.state,
+    leaseUntilMs: nowMs + LEASE_MS,
+    ...(writesMeta
+      ? { metaSeq: stream.seq }
+      : { metaSeq: head.metaSeq ?? head.seq, ...keptByHead(meta), lastEventMs: nowMs }),
+    ...(folded.usage === undefined ? {} : { tickedOn: tickDay(plan.batch, nowMs) }),
+    ...(folded.progressed ? { progressed: true } : {}),
+    ...(folded.startedAtMs !== undefined && head.runningAtMs === null ? { runningAtMs: nowMs } : {}),
+    ...(isClosing ? { open: false, placement: null } : {}),
+  };
+};
+
+const headUpdate = (plan: Plan, set: Partial<StreamHead>): Write => {
+  const { ref, batch, record } = plan;
   const { head } = record;
   return {
     kind: 'update',
     table: 'sessions',
     key: headKey(ref),
-    set: {
-      ...streamAfter(plan),
-      offset: folded.offset ?? head.offset,
-      state: folded.state,
-      leaseUntilMs: nowMs + LEASE_MS,
-      ...(folded.progressed ? { progressed: true } : {}),
-      ...(folded.startedAtMs !== undefined && head.runningAtMs === null ? { runningAtMs: nowMs } : {}),
-      ...(isClosing ? { open: false, placement: null } : {}),
-    },
+    set: withShortKeys(ref, set),
     conditions: [
       { attr: 'epoch', op: '=', value: batch.epoch },
       { attr: 'open', op: '=', value: true },
       { attr: 'ackedRseq', op: '=', value: batch.firstRseq - 1 },
-      /** Control-plane events take seq the same way. */
+      /** Control-plane events take seq the same way, and whatever people ask for is one. */
       { attr: 'seq', op: '=', value: head.seq },
+      /** What it bounds is billed. */
+      { attr: 'assignedAtMs', op: '=', value: head.assignedAtMs },
     ],
   };
 };
 
-const metaUpdate = (plan: Plan, checkpointed: ReturnType<typeof takeCheckpoints>): Update => {
-  const { ref, record, folded, nowMs, isClosing, usage } = plan;
+const metaSet = (plan: Plan, checkpointed: ReturnType<typeof takeCheckpoints>): Partial<SessionMeta> => {
+  const { ref, record, folded, nowMs, usage } = plan;
   const nowIso = new Date(nowMs).toISOString();
   const started = folded.startedAtMs !== undefined && record.meta.startedAt === null;
+  return {
+    state: folded.state,
+    reason: folded.reason === undefined ? record.meta.reason : folded.reason,
+    offset: folded.offset ?? record.meta.offset,
+    seq: streamAfter(plan).seq,
+    updatedAt: nowIso,
+    lastEventAt: nowIso,
+    ...keptByHead(record.meta),
+    usage,
+    ...(started ? { startedAt: nowIso } : {}),
+    ...(folded.cliVersion === undefined ? {} : { cliVersion: folded.cliVersion }),
+    ...(folded.diffKey?.startsWith(`${objectPrefix(ref)}/`) ? { diffKey: folded.diffKey } : {}),
+    ...checkpointed.meta,
+    ...(folded.progressed && record.meta.strikes > 0 ? { strikes: 0 } : {}),
+    ...(refusalsAfter(plan) === record.meta.refusals ? {} : { refusals: refusalsAfter(plan) }),
+  };
+};
+
+const MOVING: ReadonlySet<string> = new Set(['seq', 'offset', 'updatedAt', 'lastEventAt']);
+/** Most commits change nothing of META but what the head keeps too, and a write of it would be a third of what they cost. */
+const changesMeta = ({ record: { meta }, isClosing }: Plan, set: Partial<SessionMeta>): boolean => {
+  const kept = { ...meta, ...keptByHead({ ...meta, ...set }) } as Record<string, unknown>;
+  return isClosing || Object.entries(set).some(([name, value]) => !MOVING.has(name) && value !== kept[name]);
+};
+
+const metaUpdate = (plan: Plan, set: Partial<SessionMeta>): Update => {
+  const { ref, record, nowMs, isClosing, usage } = plan;
   const closing = isClosing ? closingMeta({ record, usage }, suspensionOf(plan), nowMs) : null;
   return {
     kind: 'update',
     table: 'sessions',
     key: metaKey(ref),
-    set: {
-      state: folded.state,
-      reason: folded.reason === undefined ? record.meta.reason : folded.reason,
-      offset: folded.offset ?? record.meta.offset,
-      seq: streamAfter(plan).seq,
-      updatedAt: nowIso,
-      lastEventAt: nowIso,
-      ...(started ? { startedAt: nowIso } : {}),
-      ...(folded.usage === undefined ? {} : { usage }),
-      ...(folded.cliVersion === undefined ? {} : { cliVersion: folded.cliVersion }),
-      ...(folded.diffKey?.startsWith(objectPrefix(ref)) ? { diffKey: folded.diffKey } : {}),
-      ...checkpointed.meta,
-      ...(folded.progressed && record.meta.strikes > 0 ? { strikes: 0 } : {}),
-      ...(refusalsAfter(plan) === record.meta.refusals ? {} : { refusals: refusalsAfter(plan) }),
-      ...closing?.set,
-    },
+    set: { ...withShortKeys(ref, set), ...closing?.set },
     ...(closing === null ? {} : { remove: closing.remove, conditions: closing.conditions }),
   };
 };
@@ -148,13 +187,17 @@ export const planCommit = (ref: SessionRef, record: SessionRecord, batch: Batch,
   const { folded, usage, isClosing } = plan;
   const stream = streamAfter(plan);
   const events: SessionEvent[] = folded.events.map((event, index) => ({ ...event, seq: head.seq + 1 + index }));
-  const billing: Billing = { ref, meta, epoch: batch.epoch, assignedAtMs: head.assignedAtMs, nowMs };
+  const isFirstOfDay = head.tickedOn !== tickDay(batch, nowMs);
+  const billing: Billing = { ref, meta, epoch: batch.epoch, assignedAtMs: head.assignedAtMs, nowMs, isFirstOfDay };
   const rows = events.flatMap((event) => usageRowOf(event, event.seq, billing) ?? []);
   const checkpointed = takeCheckpoints(ref, meta, batch.epoch, folded.checkpoints, nowMs);
   const { epoch, firstRseq, digest } = batch;
+  const metaChange = metaSet(plan, checkpointed);
+  const writesMeta = changesMeta(plan, metaChange);
+  const headChange = headSet(plan, { ...meta, ...metaChange }, writesMeta);
   const fixed: Write[] = [
-    headUpdate(plan),
-    metaUpdate(plan, checkpointed),
+    headUpdate(plan, headChange),
+    ...(writesMeta ? [metaUpdate(plan, metaChange)] : []),
     segmentPut(ref, { epoch, firstRseq, digest, events, firstSeq: head.seq + 1, committedAtMs: nowMs }),
     ...(isClosing
       ? closingWrites(ref, { record, stream, state: folded.state, usage, isOver: folded.ended }, nowMs)
@@ -167,5 +210,6 @@ export const planCommit = (ref: SessionRef, record: SessionRecord, batch: Batch,
     ackedRseq: stream.ackedRseq,
     headSeq: stream.seq,
     obsoleteKeys: checkpointed.obsoleteKeys,
+    after: isClosing ? null : { head: { ...head, ...headChange }, meta: { ...meta, ...metaChange } },
   };
 };

@@ -7,6 +7,7 @@ import type { ObjectStore } from '../sessions/ports.ts';
 import { type SessionRef, sessionPk } from '../sessions/session-store.ts';
 import { type ReadPart, readPart } from './archive-object.ts';
 import { archiveStateOf, logPartAt } from './archive-rows.ts';
+import { unpackEvents } from './segment-text.ts';
 import { eventsOf, readEvents } from './segments.ts';
 
 export interface HistoryPorts {
@@ -58,7 +59,7 @@ export const readHistory = async (
     for (const row of read.rows) {
       const found = eventsOf({ ...row, pk: sessionPk(ref) }).filter(({ seq }) => seq >= next);
       if (found.length === 0) continue;
-      sizeBytes += Buffer.byteLength(row.events);
+      sizeBytes += Buffer.byteLength(unpackEvents(row.events));
       if (sizeBytes > EVENT_PAGE_MAX_BYTES && events.length > 0) return events;
       events.push(...found.slice(0, limit - events.length));
       if (events.length >= limit) return events;

@@ -4,6 +4,7 @@ import { type SessionEvent, SessionEventSchema } from '../../shared/events.ts';
 import { EVENT_PAGE_MAX_BYTES } from '../../shared/limits.ts';
 import type { Database, Item, Put } from '../database.ts';
 import { refOfKey, type SessionRef, sessionPk } from '../sessions/session-store.ts';
+import { packEvents, unpackEvents } from './segment-text.ts';
 
 const SEQ_DIGITS = 12;
 const padded = (value: number) => String(value).padStart(SEQ_DIGITS, '0');
@@ -21,7 +22,7 @@ export const Segment = z.looseObject({
   digest: z.string(),
   /**
    * JSON array of SessionEvent without what the item says for all of them: one attribute, so that an item's size is known and no
-   * marshalling changes a number; small, since each begun KiB of it is paid for twice.
+   * marshalling changes a number; packed as segment-text.ts says.
    */
   events: z.string(),
   committedAtMs: z.int(),
@@ -51,7 +52,7 @@ export const segmentPut = (ref: SessionRef, draft: SegmentDraft): Put => ({
     firstSeq: draft.firstSeq,
     lastSeq: draft.firstSeq + draft.events.length - 1,
     digest: draft.digest,
-    events: JSON.stringify(draft.events.map(withoutScope)),
+    events: packEvents(JSON.stringify(draft.events.map(withoutScope))),
     committedAtMs: draft.committedAtMs,
   },
   conditions: [{ attr: 'pk', is: 'absent' }],
@@ -99,7 +100,7 @@ const Stored = z.array(z.looseObject({}));
 /** Events of a segment, whole again; older segments have each event whole. */
 const segmentEvents = ({ pk, epoch, events }: Pick<Segment, 'pk' | 'epoch' | 'events'>): SessionEvent[] => {
   const ref = refOfKey({ pk });
-  return EventArray.parse(Stored.parse(JSON.parse(events)).map((event) => ({ ...ref, epoch, ...event })));
+  return EventArray.parse(Stored.parse(JSON.parse(unpackEvents(events))).map((event) => ({ ...ref, epoch, ...event })));
 };
 export const eventsOf = (item: Item): SessionEvent[] => segmentEvents(Segment.parse(item));
 
@@ -128,7 +129,7 @@ export const readEvents = async (
   while (events.length < limit) {
     const page = await db.query({ table: 'events', partition: sessionPk(ref), sort: { from, to: 'SEG#~' }, limit: 50 });
     for (const item of page.items) {
-      sizeBytes += Buffer.byteLength(String(item.events));
+      sizeBytes += Buffer.byteLength(unpackEvents(String(item.events)));
       if (sizeBytes > maxBytes && events.length > 0) return events.slice(0, limit);
       events.push(...eventsOf(item).filter((event) => event.seq >= fromSeq));
     }

@@ -76,6 +76,8 @@ export interface ControlAnswer {
 
 export interface WatcherStore {
   read(ref: SessionRef): Promise<Watchers>;
+  /** Whether anybody has attached and not left: half of a read, and most sessions are watched by nobody. */
+  isWatched(ref: SessionRef): Promise<boolean>;
   /**
    * @returns `null` when the session has its most viewers already
    * @throws AppError `conflict` when somebody else of the tenant watches under this viewerId
@@ -123,7 +125,12 @@ const watcherReads = (db: Database, clock: Clock) => {
       silent: rows.filter((row) => !isAlive(row)),
     };
   };
-  return { read };
+  const isWatched = async (ref: SessionRef): Promise<boolean> => {
+    const sort = { beginsWith: 'VIEWER#' };
+    const page = await db.query({ table: 'connections', partition: sessionPk(ref), sort, limit: 1, consistent: true });
+    return page.items.length > 0;
+  };
+  return { read, isWatched };
 };
 
 /** What concerns a connection or the session's numbering, and not who watches. */
@@ -210,12 +217,13 @@ const viewRows = (db: Database, clock: Clock) => {
 /** @param ports with the log: a lead that changes hands is written to it */
 export const watcherStore = (ports: AppendPorts): WatcherStore => {
   const { db, clock } = ports;
-  const { read } = watcherReads(db, clock);
+  const { read, isWatched } = watcherReads(db, clock);
   const { bump, claim, release, ask, answer } = controlWrites(ports);
   const { put, remove, touch } = viewRows(db, clock);
 
   return {
     read,
+    isWatched,
     touch,
     attach: async (ref, row, takeOver) => {
       const { viewerId, connectionId, userId, device = '' } = row;

@@ -396,7 +396,7 @@ describe('facts of ECS', () => {
 
 test('a run of the reaper ends before its time does, and the next one goes on', async () => {
   const ports = controlPlanePorts();
-  const SESSIONS = 30;
+  const SESSIONS = 120;
   for (let count = 0; count < SESSIONS; count += 1) await startedSession(ports);
   ports.clock.advance(START_TIMEOUT_MS);
   ports.tasks.status = async () => {

@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
+import type { EventDraft } from '../../../../shared/events.ts';
 import { batchOf, controlPlanePorts, startedSession } from '../../../fakes/control-plane-ports.ts';
 
 const message = { type: 'provider_message', role: 'assistant', text: 'x' } as const;
+/** What META has to know. */
+const renewed = (number: number): EventDraft => ({
+  ...{ type: 'provider_started', provider: 'shell', pid: 1, isolation: 'shared_uid', cliVersion: `5.${number}` },
+});
 
 /** A session of which `times` reads are each overtaken by a batch: META is read before it, HEAD after it. */
-const overtaken = async (times: number) => {
+const overtaken = async (times: number, draftOf: (number: number) => EventDraft = renewed) => {
   const ports = controlPlanePorts();
   const ref = await startedSession(ports);
   const get = ports.db.get.bind(ports.db);
@@ -18,7 +23,7 @@ const overtaken = async (times: number) => {
     rseq += 1;
     /** With the plain reads: only the reader under test is overtaken. */
     ports.db.get = get;
-    await ingestBatch(ports, ref, batchOf(ref, rseq - 1, [message]));
+    await ingestBatch(ports, ref, batchOf(ref, rseq - 1, [draftOf(rseq)]));
     ports.db.get = overtakenGet;
     return get(table, key);
   };
@@ -36,6 +41,12 @@ describe('reading a session whole', () => {
   test('one that is never still is the weather, not a torn record', async () => {
     const { ports, ref } = await overtaken(1_000);
     await expect(ports.sessions.record(ref)).rejects.toMatchObject({ code: 'throttled' });
+  });
+
+  test('batches that META need not know tear nothing: one read has what the last of them left', async () => {
+    const { ports, ref } = await overtaken(1, () => message);
+    const record = await ports.sessions.record(ref);
+    expect([record?.meta.seq, record?.head.seq, record?.meta.offset]).toEqual([2, 2, 10]);
   });
 
   test('a closing that was overtaken by a batch is made on what stands there', async () => {

@@ -54,8 +54,8 @@ describe('what was committed', () => {
 
   test('costs nothing more than a look where nobody watches', async () => {
     const { ports, streamPorts, images } = await setUp();
-    const meta = () => Promise.reject(new Error('read'));
-    await fanOutEvents({ ...streamPorts, sessions: { ...ports.sessions, meta } }, images());
+    const config = () => Promise.reject(new Error('read'));
+    await fanOutEvents({ ...streamPorts, sessions: { ...ports.sessions, config } }, images());
     expect(ports.viewers.posted).toEqual([]);
   });
 
