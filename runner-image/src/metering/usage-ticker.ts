@@ -1,6 +1,7 @@
 /** Says what the session has used: at each interval, before each change of state, and once at its end. */
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
+import { USAGE_TICK_EARLY_MS } from '../../../shared/limits.ts';
 import type { SessionState } from '../../../shared/session.ts';
 import { type UsageCounters, ZERO_USAGE } from '../../../shared/usage.ts';
 import { UsageMeter } from './usage-meter.ts';
@@ -27,6 +28,7 @@ export class UsageTicker {
   #cliVersion: string;
   #last: UsageCounters | null = null;
   #cancel: () => void = () => {};
+  #startedMs = 0;
 
   constructor(options: UsageTickerOptions) {
     const { restored, clock } = options;
@@ -53,6 +55,7 @@ export class UsageTicker {
   }
 
   start(): void {
+    this.#startedMs = this.#options.clock.monotonicMs();
     this.#cancel = this.#options.clock.after(this.#options.intervalMs, () => {
       this.#tick(this.counters(), false);
       this.#options.onTick();
@@ -62,6 +65,15 @@ export class UsageTicker {
 
   stop(): void {
     this.#cancel();
+  }
+
+  /** Something leaves at once: the next tick goes with it, instead of soon after it by itself. @returns whether it did */
+  tickEarly(): boolean {
+    if (this.#options.clock.monotonicMs() - this.#startedMs < USAGE_TICK_EARLY_MS) return false;
+    this.stop();
+    this.#tick(this.counters(), false);
+    this.start();
+    return true;
   }
 
   tickIfChanged(): void {

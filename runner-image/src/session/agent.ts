@@ -99,6 +99,7 @@ export class Agent {
   setWatched(isWatched: boolean): void {
     this.#isWatched = isWatched;
     this.#transcript?.setWatched(isWatched);
+    this.#files?.setWatched(isWatched);
   }
 
   setBroker(broker: ModelBroker): void {
@@ -174,6 +175,7 @@ export class Agent {
       store: (body, isLast) => core.uploads.store('diff', core.takeNumber(), body, isLast || this.#isWatched),
       onTouched: (paths) => core.countTouched(paths),
     });
+    this.#files.setWatched(this.#isWatched);
     void this.#files.start();
   }
 

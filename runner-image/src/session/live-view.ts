@@ -45,6 +45,7 @@ export class LiveView {
       ...options,
       headOffset: () => options.stream.headOffset,
       viewersRev: () => this.#watchers.rev,
+      isMoreComing: () => this.#pacer.isWaiting,
     });
     this.#sentOffset = options.stream.headOffset;
     this.#pacer = outputPacer({

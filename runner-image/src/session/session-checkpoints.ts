@@ -45,7 +45,10 @@ export const sessionCheckpoints = (runtime: SessionRuntime, options: RuntimeOpti
     log: ports.log,
     hasTurns: PROVIDERS[assign.config.provider].capabilities.gate !== 'not_needed',
     make: (signal) => make(runtime, options, signal),
-    store: (number, file) => core.uploads.store('checkpoint', number, file, true),
+    store: (number, file) => {
+      core.tickEarly();
+      return core.uploads.store('checkpoint', number, file, true);
+    },
     forget: (number) => core.uploads.forget('checkpoint', number, 'a later checkpoint takes its place'),
     takeNumber: () => core.takeNumber(),
     record: (drafts) => core.commit(drafts),

@@ -16,6 +16,8 @@ export interface WatcherFramesOptions {
   /** Of the list of watchers as it is now. */
   readonly viewersRev: () => number;
   readonly send: (frame: string) => void;
+  /** Output waits to leave: it has not stopped, and the next frame shows as well what was lost. */
+  readonly isMoreComing: () => boolean;
 }
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
@@ -120,6 +122,11 @@ export class WatcherFrames {
     const sinceMs = this.#lastFrameMs;
     this.#cancelHead = clock.after(Math.max(1, sinceMs + quietMs - clock.monotonicMs()), () => {
       if (this.#lastFrameMs !== sinceMs) {
+        this.#waitForSilence(0);
+        return;
+      }
+      if (this.#options.isMoreComing()) {
+        this.#lastFrameMs = clock.monotonicMs();
         this.#waitForSilence(0);
         return;
       }

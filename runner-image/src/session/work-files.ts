@@ -3,7 +3,12 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../../../shared/clock.ts';
 import type { DiffFile, EventDraft } from '../../../shared/events.ts';
 import type { SessionDiff } from '../../../shared/http.ts';
-import { DIFF_DEBOUNCE_MS, DIFF_PAUSE_MS, TOUCHED_SEEN_MAX_PATHS } from '../../../shared/limits.ts';
+import {
+  DIFF_DEBOUNCE_MS,
+  DIFF_PAUSE_MS,
+  DIFF_UNWATCHED_PAUSE_MS,
+  TOUCHED_SEEN_MAX_PATHS,
+} from '../../../shared/limits.ts';
 import type { Log } from '../log.ts';
 import type { DiffResult } from '../workspace/diff-summary.ts';
 import type { FileWatcher, WatchReport } from '../workspace/file-watcher.ts';
@@ -39,6 +44,7 @@ export class WorkFiles {
   #work: Promise<void> = Promise.resolve();
   #lastSha = '';
   #lastRunMs = Number.NEGATIVE_INFINITY;
+  #isWatched = false;
   #isClosed = false;
 
   constructor(options: WorkFilesOptions) {
@@ -62,12 +68,22 @@ export class WorkFiles {
   hint(): void {
     if (this.#isClosed || this.#cancel) return;
     const { clock } = this.#options;
-    // Git runs cost the agent's processor.
-    const pauseMs = Math.max(DIFF_DEBOUNCE_MS, this.#lastRunMs + DIFF_PAUSE_MS - clock.monotonicMs());
+    // Git runs cost the agent's processor, and each stored diff is on the bill.
+    const betweenMs = this.#isWatched ? DIFF_PAUSE_MS : DIFF_UNWATCHED_PAUSE_MS;
+    const pauseMs = Math.max(DIFF_DEBOUNCE_MS, this.#lastRunMs + betweenMs - clock.monotonicMs());
     this.#cancel = clock.after(pauseMs, () => {
       this.#cancel = null;
       void this.#run(false);
     });
+  }
+
+  /** Who begins to watch sees soon what has changed since the last diff. */
+  setWatched(isWatched: boolean): void {
+    this.#isWatched = isWatched;
+    if (!isWatched || !this.#cancel) return;
+    this.#cancel();
+    this.#cancel = null;
+    this.hint();
   }
 
   /** Stops watching and stores the last diff. Resolves when it is stored or given up. */

@@ -7,6 +7,8 @@ import {
   FLUSH_INTERACTIVE_MS,
   FLUSH_INTERACTIVE_WINDOW_MS,
   FLUSH_LED_WINDOW_MS,
+  FLUSH_STEADY_FRAMES,
+  FLUSH_STEADY_MS,
   FLUSH_TRICKLE_BYTES,
   FLUSH_TRICKLE_FRAMES,
   FLUSH_TRICKLE_MS,
@@ -25,6 +27,8 @@ export interface PacerState {
   readonly isEchoDue: boolean;
   /** Flushes in a row that were small and came one upon the other. */
   readonly trickles: number;
+  /** Flushes in a row that came one upon the other, of any size. */
+  readonly flushes: number;
 }
 export type PacerDecision =
   | { readonly action: 'flush' }
@@ -36,13 +40,14 @@ export type PacerDecision =
   | { readonly action: 'nothing' };
 
 /** Between two frames, by how long ago somebody typed. */
-const intervalOf = ({ backlogBytes, lastInputMs, trickles }: PacerState, nowMs: number): number => {
+const intervalOf = ({ backlogBytes, lastInputMs, trickles, flushes }: PacerState, nowMs: number): number => {
   const sinceInputMs = lastInputMs === undefined ? Number.POSITIVE_INFINITY : nowMs - lastInputMs;
   if (sinceInputMs <= FLUSH_INTERACTIVE_WINDOW_MS)
     return backlogBytes > FLUSH_INTERACTIVE_BUSY_BYTES ? FLUSH_INTERACTIVE_BUSY_MS : FLUSH_INTERACTIVE_MS;
   if (sinceInputMs <= FLUSH_LED_WINDOW_MS) return FLUSH_IDLE_MS;
   const isTrickle = trickles >= FLUSH_TRICKLE_FRAMES && backlogBytes < FLUSH_TRICKLE_BYTES;
-  return isTrickle ? FLUSH_TRICKLE_MS : FLUSH_WATCHED_MS;
+  if (isTrickle) return FLUSH_TRICKLE_MS;
+  return flushes >= FLUSH_STEADY_FRAMES ? FLUSH_STEADY_MS : FLUSH_WATCHED_MS;
 };
 
 export const decideFlush = (state: PacerState, nowMs: number): PacerDecision => {
@@ -55,10 +60,12 @@ export const decideFlush = (state: PacerState, nowMs: number): PacerDecision => 
   return delayMs <= 0 ? { action: 'flush' } : { action: 'wait', delayMs };
 };
 
-/** Output that ends a silence is no trickle, and must not wait like one. */
-const tricklesAfter = ({ trickles, backlogBytes, lastFlushMs }: PacerState, nowMs: number): number => {
+/** Output that ends a silence is no trickle, nor the middle of a long answer, and must not wait like one. */
+const rowAfter = (state: PacerState, nowMs: number): Pick<PacerState, 'trickles' | 'flushes'> => {
+  const { trickles, flushes, backlogBytes, lastFlushMs } = state;
   const isUponTheLast = lastFlushMs !== undefined && nowMs - lastFlushMs < 2 * FLUSH_TRICKLE_MS;
-  return isUponTheLast && backlogBytes < FLUSH_TRICKLE_BYTES ? trickles + 1 : 0;
+  if (!isUponTheLast) return { trickles: 0, flushes: 0 };
+  return { trickles: backlogBytes < FLUSH_TRICKLE_BYTES ? trickles + 1 : 0, flushes: flushes + 1 };
 };
 
 export interface OutputPacer {
@@ -66,6 +73,8 @@ export interface OutputPacer {
   /** Input reached the PTY: what follows is an echo. */
   noteInput(): void;
   setWatched(isWatched: boolean): void;
+  /** Something waits, and a flush of it is planned. */
+  readonly isWaiting: boolean;
   /** Sends what waits at once (before a snapshot or at the end). */
   flushNow(): void;
   dispose(): void;
@@ -99,6 +108,7 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
     lastFlushMs: undefined,
     isEchoDue: false,
     trickles: 0,
+    flushes: 0,
   };
   let cancel: (() => void) | undefined;
 
@@ -112,9 +122,9 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
   };
   const flush = (): void => {
     const nowMs = clock.monotonicMs();
-    const trickles = tricklesAfter(state, nowMs);
+    const row = rowAfter(state, nowMs);
     const pieces = empty();
-    state = { ...state, lastFlushMs: nowMs, isEchoDue: false, trickles };
+    state = { ...state, lastFlushMs: nowMs, isEchoDue: false, ...row };
     if (pieces.length > 0) onFlush(join(pieces));
   };
   const act = (): void => {
@@ -136,7 +146,7 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
       act();
     },
     noteInput() {
-      state = { ...state, lastInputMs: clock.monotonicMs() };
+      state = { ...state, lastInputMs: clock.monotonicMs(), flushes: 0 };
       act();
       // What waited until now was no echo.
       state = { ...state, isEchoDue: true };
@@ -144,6 +154,9 @@ export const outputPacer = ({ clock, onFlush, onSnapshotNeeded }: OutputPacerOpt
     setWatched(isWatched) {
       state = { ...state, isWatched };
       act();
+    },
+    get isWaiting() {
+      return cancel !== undefined && state.backlogBytes > 0;
     },
     flushNow: flush,
     dispose: () => void empty(),

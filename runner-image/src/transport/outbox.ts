@@ -8,6 +8,7 @@ import { batchDigestInput } from '../../../shared/batch.ts';
 import {
   type EventEnvelope,
   type EventType,
+  QUIET_EVENTS,
   ROW_EVENTS,
   URGENT_EVENTS,
   URGENT_WATCHED_EVENTS,
@@ -115,6 +116,8 @@ export class Outbox {
   #wantsHeartbeat = false;
   #isLate = false;
   #pendingSinceMs: number | null = null;
+  /** The same of what somebody who watches would see. */
+  #shownSinceMs: number | null = null;
   #lastSentMs: number | null = null;
 
   constructor(options: OutboxOptions) {
@@ -164,6 +167,7 @@ export class Outbox {
     }
     this.#pending.push(event);
     this.#pendingSinceMs ??= nowMs;
+    if (!QUIET_EVENTS.has(event.type as EventType)) this.#shownSinceMs ??= nowMs;
     if (isUrgent(event, this.#isWatched)) this.#isDue = true;
   }
 
@@ -208,6 +212,7 @@ export class Outbox {
       // What did not fit into this batch follows as soon as it is acknowledged.
       this.#isDue = this.#flying.lastRseq < this.#nextRseq - 1 || this.#wishes.length > 0;
       this.#pendingSinceMs = this.#isDue ? nowMs : null;
+      this.#shownSinceMs = null;
     }
     const flying = this.#flying;
     if (nowMs < flying.resendAtMs) return { kind: 'wait', atMs: flying.resendAtMs };
@@ -273,8 +278,9 @@ export class Outbox {
     if (this.#isLate) return this.#pending.length > 0 ? nowMs : Number.POSITIVE_INFINITY;
     const hasSomething = this.#pending.length > 0 || this.#wishes.length > 0 || this.#wantsHeartbeat;
     if (this.#isDue && hasSomething) return nowMs;
-    const lingerMs = this.#isWatched ? LINGER_WATCHED_MS : LINGER_UNWATCHED_MS;
-    const lingerAtMs = this.#pendingSinceMs === null ? Number.POSITIVE_INFINITY : this.#pendingSinceMs + lingerMs;
+    const after = (sinceMs: number | null, ms: number) => (sinceMs === null ? Number.POSITIVE_INFINITY : sinceMs + ms);
+    const shownAtMs = this.#isWatched ? after(this.#shownSinceMs, LINGER_WATCHED_MS) : Number.POSITIVE_INFINITY;
+    const lingerAtMs = Math.min(shownAtMs, after(this.#pendingSinceMs, LINGER_UNWATCHED_MS));
     return Math.min(lingerAtMs, (this.#lastSentMs ?? nowMs) + HEARTBEAT_MS);
   }
 

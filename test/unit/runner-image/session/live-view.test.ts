@@ -108,6 +108,19 @@ describe('live view', () => {
     expect(shown(6)).toBe('x');
   });
 
+  it('sends no head between the frames of a spinner: output that waits shows as well what was lost', () => {
+    live.setWatchers(watchers(1, 'v1'));
+    for (let step = 0; step < 100; step += 1) {
+      write('-');
+      clock.advance(100);
+    }
+    expect(of('terminal_output').length).toBeLessThan(12);
+    expect(of('head')).toEqual([]);
+    clock.advance(10_000);
+    expect(of('head')).toHaveLength(2);
+    expect(of('head').at(-1)).toMatchObject({ offset: 100 });
+  });
+
   it('repeats the head after silence', () => {
     live.setWatchers(watchers(1, 'v-one'));
     write('abc');

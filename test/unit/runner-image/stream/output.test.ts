@@ -55,6 +55,7 @@ describe('when output leaves', () => {
     lastFlushMs: 1_000,
     isEchoDue: false,
     trickles: 0,
+    flushes: 0,
   };
   test.each([
     ['nothing waits', { backlogBytes: 0 }, 1_001, { action: 'nothing' }],
@@ -67,6 +68,10 @@ describe('when output leaves', () => {
     ['input longer ago', { lastInputMs: -28_751 }, 1_250, { action: 'wait', delayMs: 250 }],
     ['a trickle, too early', { trickles: 4 }, 1_500, { action: 'wait', delayMs: 1_500 }],
     ['a trickle, two seconds later', { trickles: 4 }, 3_000, { action: 'flush' }],
+    ['the tenth frame of a long answer', { flushes: 9 }, 1_500, { action: 'flush' }],
+    ['a long answer, half a second later', { flushes: 10 }, 1_500, { action: 'wait', delayMs: 500 }],
+    ['a long answer, a second later', { flushes: 10 }, 2_000, { action: 'flush' }],
+    ['a long answer that somebody waits for', { flushes: 10, lastInputMs: -20_000 }, 1_250, { action: 'flush' }],
     ['much output after a trickle', { trickles: 4, backlogBytes: 1_024 }, 1_500, { action: 'flush' }],
     ['a trickle that somebody waits for', { trickles: 4, lastInputMs: -20_000 }, 1_250, { action: 'flush' }],
     ['the echo in a trickle', { trickles: 4, lastInputMs: 1_010, isEchoDue: true }, 1_011, { action: 'flush' }],

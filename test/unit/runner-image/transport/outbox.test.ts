@@ -116,6 +116,29 @@ describe('flush rules', () => {
     expect(outbox.onAck(ack(1, 0)).kind).toBe('acked');
   };
 
+  it.each(['usage_tick', 'transcript_chunk_stored'])(
+    'keeps %s for the next batch, also while somebody watches',
+    (type) => {
+      const outbox = make();
+      outbox.setWatched(true);
+      sendHeartbeat(outbox, 1_000);
+      outbox.add(event(1, type), 1_000);
+      outbox.wish({ kind: 'transcript', number: 1, sizeBytes: 1, sha256Base64: 'x' }, 1_000, false);
+      expect(outbox.next(1_000)).toEqual({ kind: 'wait', atMs: 1_000 + LINGER_UNWATCHED_MS });
+      outbox.add(event(2), 5_000);
+      expect(outbox.next(5_000)).toEqual({ kind: 'wait', atMs: 5_000 + LINGER_WATCHED_MS });
+      expect(sendNow(outbox, 5_000 + LINGER_WATCHED_MS).events.map((e) => e.rseq)).toEqual([1, 2]);
+    },
+  );
+
+  it('does not wait on with what somebody sees now who begins to watch', () => {
+    const outbox = make();
+    sendHeartbeat(outbox, 1_000);
+    outbox.add(event(1), 1_000);
+    outbox.setWatched(true);
+    expect(sendNow(outbox, 4_000).events).toHaveLength(1);
+  });
+
   it('sends urgent events at once, with what lingers before them', () => {
     const outbox = make();
     outbox.add(event(1), 0);
