@@ -111,12 +111,12 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
     invocations: {},
     database: units,
   };
-  /** One invocation, billed for its calls one after the other. Posts count as calls too. */
+  /** One invocation, billed for the calls that it waits for, one after the other; posts count as calls too. */
   let posts = 0;
   const invoke = async <T>(name: FunctionName, share: number, work: () => Promise<T>): Promise<T> => {
-    const before = units.calls + posts;
+    const before = units.waits + posts;
     const result = await work();
-    const ms = ASSUMED.lambdaBaseMs + (units.calls + posts - before) * ASSUMED.lambdaCallMs;
+    const ms = ASSUMED.lambdaBaseMs + (units.waits + posts - before) * ASSUMED.lambdaCallMs;
     counts.invocations[name] = (counts.invocations[name] ?? 0) + share;
     counts.gbSeconds += share * (ms / 1_000) * memoryGbOf(name);
     return result;
@@ -141,7 +141,8 @@ export const playHour = async (durationMs: number, watchedShare: number): Promis
     },
   };
   const signingKey = async () => new TextEncoder().encode('k'.repeat(64));
-  const sessions = sessionStore(db, clock);
+  /** Of the many processes of a function each frame may meet another one: none remembers this session's last commit. */
+  const sessions = { ...sessionStore(db, clock), remembered: () => null };
   const watchers = watcherStore({ db, sessions, clock });
   const runners = runnerLine({ db, sender: runnerSender, clock });
   const fakes = controlPlanePorts();

@@ -2,13 +2,15 @@
 import type { Check, Database, Item, Key, TableName, Write } from '../../functions/database.ts';
 import { TABLES } from '../../infra/topology.ts';
 import { MemoryDatabase } from '../fakes/memory-database.ts';
+import { ASSUMED } from './prices.ts';
 
 export interface DatabaseUnits {
   reads: number;
   writes: number;
   /** Part of `writes`: entries of indexes. */
   indexWrites: number;
-  calls: number;
+  /** Times somebody waited for it: calls side by side are one. */
+  waits: number;
 }
 
 /** As DynamoDB counts it: names and texts in UTF-8, two digits of a number in a byte, a little for each list and map. */
@@ -50,7 +52,15 @@ const indexUnits = (table: TableName, before: Item | null, after: Item | null): 
 
 export const meteredDatabase = () => {
   const db = new MemoryDatabase();
-  const units: DatabaseUnits = { reads: 0, writes: 0, indexWrites: 0, calls: 0 };
+  const units: DatabaseUnits = { reads: 0, writes: 0, indexWrites: 0, waits: 0 };
+  let inFlight = 0;
+  const waitFor = async <T>(call: Promise<T>): Promise<T> => {
+    if (inFlight === 0) units.waits += 1;
+    inFlight += 1;
+    return call.finally(() => {
+      inFlight -= 1;
+    });
+  };
   const keyOf = (write: Write | Check): Key =>
     write.kind === 'put' ? { pk: write.item.pk, sk: write.item.sk } : write.key;
   const look = (writes: readonly (Write | Check)[]) =>
@@ -66,29 +76,26 @@ export const meteredDatabase = () => {
   };
   const metered: Database = {
     get: async (table, key) => {
-      const item = await db.get(table, key);
-      units.calls += 1;
+      const item = await waitFor(db.get(table, key));
       units.reads += readUnits(sizeBytes(item));
       return item;
     },
     query: async (query) => {
-      const page = await db.query(query);
-      units.calls += 1;
+      const page = await waitFor(db.query(query));
       const bytes = page.items.reduce((sum, item) => sum + sizeBytes(item), 0);
-      units.reads += readUnits(bytes) * (query.index === undefined ? 1 : 0.5);
+      // An index is asked for a whole cell, and read in pages: a session pays for its own entry, and a share of a page's begun unit.
+      units.reads += query.index === undefined ? readUnits(bytes) : 0.5 * (bytes / 4_096 + 1 / ASSUMED.sessionsPerCell);
       return page;
     },
     write: async (write) => {
       const before = await look([write]);
-      const result = await db.write(write);
-      units.calls += 1;
+      const result = await waitFor(db.write(write));
       await count([write], before, 1);
       return result;
     },
     transact: async (writes) => {
       const before = await look(writes);
-      const result = await db.transact(writes);
-      units.calls += 1;
+      const result = await waitFor(db.transact(writes));
       await count(writes, before, 2);
       return result;
     },
