@@ -228,7 +228,7 @@ describe('Typing', () => {
       send: (frame) => sent.push(JSON.parse(frame)),
       record: (draft) => recorded.push(draft),
       onTyped: () => {},
-      save: () => void saves.push(typing.saved()),
+      save: () => void saves.push(typing.saved().lanes),
       lanes,
     });
     typing.setControl({ controllerId: 'view-a', controlTerm: 1 });
