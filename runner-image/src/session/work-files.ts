@@ -44,6 +44,8 @@ export class WorkFiles {
   #work: Promise<void> = Promise.resolve();
   #lastSha = '';
   #lastRunMs = Number.NEGATIVE_INFINITY;
+  /** The last one that found something new. */
+  #lastToldMs = Number.NEGATIVE_INFINITY;
   #isWatched = false;
   #isClosed = false;
 
@@ -69,8 +71,8 @@ export class WorkFiles {
     if (this.#isClosed || this.#cancel) return;
     const { clock } = this.#options;
     // Git runs cost the agent's processor, and each stored diff is on the bill.
-    const betweenMs = this.#isWatched ? DIFF_PAUSE_MS : DIFF_UNWATCHED_PAUSE_MS;
-    const pauseMs = Math.max(DIFF_DEBOUNCE_MS, this.#lastRunMs + betweenMs - clock.monotonicMs());
+    const nextMs = this.#isWatched ? 0 : this.#lastToldMs + DIFF_UNWATCHED_PAUSE_MS;
+    const pauseMs = Math.max(DIFF_DEBOUNCE_MS, Math.max(this.#lastRunMs + DIFF_PAUSE_MS, nextMs) - clock.monotonicMs());
     this.#cancel = clock.after(pauseMs, () => {
       this.#cancel = null;
       void this.#run(false);
@@ -148,6 +150,7 @@ export class WorkFiles {
     const bytes = Buffer.from(JSON.stringify(body));
     const sha = createHash('sha256').update(bytes).digest('hex');
     if (sha === this.#lastSha || (this.#lastSha === '' && diff.files.length === 0 && !isLast)) return;
+    this.#lastToldMs = this.#lastRunMs;
     this.#reportUnseen(diff.files);
     const stored = await store(bytes, isLast);
     if (stored.kind === 'failed') log.warn('the diff could not be stored', { why: stored.why });

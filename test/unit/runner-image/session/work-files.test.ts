@@ -37,6 +37,8 @@ it.each([
   expect(await lookedTwice(answer)).toBe(stores);
 });
 
+const FILE = { path: 'a.txt', status: 'modified', staged: false, binary: false, added: 1, removed: 0 } as const;
+
 /** Each look finds another change. */
 const looking = () => {
   const clock = manualClock();
@@ -47,7 +49,14 @@ const looking = () => {
     diff: async () => {
       looks += 1;
       return {
-        ...{ kind: 'summary', files: [], linesAdded: 0, linesRemoved: 0, patch: `change ${looks}`, truncated: false },
+        ...{
+          kind: 'summary',
+          files: [FILE],
+          linesAdded: 0,
+          linesRemoved: 0,
+          patch: `change ${looks}`,
+          truncated: false,
+        },
         ...{ headCommit: '', branch: null },
       };
     },
