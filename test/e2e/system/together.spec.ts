@@ -65,7 +65,7 @@ test('whoever watches asks for the keyboard; the leader keeps it, then allows it
   await expect(second.getByTestId('mode')).toHaveAttribute('data-mode', 'watch');
 
   // Both times it is in the log, and in the list that both have open.
-  const both = /owner went on typing in another window.*now (Safari on an iPhone|Chrome on Linux), before/;
+  const both = /The keyboard went to another window.*of me; now (Safari on an iPhone|Chrome on Linux), before/;
   await first.getByTestId('tab-events').click();
   const taken = first.locator('[data-testid=event][data-type=control_taken]');
   await expect(taken).toHaveText([both, both]);

@@ -18,7 +18,7 @@ test.each([
   ],
   [
     { from: { ...recorded.from, userId: 'ada' } },
-    'ada went on typing in another window (now Safari on an iPhone, before Chrome on Linux)',
+    'The keyboard went to another window (of ada; now Safari on an iPhone, before Chrome on Linux)',
   ],
   [{ how: 'free', device: '', from: { ...recorded.from, device: '' } }, 'ada took the keyboard (grace had left it)'],
 ] as const)('%j: %s', (over, words) => {
