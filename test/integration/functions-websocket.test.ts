@@ -1,77 +1,13 @@
+/** Frames of viewers and runners through the real functions, from hello to the end. */
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import type { EventDraft } from '../../shared/events.ts';
-import {
-  ControlToRunnerFrame,
-  ControlToViewerFrame,
-  NEXT_CREDENTIAL_HEADER,
-  TICKET_SUBPROTOCOL_PREFIX,
-  VIEWER_SUBPROTOCOL,
-} from '../../shared/frames.ts';
+import { ControlToRunnerFrame, ControlToViewerFrame } from '../../shared/frames.ts';
 import { FRAME_MAX_BYTES } from '../../shared/limits.ts';
-import { nextRunnerCredential } from '../../shared/runner-credential.ts';
 import { batchOf } from '../fakes/control-plane-ports.ts';
 import { fixture } from '../unit/shared/fixtures.ts';
-import { type Connection, type ControlPlane, startControlPlane, startedShell } from './functions-harness.ts';
-
-let plane: ControlPlane;
-let token = '';
-beforeAll(async () => {
-  plane = await startControlPlane();
-  token = (await plane.bootstrap('acme')).token;
-});
-afterAll(() => plane.stop());
-beforeEach(() => {
-  plane.posts.length = 0;
-});
-
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-
-const viewer = async (id?: string): Promise<Connection> => {
-  const { body } = await plane.http('POST', '/api/tickets', { token, body: {} });
-  const ticket = z.object({ ticket: z.string() }).parse(body).ticket;
-  const protocols = `${VIEWER_SUBPROTOCOL}, ${TICKET_SUBPROTOCOL_PREFIX}${ticket}`;
-  const connection = await plane.connect('viewer', { 'Sec-WebSocket-Protocol': protocols }, id);
-  if (connection === null) throw new Error('the viewer was refused');
-  return connection;
-};
-const runner = async (id?: string) => {
-  const session = await startedShell(plane, token);
-  const connection = await plane.connect(
-    'runner',
-    {
-      Authorization: `Bearer ${session.runnerToken}`,
-      [NEXT_CREDENTIAL_HEADER]: sha256(nextRunnerCredential(session.runnerToken, 'b'.repeat(64))),
-    },
-    id,
-  );
-  if (connection === null) throw new Error('the runner was refused');
-  const welcome = ControlToRunnerFrame.parse(
-    await plane.send('runner', connection, {
-      type: 'hello',
-      runnerId: 'runner-1',
-      runnerVersion: '0.1.0',
-      buildId: 'shell-1',
-      protocol: 1,
-      dial: 1,
-      clis: { shell: '5.2' },
-      isolation: 'shared_uid',
-      sessions: [],
-    }),
-  );
-  const assign = ControlToRunnerFrame.parse(plane.posts.at(-1)?.frame);
-  if (assign.type !== 'assign') throw new Error('not assigned');
-  const ref = { tenantId: 'acme', sessionId: session.sessionId };
-  return { connection, ref, welcome, assign, capability: assign.capability };
-};
-const state = (fromState: string, toState: string) =>
-  ({ type: 'session_state_changed', fromState, toState, reason: null }) as never;
-const toRunning = [
-  state('created', 'preparing_workspace'),
-  state('preparing_workspace', 'starting_provider'),
-  state('starting_provider', 'running'),
-];
+import { plane, runner, sha256, state, token, toRunning, viewer } from './functions-peers.ts';
 
 describe('frames that are none', () => {
   const odd: [string, unknown, string][] = [
@@ -339,95 +275,5 @@ describe('uploads', () => {
     expect(await (await fetch(listed?.url ?? '')).text()).toBe(body);
     const later = await plane.http('GET', `/api/sessions/${ref.sessionId}/transcript?from=1:50`, { token });
     expect(later.body).toMatchObject({ chunks: [], live: true });
-  });
-});
-
-describe('functions without a caller', () => {
-  test('the stream of events brings news to whoever watches', async () => {
-    const { ref } = await runner();
-    const watching = await viewer();
-    const attach = { type: 'attach', sessionId: ref.sessionId, viewerId: 'page', mode: 'watch', cols: 80, rows: 24 };
-    await plane.send('viewer', watching, attach);
-    const event = {
-      v: 1,
-      ...ref,
-      epoch: 1,
-      rseq: 1,
-      ts: 1,
-      offset: 0,
-      seq: 2,
-      type: 'provider_message',
-      role: 'assistant',
-      text: 'news',
-    };
-    const text = (value: string) => ({ S: value });
-    const number = (value: number) => ({ N: String(value) });
-    const image = {
-      pk: text(`T#acme#S#${ref.sessionId}`),
-      sk: text('SEG#000000000002'),
-      epoch: number(1),
-      firstRseq: number(1),
-      lastRseq: number(1),
-      firstSeq: number(2),
-      lastSeq: number(2),
-      digest: text('d'),
-      committedAtMs: number(1),
-      events: text(JSON.stringify([event])),
-    };
-    await plane.invoke('fan-out-events', {
-      Records: [
-        { eventName: 'INSERT', dynamodb: { NewImage: image } },
-        { eventName: 'REMOVE', dynamodb: { OldImage: image } },
-      ],
-    });
-    const news = plane.posts.filter(({ frame }) => frame.type === 'session_event');
-    expect(news).toMatchObject([{ connectionId: watching.id, frame: { event: { text: 'news' } } }]);
-  });
-
-  test('a task that stopped closes its epoch, once, and the session goes on in the next one', async () => {
-    const { ref } = await runner();
-    const { body } = await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token });
-    const event = {
-      source: 'aws.ecs',
-      'detail-type': 'ECS Task State Change',
-      detail: {
-        taskArn: body.taskArn,
-        lastStatus: 'STOPPED',
-        startedBy: `acme/${ref.sessionId}/1`,
-        stoppedReason: 'Essential container in task exited',
-        version: 7,
-        containers: [{ exitCode: 137 }],
-        overrides: { containerOverrides: [{ environment: [{ name: 'CONTROL_PLANE_TOKEN', value: 'x' }] }] },
-      },
-    };
-    expect(await plane.invoke('task-events', event)).toEqual({ outcome: 'closed' });
-    expect(await plane.invoke('task-events', event)).toEqual({ outcome: 'ignored' });
-    const session = async () => (await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).body;
-    expect(await session()).toMatchObject({ state: 'created', parked: true, reason: { code: 'runner_lost' } });
-    const image = { pk: { S: `T#acme#S#${ref.sessionId}` }, sk: { S: 'META' }, isSuspended: { BOOL: true } };
-    /** A strike waits; the resume of a person does not. */
-    await plane.invoke('continue-sessions', { Records: [{ eventName: 'MODIFY', dynamodb: { NewImage: image } }] });
-    expect(await session()).toMatchObject({ epoch: 1, parked: true });
-    const resumed = await plane.http('POST', `/api/sessions/${ref.sessionId}/resume`, { token, body: {} });
-    expect(resumed).toMatchObject({ status: 202, body: { session: { epoch: 2, state: 'created', parked: false } } });
-    const launched = plane.ecsCalls.filter(({ action }) => action === 'RunTask').at(-1)?.input;
-    expect(launched).toMatchObject({ clientToken: `${ref.sessionId}#2`, startedBy: `acme/${ref.sessionId}/2` });
-    await plane.invoke('continue-sessions', { Records: [{ eventName: 'MODIFY', dynamodb: { NewImage: image } }] });
-    expect(await session()).toMatchObject({ epoch: 2 });
-  });
-
-  test('tasks are held against the sessions, and one that none needs is stopped', async () => {
-    await runner();
-    expect(await plane.invoke('reconcile', {})).toMatchObject({ failed: 0, complete: true });
-  });
-
-  test('the reaper looks and leaves what lives', async () => {
-    const { ref } = await runner();
-    expect(await plane.invoke('reap', {})).toMatchObject({ closed: 0, failed: 0 });
-    expect((await plane.http('GET', `/api/sessions/${ref.sessionId}`, { token })).body.state).toBe('created');
-  });
-
-  test('a tenant that is no tenant is not made', async () => {
-    await expect(plane.bootstrap('ACME#S#x')).rejects.toThrow('ZodError');
   });
 });
