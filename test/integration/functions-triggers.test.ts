@@ -1,3 +1,4 @@
+/** What runs without a caller: streams, task events, schedules. */
 import { describe, expect, test } from 'vitest';
 import { plane, runner, token, viewer } from './functions-peers.ts';
 

@@ -1,3 +1,4 @@
+/** What preparing a workspace came to, as tests ask for it. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { WorkspaceRequest, WorkspaceResult } from '../../runner-image/src/workspace/prepare-workspace.ts';

@@ -1,3 +1,4 @@
+/** One viewer of one session against a played control plane. */
 import type { StreamAddress } from '../../../../shared/session.ts';
 import type { InputLoss } from '../../../../shared/viewer/input-sender.ts';
 import { SessionStream } from '../../../../shared/viewer/session-stream.ts';
