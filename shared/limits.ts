@@ -151,6 +151,8 @@ export const WARM_START_GRACE_MS = 60_000;
 export const DONE_GRACE_MS = 2_000;
 export const STOP_GRACE_MS = 10_000;
 export const DRAIN_MS = 25_000;
+/** A runner that is started again only to drain is asked to when it has taken its sessions up, and after so long in any case. */
+export const DRAIN_TAKE_UP_MS = 5_000;
 /** Boot steps, each with a limit of its own (experience.md: a hung start needs an error and a way out). */
 export const BOOT_LIMITS_MS = {
   launching: 120_000,
@@ -366,6 +368,9 @@ export const PTY_SEND_WAIT_MS = 20;
 export const PTY_OUTPUT_PIECE_MAX_BYTES = 64 * KIB;
 /** Output that follows other output within this time is gathered for as long. */
 export const PTY_COALESCE_MS = 2;
+/** What floods stands still from another session's key to its echo, at most so long; then it goes on for at least the gap, however fast keys come. */
+export const PTY_ECHO_YIELD_MS = 5;
+export const PTY_ECHO_YIELD_GAP_MS = 5;
 /** Largest frame on the socket; a larger one ends the connection. */
 export const PTY_FRAME_MAX_BYTES = 2 * MIB;
 /** Input a program has not read yet; beyond it a write is refused. */

@@ -58,6 +58,7 @@ const newHost = (tenantId: string, runnerId: string, body: RegisterRunnerBody, n
   name: body.name ?? null,
   maxSessions: body.maxSessions,
   isRevoked: false,
+  isCut: false,
   desired: 'serve',
   isDraining: false,
   capacity: body.maxSessions,

@@ -9,7 +9,14 @@ if (mode === 'done') process.exit(0);
 
 const host = await connectPtyHost(socketPath);
 void host.lost.then(() => process.exit(9));
-if (mode !== 'stubborn') process.on('SIGTERM', () => process.exit(0));
+if (mode === 'last-words') {
+  process.on('SIGTERM', () => {
+    process.stdout.write('drained\n');
+    process.exit(0);
+  });
+  if (existsSync(file)) await host.settled();
+  appendFileSync(file, '.');
+} else if (mode !== 'stubborn') process.on('SIGTERM', () => process.exit(0));
 else process.on('SIGTERM', () => process.stdout.write('asked to drain\n'));
 process.stdout.write(`${JSON.stringify({ pid: process.pid, socketPath })}\n`);
 

@@ -61,6 +61,17 @@ describe('the life of pty-host and its runner', () => {
     expect(await shell.exited).toEqual({ kind: 'lost' });
   });
 
+  test('SIGTERM while a crashed runner waits to be started again: it is started, takes up what it held, and drains that', async () => {
+    const started = start('last-words', { FAKE_RUNNER_FILE: join(folder, 'starts') });
+    const { pid } = await started.runner(0);
+    process.kill(pid, 'SIGKILL');
+    await until(() => stateOf(pid) === undefined);
+    started.child.kill('SIGTERM');
+    await started.line((line) => line === 'drained');
+    expect(await started.exited).toEqual({ code: 0, signal: null });
+    expect(readFileSync(join(folder, 'starts'), 'utf8')).toBe('..');
+  });
+
   test('a runner that does not drain is killed after the bound', async () => {
     const started = start('stubborn', { VILLAGE_DRAIN_MS: '200' });
     const { pid } = await started.runner(0);

@@ -2,6 +2,7 @@
 import nodePty, { type Pty } from 'node-pty';
 import type { Clock, Random } from '../../../shared/clock.ts';
 import { PTY_INPUT_QUEUE_MAX_BYTES, PTY_LANES_MAX, PTY_UNACKED_MAX_BYTES } from '../../../shared/limits.ts';
+import type { Yielding } from './echo-yield.ts';
 import { type ListedProcess, PtyError, type SpawnSpec } from './messages.ts';
 import { type ExitReport, type OutputPump, type OutputSink, outputPump } from './output-pump.ts';
 import { SESSION_MARK_VARIABLE, type SessionRoot, sessionRoot } from './session-processes.ts';
@@ -10,8 +11,7 @@ import { guardTail, type TailGuard } from './tail-guard.ts';
 const MARK_BYTES = 16;
 const DEFAULT_TERM = 'xterm-256color';
 
-export interface HostedProcess {
-  readonly handle: number;
+export interface HostedProcess extends Yielding {
   readonly root: SessionRoot;
   readonly exit: ExitReport | undefined;
   frozen: boolean;
@@ -48,16 +48,20 @@ const startPty = (spec: SpawnSpec, mark: string): Pty => {
   }
 };
 
-/** Returns what to call whenever the amount of unacknowledged output changed. */
-const flowControl = (pty: Pty, pump: OutputPump, tail: TailGuard): (() => void) => {
+/** Returns what to call whenever the amount of unacknowledged output changed, or whether it stands still. */
+const flowControl = (pty: Pty, pump: OutputPump, tail: TailGuard): ((isStill?: boolean) => void) => {
+  let isFull = false;
+  let isStill = false;
   let isPaused = false;
-  return () => {
-    if (!isPaused && pump.buffer.sizeBytes >= PTY_UNACKED_MAX_BYTES) {
-      isPaused = true;
+  return (nextStill = isStill) => {
+    isStill = nextStill;
+    isFull = pump.buffer.sizeBytes >= (isFull ? PTY_UNACKED_MAX_BYTES / 2 + 1 : PTY_UNACKED_MAX_BYTES);
+    if (isPaused === (isFull || isStill)) return;
+    isPaused = !isPaused;
+    if (isPaused) {
       pty._socket.pause();
       tail.paused();
-    } else if (isPaused && pump.buffer.sizeBytes <= PTY_UNACKED_MAX_BYTES / 2) {
-      isPaused = false;
+    } else {
       pty._socket.resume();
       tail.resumed();
     }
@@ -109,6 +113,17 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
         exited: exit !== undefined,
         lanes: [...lanes],
       };
+    },
+    get isFlooding() {
+      return exit === undefined && pump.isFlooding;
+    },
+    standStill() {
+      pump.standStill(true);
+      regulate(true);
+    },
+    goOn() {
+      regulate(false);
+      pump.standStill(false);
     },
     attach: pump.attach,
     detach: pump.detach,

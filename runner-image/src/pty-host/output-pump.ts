@@ -31,6 +31,10 @@ export interface OutputPump {
   ack(offset: number): void;
   /** Reports the exit after the last byte, once per attach. */
   end(report: ExitReport): void;
+  /** More waits here than one frame takes. */
+  readonly isFlooding: boolean;
+  /** Sends nothing until told otherwise; the output of a program that has ended leaves all the same. */
+  standStill(isStill: boolean): void;
   /** Throws PtyError offset_gone when `fromOffset` was acknowledged away or is not reached yet. */
   attach(sink: OutputSink, fromOffset: number): void;
   detach(sink: OutputSink): void;
@@ -47,6 +51,7 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
   let isScheduled = false;
   let isImmediate = false;
   let cancelWait: (() => void) | undefined;
+  let isStill = false;
 
   // What a program that has ended left is little, and its end must not wait for anything.
   const hasRoom = (): boolean => exit !== undefined || sentOffset - buffer.startOffset < PTY_SEND_WINDOW_BYTES;
@@ -59,7 +64,7 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
     cancelWait ??= clock.after(PTY_SEND_WAIT_MS, () => {
       cancelWait = undefined;
       if (sink === undefined || sentOffset === buffer.endOffset) return;
-      sendPiece(sink);
+      if (!isStill) sendPiece(sink);
       send();
     });
   };
@@ -67,7 +72,7 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
   const send = (): void => {
     isScheduled = false;
     isImmediate = false;
-    if (sink === undefined) return;
+    if (sink === undefined || (isStill && exit === undefined)) return;
     while (sentOffset < buffer.endOffset && hasRoom()) sendPiece(sink);
     if (sentOffset < buffer.endOffset) waitForRoom();
     lastSendMs = clock.monotonicMs();
@@ -116,6 +121,13 @@ export const outputPump = (handle: number, clock: Clock): OutputPump => {
       sentOffset = fromOffset;
       isExitSent = false;
       send();
+    },
+    get isFlooding() {
+      return buffer.endOffset - buffer.startOffset >= PTY_OUTPUT_PIECE_MAX_BYTES;
+    },
+    standStill(next) {
+      isStill = next;
+      if (!isStill && sentOffset < buffer.endOffset && !isScheduled) send();
     },
     detach(old) {
       if (sink === old) sink = undefined;

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Clock, Random } from '../../../shared/clock.ts';
 import { PTY_CONNECTIONS_MAX, PTY_PROCESSES_MAX } from '../../../shared/limits.ts';
+import { echoYield } from './echo-yield.ts';
 import { type HostedProcess, hostProcess } from './hosted-process.ts';
 import { type HostMessage, type ListedProcess, PtyError, Request } from './messages.ts';
 import type { OutputSink } from './output-pump.ts';
@@ -24,7 +25,7 @@ const Numbered = z.object({ req: z.int() });
 
 type Answer = { process?: ListedProcess; processes?: ListedProcess[] };
 
-const sinkOf = (socket: Socket): OutputSink => ({
+const sinkOf = (socket: Socket, onOutput: (handle: number) => void): OutputSink => ({
   output(handle, offset, pieces) {
     let sizeBytes = 0;
     for (const piece of pieces) sizeBytes += piece.length;
@@ -33,6 +34,7 @@ const sinkOf = (socket: Socket): OutputSink => ({
     socket.write(encodeBinaryHead(FRAME.output, handle, offset, sizeBytes));
     for (const piece of pieces) socket.write(piece);
     socket.uncork();
+    onOutput(handle);
   },
   exit(handle, report) {
     socket.write(encodeControl({ op: 'exit', handle, ...report } satisfies HostMessage));
@@ -72,6 +74,7 @@ const processTable = (clock: Clock, random: Random) => {
     }
     throw new PtyError('unknown_process', `no process ${id}`);
   };
+  const echoes = echoYield(clock, () => processes.values());
   const kill = async (process: HostedProcess, graceMs?: number): Promise<number[]> => {
     const left = await killSession(process.root, clock, graceMs);
     process.frozen = false;
@@ -87,6 +90,16 @@ const processTable = (clock: Clock, random: Random) => {
   };
   return {
     get,
+    /** Output of it is on its way. */
+    answered: echoes.answered,
+    write(handle: number, bytes: Buffer) {
+      get(handle).write(bytes);
+      echoes.typed(handle);
+    },
+    type(handle: number, text: string, lane: string, number: number) {
+      get(handle).type(text, lane, number);
+      echoes.typed(handle);
+    },
     spawn,
     adopt,
     list: (): ListedProcess[] => [...processes.values()].map((known) => known.describe()),
@@ -138,7 +151,7 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
     case 'list':
       return { processes: table.list() };
     case 'type':
-      table.get(request.handle).type(request.text, request.lane, request.number);
+      table.type(request.handle, request.text, request.lane, request.number);
       return {};
     case 'settled':
       onSettled();
@@ -168,7 +181,7 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
 
 const serveConnection = (socket: Socket, served: Served): void => {
   const { table } = served;
-  const sink = sinkOf(socket);
+  const sink = sinkOf(socket, table.answered);
   const say = (message: HostMessage): void => {
     if (!socket.destroyed) socket.write(encodeControl(message));
   };
@@ -190,7 +203,7 @@ const serveConnection = (socket: Socket, served: Served): void => {
   };
   const write = (handle: number, req: number, bytes: Buffer): void => {
     try {
-      table.get(handle).write(bytes);
+      table.write(handle, bytes);
       say({ op: 'ok', req });
     } catch (error) {
       refuse(req, error);

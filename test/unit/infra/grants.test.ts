@@ -180,6 +180,7 @@ const suspendedOnGroup = async (ports: TestPorts): Promise<void> => {
     name: null,
     maxSessions: 4,
     isRevoked: false,
+    isCut: false,
     desired: 'serve',
     isDraining: false,
     capacity: 4,
