@@ -55,7 +55,7 @@ const type = (session: FakeSession, data: string) => {
   const viewerId = `api-${typed}`;
   session.options.post({
     ...{ type: 'input', sessionId: session.sessionId, epoch: session.epoch, viewerId },
-    ...{ source: 'api', controlTerm: 0, inputSeq: 1, data, submit: false },
+    ...{ source: 'api', controlTerm: 0, inputSeq: typed, data, submit: false },
   });
   return viewerId;
 };
