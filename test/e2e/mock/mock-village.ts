@@ -1,12 +1,5 @@
-/**
- * A stand-in for the village, for tests of the page alone: same routes, frames and schemas, contents from the test.
- * It proves nothing about the real control plane; the whole-system specs do that.
- */
-import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { extname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { AppError } from '../../../shared/errors.ts';
@@ -20,18 +13,11 @@ import {
   StartSessionBody,
   type TranscriptChunk,
 } from '../../../shared/http.ts';
-import { HTTP_BODY_MAX_BYTES } from '../../../shared/limits.ts';
 import { PROVIDERS } from '../../../shared/providers.ts';
 import { type ControlRequest, isFinal, type SessionView } from '../../../shared/session.ts';
 import { mockId, mockRunner } from './mock-data.ts';
+import { readBody, serveFile } from './mock-http.ts';
 
-const DIST = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
-const TYPES: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript',
-  '.css': 'text/css',
-  '.svg': 'image/svg+xml',
-};
 const VIEW = 'signed-view';
 
 interface MockSession {
@@ -382,22 +368,4 @@ const MOCK_NEW: SessionView = {
   queuePosition: null,
   parked: false,
   usage: { agentMs: 0, waitingMs: 0, terminalBytes: 0, filesTouched: 0, commands: 0 },
-};
-
-const readBody = async (request: IncomingMessage): Promise<unknown> => {
-  let text = '';
-  for await (const chunk of request) {
-    text += String(chunk);
-    if (text.length > HTTP_BODY_MAX_BYTES) throw new AppError('payload_too_large', 'too large');
-  }
-  return text === '' ? undefined : JSON.parse(text);
-};
-
-/** Files of the built page; every other address is the page itself, as behind the real gateway. */
-const serveFile = async (path: string, response: ServerResponse): Promise<void> => {
-  const isFile = extname(path) !== '';
-  const file = join(DIST, normalize(isFile ? path : '/index.html'));
-  const body = await readFile(file).catch(() => null);
-  if (body === null) response.writeHead(404).end();
-  else response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(body);
 };
