@@ -1,5 +1,6 @@
 /** The simulation as part of every run: a tenth of a million faults, and a run that can be repeated. Set VILLAGE_LONG for a million. */
 import { describe, expect, it } from 'vitest';
+import { DONE_KINDS, doneLine } from '../simulation/done.ts';
 import { FAULT_KINDS, faultTotal } from '../simulation/faults.ts';
 import { KEPT_SEEDS } from '../simulation/kept-seeds.ts';
 import { failureLines, faultTable } from '../simulation/report.ts';
@@ -12,17 +13,26 @@ const SEEDS_MAX = isLong ? 20_000 : 2_000;
 const TIMEOUT_MS = isLong ? 2 * 60 * 60_000 : 10 * 60_000;
 /** Every kind is at least this much of all faults. */
 const SHARE_MIN = 0.01;
+/** Of every way to run, to wait and to be taken away. */
+const DONE_MIN = 100;
 
 describe('simulation', () => {
   it(`keeps every promise under ${FAULTS} faults`, { timeout: TIMEOUT_MS }, async () => {
-    const { faults, failed, ran, events, epochs } = await runSeeds({ from: 1, seeds: SEEDS_MAX, faultsWanted: FAULTS });
+    const { faults, done, failed, ran, events, epochs } = await runSeeds({
+      from: 1,
+      seeds: SEEDS_MAX,
+      faultsWanted: FAULTS,
+    });
     const total = faultTotal(faults);
     console.log(
-      [...faultTable(faults), `${total} faults, ${ran} seeds, ${epochs} epochs, ${events} events`].join('\n'),
+      [...faultTable(faults), doneLine(done), `${total} faults, ${ran} seeds, ${epochs} epochs, ${events} events`].join(
+        '\n',
+      ),
     );
     expect(failed.flatMap(failureLines)).toEqual([]);
     expect(total).toBeGreaterThanOrEqual(FAULTS);
     expect(FAULT_KINDS.filter((kind) => faults[kind] < SHARE_MIN * total)).toEqual([]);
+    expect(DONE_KINDS.filter((kind) => done[kind] < DONE_MIN)).toEqual([]);
   });
 
   it.each(KEPT_SEEDS)('seed $seed: $found', { timeout: TIMEOUT_MS }, async ({ seed }) => {

@@ -1,6 +1,7 @@
 /** `npm run simulate -- --seeds N [--from SEED]`: prints the faults by kind, and each failing seed with the command that replays it. */
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { doneLine } from './done.ts';
 import { faultTotal } from './faults.ts';
 import { failureLines, faultTable } from './report.ts';
 import { runSeeds } from './run-seeds.ts';
@@ -21,9 +22,12 @@ const main = async (): Promise<number> => {
     },
   });
   const tookSec = ((performance.now() - startedMs) / 1_000).toFixed(1);
-  const { ran, faults, events, epochs, failed } = result;
+  const { ran, faults, done, events, epochs, failed } = result;
   print([...faultTable(faults), `${'all'.padEnd(18)}${String(faultTotal(faults)).padStart(9)}`]);
-  print([`${ran} seeds, ${epochs} epochs, ${events} events stored, ${tookSec} s; ${failed.length} seeds failed`]);
+  print([
+    doneLine(done),
+    `${ran} seeds, ${epochs} epochs, ${events} events stored, ${tookSec} s; ${failed.length} seeds failed`,
+  ]);
   return failed.length === 0 ? 0 : 1;
 };
 

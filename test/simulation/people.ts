@@ -24,6 +24,8 @@ interface PeopleOptions {
   readonly control: ControlPlane;
   /** Where the next session is to run. */
   readonly pool: () => string;
+  /** Whether somebody else starts one in the same moment. */
+  readonly mayBeTwo: () => boolean;
 }
 
 interface Viewer {
@@ -66,8 +68,10 @@ export class People {
     while (!this.#isStopping) {
       await scheduler.pause(chance.between(0, 60_000));
       if (this.#isStopping) return;
+      const another = this.#options.mayBeTwo() ? this.#live(++this.#sessions) : null;
       this.#sessions += 1;
       await this.#live(this.#sessions);
+      await another;
     }
   }
 

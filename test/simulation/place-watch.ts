@@ -18,6 +18,8 @@ export class PlaceWatch {
   /** Sessions of each runner, by its key. */
   readonly #held = new Map<string, Set<string>>();
   readonly #live = new Map<string, { live: number; maxSessions: number }>();
+  /** Whose each idle task is, by its key. */
+  readonly #claims = new Map<string, string>();
   readonly #queue = new Map<string, Waiting>();
   readonly #placed = new Map<string, string>();
   /** Runners whose rows have changed. */
@@ -31,6 +33,7 @@ export class PlaceWatch {
     if (table === 'runners' && sk.startsWith('ASSIGN#')) this.#assigned(sk, image !== null);
     if (table === 'runners' && sk.startsWith('HOST#') && image?.group !== undefined)
       this.#live.set(sk.slice('HOST#'.length), { live: Number(image.live), maxSessions: Number(image.maxSessions) });
+    if (table === 'runners' && pk.startsWith('WARM#') && sk.startsWith('RUNNER#')) this.#claimed(sk, image);
     if (table === 'sessions' && pk.endsWith('#QUEUE')) this.#queued(sk, image);
     if (table === 'sessions' && sk === 'META' && image !== null) this.#placement(pk, image);
     if (table === 'runners' && (sk.startsWith('ASSIGN#') || sk.startsWith('HOST#')))
@@ -56,6 +59,17 @@ export class PlaceWatch {
     this.#held.set(runnerId, held);
     if (isHeld) held.add(sessionId);
     else held.delete(sessionId);
+  }
+
+  /** One that is claimed is given back before it is claimed again, and that never happens. */
+  #claimed(sk: string, image: Item | null): void {
+    const claimed = image?.claimedFor as { sessionId: string; epoch: number } | null | undefined;
+    const name = claimed ? `${claimed.sessionId}#${claimed.epoch}` : '';
+    const before = this.#claims.get(sk) ?? '';
+    this.#claims.set(sk, name);
+    if (before === '' || name === '' || name === before) return;
+    const message = `${sk} is claimed for ${name} and was for ${before}`;
+    this.violations.push({ rule: 'warm_pool', sessionId: claimed?.sessionId ?? null, message });
   }
 
   #queued(sessionId: string, image: Item | null): void {

@@ -145,6 +145,49 @@ const viewersWithoutRevision: Plant = {
   },
 };
 
+const isPlaceTaken = (write: Write): boolean => write.kind === 'update' && write.add?.live === 1;
+const isPlaceGivenBack = (write: Write): boolean =>
+  write.kind === 'update' && write.table === 'runners' && write.add?.live === -1;
+const isIdleTaken = (write: Write): boolean =>
+  write.table === 'runners' &&
+  ((write.kind === 'delete' && write.key.pk.startsWith('IDLE#')) ||
+    (write.kind === 'update' && write.set?.state === 'claimed'));
+
+/** Whoever read that a place was free takes it. */
+const claimWithoutCondition: Plant = {
+  database: (db) =>
+    rewriting(db, (write) => (write.table === 'runners' && isPlaceTaken(write) ? { ...write, conditions: [] } : write)),
+};
+
+/** A place is given back apart from the transaction, each time a closing is tried. */
+const placeGivenBackTwice: Plant = {
+  database: (db) => ({
+    ...rewriting(db, (write) => write),
+    transact: async (writes) => {
+      const back = writes.find((write) => write.kind !== 'check' && isPlaceGivenBack(write));
+      if (back?.kind !== 'update') return db.transact(writes);
+      await db.write({ kind: 'update', table: 'runners', key: back.key, add: { live: -1 } });
+      return db.transact(writes.filter((write) => write !== back));
+    },
+  }),
+};
+
+/** Of several starts that found the same idle runner each takes it. */
+const idleClaimedTwice: Plant = {
+  database: (db) => rewriting(db, (write) => (isIdleTaken(write) ? { ...write, conditions: [] } : write)),
+};
+
+/** Whoever came last to the queue leaves it first. */
+const queueBackwards: Plant = {
+  database: (db) => ({
+    ...rewriting(db, (write) => write),
+    query: async (query) => {
+      const page = await db.query(query);
+      return query.partition.endsWith('#QUEUE') ? { ...page, items: page.items.toReversed() } : page;
+    },
+  }),
+};
+
 export const PLANTS = {
   ack_under_throttle: { plant: () => ackUnderThrottle, breaks: ['event_lost'] },
   missing_condition: { plant: () => missingCondition, breaks: ['log_numbers', 'event_twice', 'event_lost'] },
@@ -155,6 +198,10 @@ export const PLANTS = {
   tick_without_key: { plant: () => tickWithoutKey, breaks: ['ledger'] },
   offset_carried_over: { plant: () => offsetCarriedOver, breaks: ['terminal_address'] },
   delayed_ack_of_old_batch: { plant: () => delayedAckOfOldBatch, breaks: ['event_lost'] },
+  claim_without_condition: { plant: () => claimWithoutCondition, breaks: ['places'] },
+  place_given_back_twice: { plant: () => placeGivenBackTwice, breaks: ['places'] },
+  idle_claimed_twice: { plant: () => idleClaimedTwice, breaks: ['warm_pool', 'places'] },
+  queue_backwards: { plant: () => queueBackwards, breaks: ['queue'] },
   viewers_without_revision: { plant: () => viewersWithoutRevision, breaks: ['watchers'] },
 } as const satisfies Record<string, PlantedBug>;
 export type PlantName = keyof typeof PLANTS;

@@ -1,6 +1,7 @@
 /** Runs many seeds on several threads; results come in any order, each seed's own result never depends on the others. */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { addDone, type Done } from './done.ts';
 import { addFaults, type FaultCounts, faultTotal, noFaults } from './faults.ts';
 import type { PlantName } from './plants.ts';
 import type { SeedResult } from './run-seed.ts';
@@ -20,6 +21,7 @@ export interface SeedsOptions {
 export interface SeedsResult {
   readonly ran: number;
   readonly faults: FaultCounts;
+  readonly done: Done;
   readonly events: number;
   readonly epochs: number;
   /** Failing seeds, lowest first. */
@@ -57,5 +59,6 @@ export const runSeeds = async (options: SeedsOptions): Promise<SeedsResult> => {
   await Promise.all(Array.from({ length: count }, thread));
   const sum = (name: 'events' | 'epochs') => results.reduce((total, result) => total + result[name], 0);
   const failed = results.filter(({ violations }) => violations.length > 0).sort((a, b) => a.seed - b.seed);
-  return { ran: results.length, faults, events: sum('events'), epochs: sum('epochs'), failed };
+  const done = addDone(results.map((result) => result.done));
+  return { ran: results.length, faults, done, events: sum('events'), epochs: sum('epochs'), failed };
 };

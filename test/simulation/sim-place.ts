@@ -57,6 +57,11 @@ export class SimPlace {
     return this.#cli;
   }
 
+  /** Its runner begins with it, or begins anew where nothing of it was kept. */
+  begun(): void {
+    this.#provenAtMs = this.#world.scheduler.nowMs;
+  }
+
   /** Something of it runs, and is not held. */
   get isWorking(): boolean {
     return this.#cli !== null && !this.#cli.isDead && !this.#cli.isFrozen;
@@ -122,6 +127,11 @@ export class SimPlace {
     const lateMs = scheduler.nowMs - (this.#provenAtMs + LEASE_MS);
     if (lateMs > LEASE_SLACK_MS) truth.workedWithoutLease(this, lateMs);
     this.#machine().worked(this);
+  }
+
+  /** Given to the runner, for the first time or since it had not kept it: as good as an acknowledgement. */
+  assigned(): void {
+    this.#provenAtMs = this.#world.scheduler.nowMs;
   }
 
   /** An answer comes on the line of the process that sent. */

@@ -57,11 +57,13 @@ export class Truth {
 
   /** A runner has taken an assignment, and holds so many sessions now. */
   began(host: SimHost, place: SimPlace, held: number): void {
+    place.assigned();
     const name = `${place.sessionId}#${place.epoch}`;
     const before = this.#begun.get(name);
     if (before !== undefined && before !== place)
       this.#note(place, 'one_runner_per_epoch', 'two machines have taken the assignment');
     this.#begun.set(name, place);
+    place.begun();
     if (held > host.capacity) this.#note(place, 'places', `a runner for ${host.capacity} sessions holds ${held}`);
   }
 

@@ -35,6 +35,8 @@ import { Truth } from './truth.ts';
 const SCHEDULE_MS = 60_000;
 const DRAIN_EVERY_MS = { from: 60_000, to: 400_000 };
 const STREAM_TRIES_MAX = 5;
+/** Of starts: those that come in pairs. */
+const TWO_SHARE = 0.4;
 type Consumer = 'fan-out-events' | 'continue-sessions';
 
 interface Shard {
@@ -117,7 +119,12 @@ export class World {
       warmPoolSize: () => this.pools?.warmSize ?? 0,
       onClaim: (writes) => this.#rivals(writes),
     });
-    this.people = new People({ ...base, control: this.control, pool: () => this.pools?.choose(chance) ?? 'hosted' });
+    this.people = new People({
+      ...base,
+      control: this.control,
+      pool: () => this.pools?.choose(chance) ?? 'hosted',
+      mayBeTwo: () => this.pools !== null && chance.is(TWO_SHARE),
+    });
     this.machines = new OwnMachines({
       ...base,
       control: this.control,
