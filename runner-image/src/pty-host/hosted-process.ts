@@ -115,7 +115,7 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
       };
     },
     get isFlooding() {
-      return exit === undefined && pump.isFlooding;
+      return !tail.isEnding && exit === undefined && pump.isFlooding;
     },
     standStill() {
       pump.standStill(true);

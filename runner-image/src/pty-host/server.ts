@@ -90,16 +90,7 @@ const processTable = (clock: Clock, random: Random) => {
   };
   return {
     get,
-    /** Output of it is on its way. */
-    answered: echoes.answered,
-    write(handle: number, bytes: Buffer) {
-      get(handle).write(bytes);
-      echoes.typed(handle);
-    },
-    type(handle: number, text: string, lane: string, number: number) {
-      get(handle).type(text, lane, number);
-      echoes.typed(handle);
-    },
+    echoes,
     spawn,
     adopt,
     list: (): ListedProcess[] => [...processes.values()].map((known) => known.describe()),
@@ -151,7 +142,8 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
     case 'list':
       return { processes: table.list() };
     case 'type':
-      table.type(request.handle, request.text, request.lane, request.number);
+      table.get(request.handle).type(request.text, request.lane, request.number);
+      table.echoes.typed(request.handle);
       return {};
     case 'settled':
       onSettled();
@@ -181,7 +173,7 @@ const perform = async ({ table, onSettled }: Served, request: Request, sink: Out
 
 const serveConnection = (socket: Socket, served: Served): void => {
   const { table } = served;
-  const sink = sinkOf(socket, table.answered);
+  const sink = sinkOf(socket, table.echoes.answered);
   const say = (message: HostMessage): void => {
     if (!socket.destroyed) socket.write(encodeControl(message));
   };
@@ -203,7 +195,8 @@ const serveConnection = (socket: Socket, served: Served): void => {
   };
   const write = (handle: number, req: number, bytes: Buffer): void => {
     try {
-      table.write(handle, bytes);
+      table.get(handle).write(bytes);
+      table.echoes.typed(handle);
       say({ op: 'ok', req });
     } catch (error) {
       refuse(req, error);

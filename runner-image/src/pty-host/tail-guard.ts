@@ -9,6 +9,8 @@ import type { Clock } from '../../../shared/clock.ts';
 import { PTY_DRAIN_MAX_BYTES, PTY_DRAIN_QUIET_MS } from '../../../shared/limits.ts';
 
 export interface TailGuard {
+  /** The program has ended, and only the rest is being read. */
+  readonly isEnding: boolean;
   /** To be called for each piece of output. */
   sawBytes(sizeBytes: number): void;
   /** Reading stops (flow control): silence means nothing until `resumed`. */
@@ -27,13 +29,17 @@ export const guardTail = (pty: Pty, clock: Clock): TailGuard => {
   let isPaused = false;
   let drainedBytes = 0;
   let sinceLook = 0;
+  let looks = 0;
 
   const look = (): void => {
     sinceLook = 0;
+    looks += 1;
+    const number = looks;
     clock.after(PTY_DRAIN_QUIET_MS, () => {
       // A timer may be late behind a busy loop: only after a poll for input does "no bytes" mean silence.
       setImmediate(() => {
-        if (isPaused) return;
+        // After a pause another look has begun, and this one would take its beginning for silence.
+        if (isPaused || number !== looks) return;
         if (sinceLook === 0 || drainedBytes > PTY_DRAIN_MAX_BYTES) reallyDestroy();
         else look();
       });
@@ -49,6 +55,9 @@ export const guardTail = (pty: Pty, clock: Clock): TailGuard => {
   };
 
   return {
+    get isEnding() {
+      return ending;
+    },
     sawBytes(sizeBytes) {
       sinceLook += sizeBytes;
       if (ending) drainedBytes += sizeBytes;

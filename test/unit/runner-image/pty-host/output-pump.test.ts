@@ -74,4 +74,28 @@ describe('outputPump', () => {
     move(PTY_COALESCE_MS);
     expect(sent).toEqual(['a', 'bc']);
   });
+
+  it('sends nothing while it stands still, then what has gathered; the rest of a program that has ended at once', async () => {
+    const { pump, sent, push, move } = setup();
+    pump.standStill(true);
+    await push('a');
+    move(PTY_SEND_WAIT_MS);
+    expect(sent).toEqual([]);
+    pump.standStill(false);
+    expect(sent).toEqual(['a']);
+    pump.standStill(true);
+    await push('b');
+    pump.end({ exitCode: 0, signal: null, endOffset: 2 });
+    expect(sent).toEqual(['a', 'b']);
+  });
+
+  it('counts as flooding while more waits than one frame takes', () => {
+    const { pump } = setup();
+    pump.push(Buffer.alloc(PTY_OUTPUT_PIECE_MAX_BYTES - 1));
+    expect(pump.isFlooding).toBe(false);
+    pump.push(Buffer.alloc(1));
+    expect(pump.isFlooding).toBe(true);
+    pump.ack(1);
+    expect(pump.isFlooding).toBe(false);
+  });
 });
