@@ -3,6 +3,8 @@
  * build log from slowing the program down, while the screen stays exactly what it would be.
  */
 
+import type { Work } from './in-turns.ts';
+
 /** Below this a search is not worth it. */
 const MIN_CHARS = 64 * 1024;
 // biome-ignore-start lint/suspicious/noControlCharactersInRegex: control characters are what this module is about.
@@ -10,6 +12,9 @@ const MIN_CHARS = 64 * 1024;
 const OTHER = /[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\[[0-9;:]*m)/g;
 const COLOR = /\x1b\[[0-9;:]*m/g;
 // biome-ignore-end lint/suspicious/noControlCharactersInRegex: see above.
+
+/** Searched between two turns: well below a millisecond. */
+const WINDOW_CHARS = 128 * 1024;
 
 export interface SkipPlan {
   /** To be drawn as ever. */
@@ -21,11 +26,21 @@ export interface SkipPlan {
   readonly tail: string;
 }
 
+/** Behind the last of what is not just printed and coloured. A colour that a window's end cuts counts as something else, which is safe. */
+function* afterOther(text: string): Work<number> {
+  let end = 0;
+  for (let from = 0; from < text.length; from += WINDOW_CHARS) {
+    if (from > 0) yield;
+    for (const match of text.slice(from, from + WINDOW_CHARS).matchAll(OTHER))
+      end = from + match.index + match[0].length;
+  }
+  return end;
+}
+
 /** What of `text` (starting and ending at ground) need not be drawn; `lines` is the scrollback and twice the screen's height. */
-export const planSkip = (text: string, lines: number): SkipPlan | undefined => {
+export function* planSkip(text: string, lines: number): Work<SkipPlan | undefined> {
   if (text.length < MIN_CHARS) return undefined;
-  let runStart = 0;
-  for (const match of text.matchAll(OTHER)) runStart = match.index + match[0].length;
+  let runStart = yield* afterOther(text);
   // After the other control sequence's first character stands the rest of it: a line's end is past that.
   runStart = runStart === 0 ? 0 : text.indexOf('\r\n', runStart);
   if (runStart === -1) return undefined;
@@ -37,4 +52,4 @@ export const planSkip = (text: string, lines: number): SkipPlan | undefined => {
   const skipped = text.slice(runStart, tailStart);
   const colors = (skipped.match(COLOR) ?? []).join('');
   return { head: text.slice(0, runStart), colors, skipped, tail: text.slice(tailStart) };
-};
+}

@@ -1,6 +1,7 @@
 /** Makes a snapshot small enough to be sent: the oldest scrollback lines go first, then colours, never the screen's text. */
 import type { Terminal } from '@xterm/headless';
 import { SNAPSHOT_MAX_BYTES } from '../../../shared/limits.ts';
+import type { Work } from './in-turns.ts';
 
 const CSI = '\x1b[';
 /** JSON writes a control character in six bytes and any other UTF-16 unit in at most three. */
@@ -13,21 +14,21 @@ const KEPT_SHARE_MAX = 0.75;
  * @param lines scrollback lines there are
  * @param plain the screen alone without attributes: its text is bounded by its size
  */
-export const fitSnapshot = (
-  serialize: (scrollback: number) => string,
+export function* fitSnapshot(
+  serialize: (scrollback: number) => Work<string>,
   lines: number,
   plain: () => string,
   maxJsonBytes = SNAPSHOT_MAX_BYTES,
-): string => {
+): Work<string> {
   for (let kept = lines; ; ) {
-    const data = serialize(kept);
+    const data = yield* serialize(kept);
     if (data.length * JSON_BYTES_PER_UNIT_MAX <= maxJsonBytes) return data;
     const jsonBytes = Buffer.byteLength(JSON.stringify(data));
     if (jsonBytes <= maxJsonBytes) return data;
     if (kept === 0) return plain();
     kept = Math.floor(kept * Math.min(KEPT_SHARE_MAX, maxJsonBytes / jsonBytes));
   }
-};
+}
 
 /** What stands on the screen and where the cursor is; colours and modes are lost until the program draws again. */
 export const plainScreen = (terminal: Terminal): string => {

@@ -5,6 +5,7 @@ import { SCREEN_SLICE_CHARS, SCROLLBACK_LINES } from '../../../shared/limits.ts'
 import { planSkip } from './bulk-skip.ts';
 import { fitSnapshot, plainScreen } from './fit-snapshot.ts';
 import { groundGate } from './ground-gate.ts';
+import { atOnce, inTurns, type Work } from './in-turns.ts';
 import { isWholeScreenScrolling, serializeTerminal } from './snapshot.ts';
 
 export interface ScreenModelOptions {
@@ -17,6 +18,10 @@ export interface ScreenModelOptions {
   readonly onAnswer?: (data: string) => void;
 }
 
+export type Picture =
+  | { readonly kind: 'snapshot'; readonly data: string; readonly cols: number; readonly rows: number }
+  | { readonly kind: 'not_at_ground' };
+
 export interface ScreenModel {
   /** Resolves when the text is parsed. An unfinished control sequence at its end waits for the next write. */
   write(text: string): Promise<void>;
@@ -25,11 +30,15 @@ export interface ScreenModel {
   /** UTF-8 bytes written to the model but not yet part of what snapshot() shows. */
   readonly heldBytes: number;
   /** The text that rebuilds this screen in a terminal of its size; not_at_ground inside a very long control string, or once it is disposed of. */
-  snapshot(): { kind: 'snapshot'; data: string; cols: number; rows: number } | { kind: 'not_at_ground' };
+  snapshot(): Picture;
+  /** The same in pieces, between which everything else has its turn. Nothing may be written before it resolves. */
+  snapshotInTurns(): Promise<Picture>;
   /** The visible screen as plain text, without trailing blanks. */
   text(): string;
   dispose(): void;
 }
+
+const NO_PICTURE: Picture = { kind: 'not_at_ground' };
 
 /** A screen of the given size, with cell widths of Unicode 11 like the page's terminal. */
 export const screenModel = (options: ScreenModelOptions): ScreenModel => {
@@ -52,6 +61,13 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
       await writeSlice(text.slice(at, at + SCREEN_SLICE_CHARS));
     await writeSlice(text.slice(at));
   };
+  const canBeTaken = (): boolean => !isDisposed && gate.isAtGround;
+  const take = (): Work<string> => {
+    const lines = Math.min(scrollbackLines, terminal.buffer.normal.baseY);
+    const serialize = (kept: number): Work<string> => serializeTerminal(terminal, kept, title);
+    return fitSnapshot(serialize, lines, () => plainScreen(terminal), options.snapshotMaxBytes);
+  };
+  const pictureOf = (data: string): Picture => ({ kind: 'snapshot', data, cols: terminal.cols, rows: terminal.rows });
 
   return {
     get heldBytes() {
@@ -59,7 +75,8 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
     },
     async write(text) {
       const through = gate.push(text);
-      const plan = gate.isAtGround ? planSkip(through, scrollbackLines + 2 * terminal.rows) : undefined;
+      const lines = scrollbackLines + 2 * terminal.rows;
+      const plan = gate.isAtGround ? await inTurns(planSkip(through, lines), () => isDisposed) : undefined;
       if (plan === undefined) return write(through);
       await write(plan.head);
       // A scroll region keeps lines outside of it that the skipped text may have touched.
@@ -69,12 +86,10 @@ export const screenModel = (options: ScreenModelOptions): ScreenModel => {
       await write('');
       terminal.resize(nextCols, nextRows);
     },
-    snapshot() {
-      if (isDisposed || !gate.isAtGround) return { kind: 'not_at_ground' };
-      const lines = Math.min(scrollbackLines, terminal.buffer.normal.baseY);
-      const serialize = (kept: number): string => serializeTerminal(terminal, kept, title);
-      const data = fitSnapshot(serialize, lines, () => plainScreen(terminal), options.snapshotMaxBytes);
-      return { kind: 'snapshot', data, cols: terminal.cols, rows: terminal.rows };
+    snapshot: () => (canBeTaken() ? pictureOf(atOnce(take())) : NO_PICTURE),
+    async snapshotInTurns() {
+      const data = canBeTaken() ? await inTurns(take(), () => isDisposed) : undefined;
+      return data === undefined ? NO_PICTURE : pictureOf(data);
     },
     text() {
       const { active } = terminal.buffer;

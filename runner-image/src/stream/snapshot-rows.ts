@@ -2,6 +2,7 @@
  * The rows of a screen and of what has scrolled out of it, as a text that writes them into an empty terminal: every cell with its
  * looks, erased ones told from written ones, and lines that wrapped wrapped again.
  */
+import type { Work } from './in-turns.ts';
 import { ALL_PLAIN, isSame, type Looks, linkSequence, PLAIN, sgr } from './snapshot-looks.ts';
 import {
   charsAt,
@@ -92,16 +93,19 @@ const wrap = (before: Row, cols: number): string => {
   return `${CSI}${cols}G  ${CSI}A${CSI}${cols}G${restored}${CSI}B\r`;
 };
 
+/** Rows painted between two turns: with colours, about a millisecond. */
+const ROWS_A_TURN = 50;
+
 /**
  * @param rows in order, the first one at the top of an empty screen
  * @param isWhole every row is written, however empty: what follows counts on the last one being the lowest
  */
-export const paintRows = (
+export function* paintRows(
   rows: readonly Row[],
   cols: number,
   isWhole: boolean,
   linkOf: (urlId: number) => Link | undefined,
-): string => {
+): Work<string> {
   const painter = new RowPainter(cols, linkOf);
   const isUsed = (row: Row): boolean => row.isWrapped || usedColumns(row, cols) > 0;
   const end = isWhole ? rows.length : rows.findLastIndex(isUsed) + 1;
@@ -112,6 +116,7 @@ export const paintRows = (
     const isWrapped = before !== undefined && row.isWrapped;
     if (before !== undefined) painter.text += isWrapped ? wrap(before, cols) : '\r\n';
     painter.cells(row, isWrapped);
+    if (index % ROWS_A_TURN === ROWS_A_TURN - 1) yield;
   }
   return `${painter.text}${ALL_PLAIN}`;
-};
+}

@@ -6,6 +6,7 @@
  * titles, changes of the colour table, an underline that a restored cursor brings back without its style.
  */
 import type { IBuffer, Terminal } from '@xterm/headless';
+import type { Work } from './in-turns.ts';
 import { designationOf } from './snapshot-charsets.ts';
 import { linkSequence, sgr } from './snapshot-looks.ts';
 import { paintRows } from './snapshot-rows.ts';
@@ -125,22 +126,27 @@ export const isWholeScreenScrolling = (terminal: Terminal): boolean => {
   return scrollTop === 0 && scrollBottom === terminal.rows - 1;
 };
 
-/** The text that makes a terminal of the same size show and continue the same; only valid while the parser is at ground. */
-export const serializeTerminal = (terminal: Terminal, scrollback: number, title: string): string => {
+/**
+ * The text that makes a terminal of the same size show and continue the same; only valid while the parser is at ground. Nothing may change
+ * the terminal before the work is done.
+ */
+export function* serializeTerminal(terminal: Terminal, scrollback: number, title: string): Work<string> {
   const state = readInternals(terminal);
   const { normal, active, alternate } = terminal.buffer;
-  const rows = (buffer: IBuffer, kept: number): string => {
+  const rows = (buffer: IBuffer, kept: number): Work<string> => {
     const first = Math.max(0, buffer.baseY - kept);
     const all = readRows(buffer, first, buffer.baseY + terminal.rows);
     return paintRows(all, terminal.cols, first < buffer.baseY, state.linkOf);
   };
   const isAlternate = active.type === 'alternate';
+  const below = yield* rows(normal, scrollback);
+  const above = isAlternate ? yield* rows(alternate, 0) : '';
   return [
     '\x1bc',
-    rows(normal, scrollback),
+    below,
     // 1049 would save the cursor anew: 47 does not.
     isAlternate
-      ? `${scrollRegion(state.normal, terminal.rows)}${savedCursor(terminal, normal, state.normal)}${CSI}?47h${CSI}H${rows(alternate, 0)}`
+      ? `${scrollRegion(state.normal, terminal.rows)}${savedCursor(terminal, normal, state.normal)}${CSI}?47h${CSI}H${above}`
       : '',
     tabStops(state.active.tabs, terminal.cols),
     scrollRegion(state.active, terminal.rows),
@@ -151,4 +157,4 @@ export const serializeTerminal = (terminal: Terminal, scrollback: number, title:
     modes(terminal, state),
     cursor(terminal, state),
   ].join('');
-};
+}

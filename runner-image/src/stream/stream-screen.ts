@@ -71,8 +71,8 @@ export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
     }
     return text;
   };
-  const shoot = (): SnapshotResult => {
-    const picture = model.snapshot();
+  const shoot = async (): Promise<SnapshotResult> => {
+    const picture = await model.snapshotInTurns();
     if (picture.kind === 'not_at_ground') return picture;
     const offset = parsedOffset - model.heldBytes;
     const { sizeRev, cols, rows } = current;
@@ -113,7 +113,7 @@ export const streamScreen = (options: StreamScreenOptions): StreamScreen => {
       }
       tasks.shift();
       if (task.kind === 'resize') await setSize(task.size);
-      else task.done(shoot());
+      else task.done(await shoot());
     }
     isRunning = false;
   };

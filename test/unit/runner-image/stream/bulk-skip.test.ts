@@ -2,6 +2,7 @@ import unicodePackage from '@xterm/addon-unicode11';
 import headless from '@xterm/headless';
 import { describe, expect, test } from 'vitest';
 import { planSkip } from '../../../../runner-image/src/stream/bulk-skip.ts';
+import { atOnce } from '../../../../runner-image/src/stream/in-turns.ts';
 import { screenModel } from '../../../../runner-image/src/stream/screen-model.ts';
 
 const size = { cols: 40, rows: 10 };
@@ -38,7 +39,7 @@ describe('bulk output that is not drawn', () => {
     ['after a control sequence', `${lines(2_000)}\x1b[2;5Hmoved`],
   ])('%s: the same screen as if it were', async (_, before) => {
     const text = `${before}${lines(6_000)}end`;
-    expect(planSkip(text, 50 + 2 * size.rows)?.skipped.length).toBeGreaterThan(50_000);
+    expect(atOnce(planSkip(text, 50 + 2 * size.rows))?.skipped.length).toBeGreaterThan(50_000);
     const model = screenModel({ ...size, scrollbackLines: 50 });
     await model.write(text);
     const taken = model.snapshot();
@@ -47,8 +48,8 @@ describe('bulk output that is not drawn', () => {
   });
 
   test('nothing is skipped where little scrolls, or where other sequences come up to the end', () => {
-    expect(planSkip(lines(6_000), 7_000)).toBeUndefined();
-    expect(planSkip(`${lines(6_000)}\x1b[H`, 10)).toBeUndefined();
-    expect(planSkip('x\r\n'.repeat(100), 10)).toBeUndefined();
+    expect(atOnce(planSkip(lines(6_000), 7_000))).toBeUndefined();
+    expect(atOnce(planSkip(`${lines(6_000)}\x1b[H`, 10))).toBeUndefined();
+    expect(atOnce(planSkip('x\r\n'.repeat(100), 10))).toBeUndefined();
   });
 });

@@ -154,4 +154,23 @@ describe('screen model', () => {
     expect(snapshotOf(model)).not.toContain('line 50');
     expect(model.text()).toContain('line 99');
   });
+
+  test('a large one is taken in turns, and is the same', async () => {
+    const model = screenModel({ cols: 80, rows: 24 });
+    await model.write('\x1b[31mred\x1b[0m and plain\r\n'.repeat(2_000));
+    let turns = 0;
+    let isDone = false;
+    const count = (): void => {
+      turns += 1;
+      if (!isDone) setImmediate(count);
+    };
+    setImmediate(count);
+    const taken = await model.snapshotInTurns();
+    isDone = true;
+    expect(turns).toBeGreaterThan(10);
+    expect(taken).toEqual(model.snapshot());
+    const cut = model.snapshotInTurns();
+    model.dispose();
+    expect(await cut).toEqual({ kind: 'not_at_ground' });
+  });
 });
