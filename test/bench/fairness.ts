@@ -86,6 +86,9 @@ const echo = async ({ control }: RunningRunner, session: FakeSession, n: number,
 
 interface Flooded {
   readonly echo: Summary;
+  /** Times what the same session took alone, before and after the floods. */
+  readonly ratioP50: number;
+  readonly ratioP99: number;
   /** Printed by the other session meanwhile. */
   readonly floodedMb: number;
   readonly floodMbPerSec: number;
@@ -97,7 +100,7 @@ const underFlood = async (
   loud: { session: FakeSession; type: (data: string) => void },
   file: string,
   n: number,
-): Promise<Flooded> => {
+): Promise<Omit<Flooded, 'ratioP50' | 'ratioP99'>> => {
   const offset = () => loud.session.events.at(-1)?.offset ?? 0;
   const before = offset();
   const startedMs = performance.now();
@@ -117,6 +120,9 @@ const underFlood = async (
   return { echo: result, floodedMb: round(floodedMb), floodMbPerSec: round(floodedMb / tookSec) };
 };
 
+const ratio = (value: number, before: number, after: number): number =>
+  Math.round((value / ((before + after) / 2)) * 10) / 10;
+
 export const fairness = async (n: number): Promise<object> => {
   const runner = await startRunner({
     kind: 'group',
@@ -130,12 +136,22 @@ export const fairness = async (n: number): Promise<object> => {
     if (!loud || !quiet) throw new Error('two sessions are needed');
     const startedMs = systemClock.monotonicMs();
     const alone = await echo(runner, quiet.session, n, quiet.type);
-    const floods: Record<string, Flooded> = {};
+    const floods: Record<string, Awaited<ReturnType<typeof underFlood>>> = {};
     for (const name of ['lines', 'drawing'] as const)
       floods[name] = await underFlood(runner, quiet, loud, floodFile(root, name), n);
     const aloneAgain = await echo(runner, quiet.session, n, quiet.type);
     const tookMs = Math.round(systemClock.monotonicMs() - startedMs);
-    return { n, unit: 'ms', baseline: { alone, aloneAgain }, ...floods, tookMs, problems: control.problems };
+    const compared = Object.fromEntries(
+      Object.entries(floods).map(([name, flood]): [string, Flooded] => [
+        name,
+        {
+          ...flood,
+          ratioP50: ratio(flood.echo.p50, alone.p50, aloneAgain.p50),
+          ratioP99: ratio(flood.echo.p99, alone.p99, aloneAgain.p99),
+        },
+      ]),
+    );
+    return { n, unit: 'ms', baseline: { alone, aloneAgain }, ...compared, tookMs, problems: control.problems };
   } finally {
     await runner.stop();
   }

@@ -114,7 +114,7 @@ export const warm = async (n: number): Promise<object> => {
       rounds.push(result);
     }
     const firstByte = summarise(rounds.map(({ firstByteMs }) => firstByteMs));
-    const baseline = { bareStart: summarise(bare) };
+    const baseline = { what: 'bash on node-pty to its first byte, nothing else: no clone', bareStart: summarise(bare) };
     const step = (name: string): Summary => summarise(rounds.map(({ steps }) => steps[name] ?? Number.NaN));
     const steps = { workspaceReady: step('workspaceReady'), providerStarted: step('providerStarted') };
     const overBareP50 = Math.round((firstByte.p50 - baseline.bareStart.p50) * 100) / 100;
