@@ -14,8 +14,9 @@ if (mode === 'last-words') {
     process.stdout.write('drained\n');
     process.exit(0);
   });
-  if (existsSync(file)) await host.settled();
+  const isSecond = existsSync(file);
   appendFileSync(file, '.');
+  if (isSecond) await host.settled();
 } else if (mode !== 'stubborn') process.on('SIGTERM', () => process.exit(0));
 else process.on('SIGTERM', () => process.stdout.write('asked to drain\n'));
 process.stdout.write(`${JSON.stringify({ pid: process.pid, socketPath })}\n`);
