@@ -46,10 +46,10 @@ export const databaseAt = (endpoint: string): VillageDatabase => {
   const client = DynamoDBDocumentClient.from(plain);
   return {
     async tables() {
-      const [sessions = [], events = [], usage = [], tenants = []] = await Promise.all(
-        ['sessions', 'events', 'usage', 'tenants'].map((table) => scan(client, table)),
+      const [sessions = [], events = [], usage = [], tenants = [], runners = []] = await Promise.all(
+        ['sessions', 'events', 'usage', 'tenants', 'runners'].map((table) => scan(client, table)),
       );
-      return { sessions, events, usage, tenants };
+      return { sessions, events, usage, tenants, runners };
     },
     async items(table, pk) {
       const items: StoredItem[] = [];
