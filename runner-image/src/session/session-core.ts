@@ -92,6 +92,7 @@ export class SessionCore {
       gate: this.#disk,
       events: this.events,
       saved: () => this.#saved(),
+      fromRseq: saved?.due.rseq ?? 1,
       secrets: [assign.capability],
     });
     this.uploads = new Uploads({
@@ -142,6 +143,8 @@ export class SessionCore {
           this.#isJournalLost = true;
           ports.sayHello?.();
         });
+        // The process after this one must know: it could reach the number that the control plane has, with other events.
+        this.save();
       },
       onFull: (isFull) => this.#hold.set('journal_full', isFull),
     });
@@ -155,7 +158,8 @@ export class SessionCore {
       return;
     }
     // Numbers that were given before must not be given again to other events.
-    if (saved.due.rseq > this.events.nextRseq) this.events.breakOff('the journal was lost');
+    const isLost = saved.due.rseq > this.events.nextRseq || saved.held.includes('stream_broken');
+    if (isLost) this.events.breakOff('the journal was lost');
     else this.#record.recordDue(saved.due);
     this.#hold.goOn(saved.held);
     this.#enter();
@@ -278,9 +282,9 @@ export class SessionCore {
     this.#usage.setCliVersion(version);
   }
 
+  /** Kept with the next save: before the state that needs it is saved, a crash has the workspace made anew. */
   setBaseCommit(commit: string): void {
     this.#baseCommit = commit;
-    this.save();
   }
 
   setTranscript(place: TranscriptPlace): void {

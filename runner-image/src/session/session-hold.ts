@@ -59,12 +59,13 @@ export class SessionHold {
     tell({ type: 'session_frozen', frozen: isOn, reason: isOn ? details : `no longer: ${details}` });
   }
 
-  /** After a crash: what held the session before holds it on, or is told to be over. */
+  /** After a crash: what held the session before holds it on, or is told to be over. What is broken stays so: the stream says it again. */
   goOn(held: readonly FreezeReason[]): void {
     const { isLost } = this.#lease;
     if (isLost && held.includes('lease_lost')) void this.freezer.set('lease_lost', true);
     else if (isLost) this.set('lease_lost', true);
-    for (const reason of held) if (reason !== 'pause' && (reason !== 'lease_lost' || !isLost)) this.set(reason, false);
+    const goesOn = new Set<FreezeReason>(['pause', 'stream_broken', ...(isLost ? (['lease_lost'] as const) : [])]);
+    for (const reason of held) if (reason !== 'pause' && !goesOn.has(reason)) this.set(reason, false);
   }
 
   stop(): void {

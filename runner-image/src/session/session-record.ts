@@ -14,6 +14,8 @@ export interface SessionRecordOptions {
   readonly events: EventStream;
   /** The state as it is now. */
   readonly saved: () => Omit<SavedSession, 'due'>;
+  /** No number below it is free, whatever the journal holds. */
+  readonly fromRseq: number;
   readonly secrets: readonly string[];
 }
 
@@ -42,11 +44,13 @@ export class SessionRecord {
 
   /** `isSaved`: the events belong to the state as it is now, and after a crash it has them all behind it, each once. */
   write(placed: readonly PlacedDraft[], isSaved: boolean): void {
-    const { path, disk, gate, events } = this.#options;
+    const { path, disk, gate, events, fromRseq } = this.#options;
     if (isSaved) {
       const saved = this.#options.saved();
       const due = [...placed];
-      gate.run(() => saveSession(path, { ...saved, due: { rseq: events.nextRseq, events: due } }, disk));
+      // A journal that was lost counts from the beginning: the next process must find it lost too.
+      const rseq = () => Math.max(fromRseq, events.nextRseq);
+      gate.run(() => saveSession(path, { ...saved, due: { rseq: rseq(), events: due } }, disk));
     }
     const rest = [...placed];
     if (rest.length > 0) gate.run(() => events.record(rest));

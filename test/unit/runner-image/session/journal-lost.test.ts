@@ -52,6 +52,35 @@ describe('a journal that was lost', () => {
     expect(core.freezer.reasons).toContain('stream_broken');
   });
 
+  it('stays lost over every restart that follows, whatever was recorded since', async () => {
+    crashed(true);
+    rmSync(journal());
+    for (let restart = 1; restart <= 3; restart += 1) {
+      const { core, sent, target } = openCore(folder, realDisk);
+      core.freezer.setTarget(target, restart > 1);
+      for (let at = 0; at < 8; at += 1) core.record(message);
+      core.save();
+      core.events.onWelcome(5);
+      core.events.flush(true);
+      await setImmediate();
+      expect([sent, core.isJournalLost, core.freezer.reasons]).toEqual([[], true, ['stream_broken']]);
+      core.events.close(false);
+    }
+  });
+
+  it('stays lost when the control plane found it, also once as much was recorded as it has', async () => {
+    crashed(false);
+    const { core } = openCore(folder, realDisk);
+    core.events.onWelcome(9);
+    for (let at = 0; at < 20; at += 1) core.record(message);
+    core.events.close(false);
+    const after = openCore(folder, realDisk);
+    after.core.events.onWelcome(9);
+    after.core.events.flush(true);
+    await setImmediate();
+    expect([after.sent, after.core.isJournalLost]).toEqual([[], true]);
+  });
+
   it('is not what a crash between journal and state looks like', async () => {
     crashed(false);
     const { core, types } = openCore(folder, realDisk);
