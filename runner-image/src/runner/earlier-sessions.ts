@@ -39,13 +39,14 @@ export class EarlierSessions {
   /** Nothing waits on the disk that is not held. */
   get areAllHeld(): boolean {
     const { folders, isHeld } = this.#options;
-    return folders.find().every(({ kind, sessionId }) => kind === 'damaged' || isHeld(sessionId));
+    // Every hello asks this: what is held need not be read for it.
+    return folders.find(isHeld).every(({ kind }) => kind === 'damaged');
   }
 
   /** Takes up what an earlier process held, or what could not be delivered on an earlier line. What is stuck waits for `settle`. */
   takeUp(): void {
     const { folders, ports, retries, isHeld } = this.#options;
-    for (const found of folders.find()) {
+    for (const found of folders.find(isHeld)) {
       const { sessionId } = found;
       if (isHeld(sessionId) || this.#stuck.has(sessionId)) continue;
       if (found.kind === 'saved') this.#resume(found.saved);

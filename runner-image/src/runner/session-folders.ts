@@ -102,10 +102,10 @@ export class SessionFolders {
     return existsSync(join(this.of(sessionId), 'journal'));
   }
 
-  /** What the runner process before this one held, and what could not be delivered yet. */
-  find(): FoundSession[] {
+  /** What the runner process before this one held, and what could not be delivered yet; those that are `known` are not read. */
+  find(known: (sessionId: string) => boolean = () => false): FoundSession[] {
     return namesIn(this.#sessions).flatMap((sessionId): FoundSession[] => {
-      if (!SessionId.safeParse(sessionId).success || this.#stuck.has(sessionId)) return [];
+      if (!SessionId.safeParse(sessionId).success || this.#stuck.has(sessionId) || known(sessionId)) return [];
       try {
         const saved = loadSession(join(this.of(sessionId), 'session.json'));
         if (saved?.sessionId === sessionId) return [{ kind: 'saved', sessionId, saved }];

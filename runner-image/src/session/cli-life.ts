@@ -101,8 +101,10 @@ const surround = async (
     return null;
   }
   agent.setBroker(start.broker);
-  agent.remember({ modelPort: start.port });
-  core.save();
+  if (start.port !== modelPort) {
+    agent.remember({ modelPort: start.port });
+    core.save();
+  }
   return start.broker;
 };
 
