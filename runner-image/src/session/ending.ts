@@ -108,22 +108,22 @@ const deliver = async (runtime: SessionRuntime, { ending, isAborted, hurry }: En
 
 /**
  * A CLI that is held is not let run on for its end, when its session goes on from the moment at which it was held. Without a lease it is not
- * let run on at all: another epoch may work in its place.
+ * let run on at all, and what could not be killed stays held: another epoch may work in its place.
  */
 const stopCli = async (
   { core, agent }: SessionRuntime,
   steps: Steps,
   { ending, isAborted, hurry }: EndOptions,
 ): Promise<void> => {
-  const mayRun = !isAborted() && !core.freezer.reasons.includes('lease_lost');
-  if (!mayRun) await steps.step('kill at once', END_STEP_MS, () => agent.terminal.kill('at_once'));
-  if (!isLeaving(ending) || !core.freezer.isHeld) {
+  const mayRun = (): boolean => !isAborted() && !core.freezer.reasons.includes('lease_lost');
+  if (!mayRun()) await steps.step('kill at once', END_STEP_MS, () => agent.terminal.kill('at_once'));
+  else if (!isLeaving(ending) || !core.freezer.isHeld) {
     await steps.step('thaw', END_STEP_MS, () => core.freezer.release());
-    const graceMs = mayRun ? hurry.boundMs(STOP_GRACE_MS, DRAIN_STEP_SHARE) : 0;
+    const graceMs = hurry.boundMs(STOP_GRACE_MS, DRAIN_STEP_SHARE);
     await steps.step('stop', graceMs + END_STEP_MS, async () => agent.provider?.stop({ graceMs }));
   }
   // Also where the adapter could not: no process of the session outlives it.
-  await steps.step('kill', END_STEP_MS, () => agent.terminal.kill());
+  await steps.step('kill', END_STEP_MS, () => agent.terminal.kill(mayRun() ? undefined : 'at_once'));
   await steps.step('release', END_STEP_MS, async () => agent.terminal.process?.release());
 };
 

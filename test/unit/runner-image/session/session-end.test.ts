@@ -52,6 +52,32 @@ describe('a session whose epoch is over elsewhere', () => {
     });
     expect(calls.filter((call) => call !== 'freeze')[0]).toBe('kill at once');
   });
+
+  it('lets nothing run on that could not be killed at once', async () => {
+    const { runtime, clock, calls, process, exited } = openRuntime(folder);
+    Object.assign(process, {
+      kill: async (how?: string) => {
+        calls.push(how === 'at_once' ? 'kill at once' : 'kill');
+        throw new Error('left over');
+      },
+    });
+    await runtime.agent.terminal.hold({ ackedOffset: 0 });
+    runtime.core.freezer.setTarget(process);
+    runtime.agent.setProvider({
+      ...{ pid: process.pid, ready: new Promise(() => {}), exited },
+      sendInput: async () => ({ kind: 'refused', reason: 'none' }),
+      interrupt: async () => {},
+      stop: async () => void calls.push('asked to stop'),
+    });
+    await runtime.core.freezer.set('lease_lost', true);
+    runtime.abort('lease_lost');
+    await vi.waitFor(async () => {
+      clock.advance(1_000);
+      expect(await isOver(runtime.ended)).toBe(true);
+    });
+    // A kill in good order, and an adapter's stop, let what was held go on for a moment.
+    expect(new Set(calls)).toEqual(new Set(['freeze', 'kill at once', 'release']));
+  });
 });
 
 describe('prompts on their way in the epoch before', () => {
