@@ -24,6 +24,8 @@ export const HEAD_RECENT_BATCHES = 4;
 export const COMMIT_MEMORY_MAX = 1_000;
 /** Stored events of a batch that stay as they are; longer ones are compressed, since each begun KiB of a row is paid for. */
 export const SEGMENT_PLAIN_MAX_BYTES = 640;
+/** Stored events of a batch, unpacked: numbers of a frame grow up to fivefold when they are written again. Longer ones are not compressed. */
+export const SEGMENT_UNPACKED_MAX_BYTES = MIB;
 /** Events that may wait unacknowledged in the journal; beyond it the session freezes instead of losing one. */
 export const JOURNAL_MAX_BYTES = 64 * MIB;
 

@@ -11,6 +11,8 @@ export interface FanOutEventPorts {
   readonly sessions: SessionStore;
   readonly fanOut: FanOut;
   readonly watchers: Pick<WatcherStore, 'read' | 'isWatched'>;
+  /** @param row its keys */
+  readonly onError: (row: string, error: unknown) => void;
 }
 
 /** Frames of one event: the event itself, and for state changes and approvals the named frame that clients wait for. */
@@ -43,11 +45,21 @@ export const framesOf = (event: SessionEvent, agentId: string): ControlToViewerF
   return frames;
 };
 
+/** A row that cannot be read today cannot be read at the next try either: it is reported, and those behind it are not held up. */
+const readableEvents = ({ onError }: FanOutEventPorts, image: Item): SessionEvent[] => {
+  try {
+    return eventsOf(image);
+  } catch (error) {
+    onError(`${image.pk} ${image.sk}`, error);
+    return [];
+  }
+};
+
 /** @param images new images of the events table; annex and quarantine rows are nobody's live news */
 export const fanOutEvents = async (ports: FanOutEventPorts, images: readonly Item[]): Promise<void> => {
   for (const image of images) {
     if (!String(image.sk).startsWith('SEG#')) continue;
-    const events = eventsOf(image);
+    const events = readableEvents(ports, image);
     const first = events[0];
     if (first === undefined) continue;
     const ref: SessionRef = { tenantId: first.tenantId, sessionId: first.sessionId };

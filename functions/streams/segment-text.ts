@@ -3,7 +3,7 @@
  * against a fixed beginning: each begun KiB of a row is paid for, twice in a transaction and once more when it expires.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { BATCH_MAX_BYTES, SEGMENT_PLAIN_MAX_BYTES } from '../../shared/limits.ts';
+import { SEGMENT_PLAIN_MAX_BYTES, SEGMENT_UNPACKED_MAX_BYTES } from '../../shared/limits.ts';
 
 /** Rows are read with what they were written with: it never changes; another one gets a mark of its own. */
 const MARK = 'z1:';
@@ -21,11 +21,11 @@ const DICTIONARY = Buffer.from(
     ',"v":1,"rseq":,"ts":17,"offset":,"seq":},{"v":1,"rseq":,"ts":17,"offset":,"type":"","seq":}]',
   ].join(''),
 );
-/** A batch may grow a little by what ingest adds to its events. */
-const UNPACKED_MAX_BYTES = 4 * BATCH_MAX_BYTES;
 
 export const packEvents = (json: string): string => {
-  if (Buffer.byteLength(json) <= SEGMENT_PLAIN_MAX_BYTES) return json;
+  const sizeBytes = Buffer.byteLength(json);
+  /** What is written can be read: nothing is compressed that the bound below would refuse. */
+  if (sizeBytes <= SEGMENT_PLAIN_MAX_BYTES || sizeBytes > SEGMENT_UNPACKED_MAX_BYTES) return json;
   const packed = MARK + deflateRawSync(json, { dictionary: DICTIONARY }).toString('base64');
   return packed.length < json.length ? packed : json;
 };
@@ -35,6 +35,6 @@ export const unpackEvents = (text: string): string =>
   text.startsWith(MARK)
     ? inflateRawSync(Buffer.from(text.slice(MARK.length), 'base64'), {
         dictionary: DICTIONARY,
-        maxOutputLength: UNPACKED_MAX_BYTES,
+        maxOutputLength: SEGMENT_UNPACKED_MAX_BYTES,
       }).toString('utf8')
     : text;

@@ -253,7 +253,7 @@ export class World {
       const images = shard.images.slice(0, this.chance.int(1, 5));
       const outcome = await this.control.invoke<unknown>((ports) =>
         consumer === 'fan-out-events'
-          ? fanOutEvents(ports, images)
+          ? fanOutEvents({ ...ports, onError: () => {} }, images)
           : continueSuspended({ ...ports, onError: () => {} }, images),
       );
       tries += 1;

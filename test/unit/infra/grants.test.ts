@@ -13,10 +13,10 @@ import { runnersChanged } from '../../../functions/runners/runner-changes.ts';
 import { exchangeCredential } from '../../../functions/runners/runner-credentials.ts';
 import { runnerDisconnected } from '../../../functions/runners/runner-disconnected.ts';
 import { formatWarmOwner, warmRunnerId } from '../../../functions/runners/warm-store.ts';
-import { keepAnswer } from '../../../functions/sessions/api-inputs.ts';
 import { continueSuspended } from '../../../functions/sessions/continue-suspended.ts';
 import { reap } from '../../../functions/sessions/reap.ts';
 import { reconcile } from '../../../functions/sessions/reconcile.ts';
+import { sendInput } from '../../../functions/sessions/send-input.ts';
 import { metaKey, type SessionRef } from '../../../functions/sessions/session-store.ts';
 import { setDesired } from '../../../functions/sessions/set-desired.ts';
 import { TaskStateChange, taskStateChanged } from '../../../functions/sessions/task-stopped.ts';
@@ -108,8 +108,6 @@ const callApi = async ({ ports, ref, my }: World): Promise<void> => {
       ...batchOf(ref, 1, running),
     }),
   );
-  await keepAnswer(ports, { ref, epoch: 1, inputSeq: 1 }, 'taken');
-  await call('POST /api/sessions/{id}/input', { data: 'x', submit: true });
   for (const verb of ['pause', 'resume', 'stop']) await call(`POST /api/sessions/{id}/${verb}`);
   await call('POST /api/runners/registrations', { group: 'lab', maxSessions: 1 });
   const { runnerId } = await ownRunner(ports);
@@ -202,6 +200,17 @@ const suspendedOnGroup = async (ports: TestPorts): Promise<void> => {
 
 const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
   api: callApi,
+  'session-input': async ({ ports, ref, my }) => {
+    await ports.runners.set(ref, { connectionId: 'runner', epoch: 1, dial: 1 });
+    await ingestBatch(ports, ref, batchOf(ref, 1, running));
+    const after = (delayMs: number, run: () => void) => {
+      ports.clock.advance(delayMs);
+      return ports.clock.after(delayMs, run);
+    };
+    const clock = { nowMs: ports.clock.nowMs, monotonicMs: ports.clock.monotonicMs, after };
+    const sent = sendInput({ ...my, clock }, ref, { data: 'x', submit: true });
+    await expect(sent).rejects.toMatchObject({ code: 'input_unconfirmed' });
+  },
   'runner-credentials': async ({ ports, ref, my }) => {
     await issueCredentials({ ...my, modelKey: async () => null }, await capabilityOf(ports, ref));
   },
@@ -318,7 +327,8 @@ const RUNS: Record<FunctionName, (world: World) => Promise<void>> = {
     await handleViewerFrame(ports, VIEWER, attachTo(ref));
     await handleViewerFrame(ports, { ...VIEWER, connectionId: 'left' }, attachTo(ref, { viewerId: 'left' }));
     ports.viewers.answers.set('left', 'gone');
-    await fanOutEvents(my, ports.db.all('events'));
+    const failed = (_row: string, error: unknown) => onError(ref, error);
+    await fanOutEvents({ ...my, onError: failed }, ports.db.all('events'));
     expect(ports.viewers.posted.map(({ frame }) => frame.type)).toContain('session_event');
   },
   'archive-events': async ({ ports, ref, my }) => {

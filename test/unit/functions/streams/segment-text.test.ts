@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { packEvents, unpackEvents } from '../../../../functions/streams/segment-text.ts';
-import { SEGMENT_PLAIN_MAX_BYTES } from '../../../../shared/limits.ts';
+import { FRAME_MAX_BYTES, SEGMENT_PLAIN_MAX_BYTES, SEGMENT_UNPACKED_MAX_BYTES } from '../../../../shared/limits.ts';
 import { seededRandom } from '../../../fakes/control-plane-ports.ts';
 
 /** As a batch of a work turn is stored: the row around it takes some 250 bytes more. */
@@ -97,6 +97,17 @@ describe('the text of a segment', () => {
     expect(packEvents(json)).toMatchInlineSnapshot(
       `"z1:jdTBEcIADAPBlpBESFILQyn0nhb2fy+v7a8sw8t2JpbVsln2tuyw7GPZadll2Y3jVQZ0CEIEJYIUQYsgRlAjyBH0KHpU7wI9ih5Fj6JH0aPoUfQoegw9hh7TR4UeQ4+hx9Bj6DH02P3/PQ=="`,
     );
+  });
+
+  test('that grew far beyond its frame can be read again; one that could not be is not compressed', () => {
+    const grown = JSON.stringify([{ type: 'x', n: Array.from({ length: 7_000 }, () => 1e20) }]);
+    expect(Buffer.byteLength(grown)).toBeGreaterThan(4 * FRAME_MAX_BYTES);
+    expect(unpackEvents(packEvents(grown))).toBe(grown);
+    const most = JSON.stringify('é'.repeat((SEGMENT_UNPACKED_MAX_BYTES - 2) / 2));
+    expect(unpackEvents(packEvents(most))).toBe(most);
+    const more = JSON.stringify('é'.repeat(SEGMENT_UNPACKED_MAX_BYTES / 2));
+    expect(packEvents(more)).toBe(more);
+    expect(unpackEvents(more)).toBe(more);
   });
 
   test('that is damaged is an error, never other events', () => {
