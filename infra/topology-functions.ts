@@ -29,6 +29,7 @@ const tasks = (...access: TaskAccess[]): Grant[] => access.map((a) => ({ kind: '
 
 export type FunctionName =
   | 'api'
+  | 'session-input'
   | 'runner-credentials'
   | 'authorize-http'
   | 'authorize-viewer'
@@ -95,6 +96,13 @@ const CONTINUE_GRANTS: readonly Grant[] = [
 
 export const FUNCTIONS: readonly FunctionSpec[] = [
   fn('api', 29_000, CONTROL_GRANTS, { memoryMb: 1_024, reservedConcurrency: 100 }),
+  /** Waits for the runner's answer, and must not hold up what answers at once. */
+  fn(
+    'session-input',
+    29_000,
+    [...reads('sessions'), ...writes('connections'), secret('origin-secret'), ...posts('runner')],
+    { reservedConcurrency: 100 },
+  ),
   fn('runner-credentials', 10_000, [
     ...reads('sessions'),
     secret('signing-key'),

@@ -43,10 +43,10 @@ const open = (method: HttpRoute['method'], path: string, name: FunctionName = 'a
   function: name,
   authorizer: null,
 });
-const signedIn = (method: HttpRoute['method'], path: string): HttpRoute => ({
+const signedIn = (method: HttpRoute['method'], path: string, name: FunctionName = 'api'): HttpRoute => ({
   method,
   path,
-  function: 'api',
+  function: name,
   authorizer: 'authorize-http',
 });
 
@@ -71,7 +71,7 @@ export const HTTP_ROUTES = [
   signedIn('GET', '/api/sessions/{id}/events'),
   signedIn('GET', '/api/sessions/{id}/diff'),
   signedIn('GET', '/api/sessions/{id}/transcript'),
-  signedIn('POST', '/api/sessions/{id}/input'),
+  signedIn('POST', '/api/sessions/{id}/input', 'session-input'),
   signedIn('POST', '/api/sessions/{id}/stop'),
   signedIn('POST', '/api/sessions/{id}/pause'),
   signedIn('POST', '/api/sessions/{id}/resume'),

@@ -53,6 +53,8 @@ export const INPUT_SERIALISED_MAX_BYTES = FRAME_MAX_BYTES - 2 * FRAME_ENVELOPE_B
 /** An API input is posted to the runner again after this long without its answer, and given up, which its caller is told, after that long. */
 export const API_INPUT_RESEND_MS = 1_000;
 export const API_INPUT_CONFIRM_MS = 8_000;
+/** API inputs of one session that wait for their answers at once; the next is refused. */
+export const API_INPUT_WAITING_MAX = 16;
 /** Between two looks for the answer: the first, doubling up to the last. */
 export const API_INPUT_LOOK_FIRST_MS = 25;
 export const API_INPUT_LOOK_MAX_MS = 250;

@@ -26,7 +26,7 @@ import { viewOf } from '../sessions/session-store.ts';
 import { type DesiredPorts, setDesired } from '../sessions/set-desired.ts';
 import { type StartPorts, startSession } from '../sessions/start-session.ts';
 
-export interface SessionRoutePorts extends ReadPorts, RecordingPorts, StartPorts, DesiredPorts, InputPorts {
+export interface SessionRoutePorts extends ReadPorts, RecordingPorts, StartPorts, DesiredPorts {
   readonly sessions: StartPorts['sessions'];
 }
 
@@ -35,6 +35,15 @@ const desiredRoute = (ports: SessionRoutePorts, desired: DesiredState): HttpRout
     body: DesiredBody,
     run: async ({ authorizer, params }) => {
       const meta = await setDesired(ports, sessionRefOf(authorizer, params.id), desired, userOf(authorizer).userId);
+      return { status: 202, body: { accepted: true, session: viewOf(meta) } };
+    },
+  });
+
+export const inputRoute = (ports: InputPorts): HttpRoute =>
+  route({
+    body: InputBody,
+    run: async ({ body, authorizer, params }) => {
+      const meta = await sendInput(ports, sessionRefOf(authorizer, params.id), body);
       return { status: 202, body: { accepted: true, session: viewOf(meta) } };
     },
   });
@@ -75,13 +84,6 @@ export const sessionRoutes = (ports: SessionRoutePorts): Record<string, HttpRout
         return { status: 302, body: recording, location: recording.url };
       }
       return { body: await getTranscript(ports, ref, { epoch, offset }, query.limit) };
-    },
-  }),
-  'POST /api/sessions/{id}/input': route({
-    body: InputBody,
-    run: async ({ body, authorizer, params }) => {
-      const meta = await sendInput(ports, sessionRefOf(authorizer, params.id), body);
-      return { status: 202, body: { accepted: true, session: viewOf(meta) } };
     },
   }),
   'POST /api/sessions/{id}/stop': desiredRoute(ports, 'stop'),

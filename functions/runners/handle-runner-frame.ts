@@ -94,13 +94,13 @@ const events = async (
 };
 
 const answerApiInput = (
-  ports: RunnerPorts,
+  { db }: RunnerPorts,
   ref: SessionRef,
   frame: FrameOf<RunnerFrame, 'input_ack' | 'input_reset'>,
 ): Promise<void> =>
   frame.type === 'input_ack'
-    ? keepAnswer(ports, { ref, epoch: frame.epoch, inputSeq: frame.inputSeq }, 'taken')
-    : keepAnswer(ports, { ref, epoch: frame.epoch, inputSeq: frame.expected }, 'refused');
+    ? keepAnswer(db, { ref, epoch: frame.epoch, inputSeq: frame.inputSeq }, 'taken')
+    : keepAnswer(db, { ref, epoch: frame.epoch, inputSeq: frame.expected }, 'refused');
 
 /** Runner-only fields stay behind: a viewer never sees a capability. */
 const forViewer = (
@@ -145,8 +145,9 @@ export const handleRunnerFrame = async (
       return null;
     case 'input_ack':
     case 'input_reset': {
-      const ref = await scopeOf(ports, who, frame);
-      if (frame.viewerId === API_VIEWER_ID) await answerApiInput(ports, ref, frame);
+      const isStored = frame.viewerId === API_VIEWER_ID;
+      const ref = await scopeOf(ports, who, frame, isStored);
+      if (isStored) await answerApiInput(ports, ref, frame);
       else await ports.fanOut.toOne(ref, frame.viewerId, forViewer(frame), 0);
       return null;
     }

@@ -10,12 +10,13 @@ import {
   API_INPUT_LOOK_FIRST_MS,
   API_INPUT_LOOK_MAX_MS,
   API_INPUT_RESEND_MS,
+  API_INPUT_WAITING_MAX,
 } from '../../shared/limits.ts';
 import { isFinal } from '../../shared/session.ts';
 import type { Database } from '../database.ts';
 import type { RunnerLine } from '../streams/runner-line.ts';
 import type { WatcherStore } from '../streams/watchers.ts';
-import { type ApiInputAnswer, type ApiInputRef, answerTo } from './api-inputs.ts';
+import { type ApiInputAnswer, type ApiInputRef, answerTo, awaitAnswer, tooManyWait } from './api-inputs.ts';
 import type { SessionMeta, SessionRef, SessionStore } from './session-store.ts';
 
 export interface InputPorts {
@@ -83,12 +84,19 @@ export const sendInput = async (
       ...{ viewerId: API_VIEWER_ID, source: 'api', controlTerm: 0 },
       ...input,
     });
-  const answer = await confirmed(ports, { ref, epoch, inputSeq }, post);
+  const sent = { ref, epoch, inputSeq };
+  if (await tooManyWait(ports, sent))
+    throw new AppError(
+      'session_not_ready',
+      `${API_INPUT_WAITING_MAX} inputs wait for the runner already: nothing was delivered. Send it again when they are answered.`,
+    );
+  await awaitAnswer(ports, sent);
+  const answer = await confirmed(ports, sent, post);
   if (answer === 'taken') return meta;
   if (answer === 'refused')
     throw new AppError(
       'session_not_ready',
-      'The session cannot take input right now: nothing was delivered. Wait until it is running, then send again.',
+      'The session cannot take input right now: nothing was delivered. Wait until it is running and its prompts are fewer, then send again.',
     );
   throw new AppError(
     'input_unconfirmed',

@@ -38,9 +38,14 @@ export class PromptKeeper {
     return { ...this.#prompts.saved(), isPromptDone: this.#isFirstDone };
   }
 
+  /** Why one more would not be taken; `null`: it would be. */
+  full(text: string): string | null {
+    return promptsFull(this.#session, this.#prompts.waiting, text);
+  }
+
   /** Hands a prompt to the CLI in its own way. Beyond what may wait none is taken, and its sender is told. */
   async submit(text: string, source?: 'first'): Promise<PromptResult> {
-    const reason = promptsFull(this.#session, this.#prompts.waiting, text);
+    const reason = this.full(text);
     if (reason !== null) return { kind: 'refused', reason };
     const { core } = this.#session;
     const prompt = this.#prompts.queue(text);

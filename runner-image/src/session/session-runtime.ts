@@ -292,6 +292,7 @@ export class SessionRuntime {
     if (this.isEnding || this.core.state !== 'running') return;
     this.typing.setKeyboard({
       type: (data, once) => this.agent.terminal.type(data, once),
+      promptsFull: (text) => this.prompts.full(text),
       submit: (text) => this.prompts.submit(text),
     });
   }

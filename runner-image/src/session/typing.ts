@@ -1,11 +1,11 @@
 /** Input frames on their way into the terminal: ordered, typed without a detour, answered visibly. */
 import type { Clock } from '../../../shared/clock.ts';
 import type { EventDraft } from '../../../shared/events.ts';
-import { API_VIEWER_ID, type RunnerFrame } from '../../../shared/frames.ts';
+import type { RunnerFrame } from '../../../shared/frames.ts';
 import { INPUT_MAX_HELD_FRAMES } from '../../../shared/limits.ts';
 import type { WriteOnce } from '../adapters/contract.ts';
 import type { Log } from '../log.ts';
-import { ApiInput } from './api-input.ts';
+import { ApiInput, type ApiRefusal, type SavedApiInput } from './api-input.ts';
 import {
   type Control,
   type InputFrame,
@@ -21,6 +21,8 @@ export interface Keyboard {
   /** Resolves when the terminal has it; under one lane each number is typed once, also over a crash of the runner. */
   type(data: string, once?: WriteOnce): Promise<void>;
   /** Types it as a prompt, in the way of the CLI; says why it was not taken. */
+  /** Why a prompt would not be taken now; `null`: it would be kept at once. */
+  promptsFull(text: string): string | null;
   submit(text: string): Promise<{ readonly kind: 'sent' } | { readonly kind: 'refused'; readonly reason: string }>;
 }
 
@@ -38,18 +40,21 @@ export interface TypingOptions {
   readonly save?: () => void;
   /** Saved before a crash of the runner. */
   readonly lanes?: readonly SavedLane[];
-  readonly apiInputs?: readonly number[];
+  readonly apiInputs?: SavedApiInput;
 }
 
-/** API calls at the same time may come in any order, and each lane of a terminal takes rising numbers only. */
-const API_LANES = 16;
-/** Lanes of a terminal that hold what people typed. */
+/** Lanes of a terminal that hold what people typed; API calls may come in any order, so each has one of its own. */
 const laneOf = ({ viewerId, controlTerm, inputSeq, source }: InputFrame): WriteOnce =>
   source === 'api'
-    ? { lane: `api ${inputSeq % API_LANES}`, number: inputSeq }
+    ? { lane: `api ${inputSeq}`, number: 1 }
     : { lane: `input ${viewerId} ${controlTerm}`, number: inputSeq };
 const LANE = /^input (\S+) (\d+)$/;
-const API_LANE = /^api \d+$/;
+const API_LANE = /^api (\d+)$/;
+
+const refusalOf = (keyboard: Keyboard | null, { submit, data }: InputFrame): ApiRefusal => {
+  if (keyboard === null) return 'not_running';
+  return submit === true && keyboard.promptsFull(data) !== null ? 'overflow' : null;
+};
 
 /** Keystrokes within this time make one `input_received`. */
 const GATHER_MS = 5_000;
@@ -82,14 +87,15 @@ export class Typing {
   }
 
   /** What must be known after a crash; the terminal knows what it got. */
-  saved(): { lanes: SavedLane[]; apiInputs: number[] } {
+  saved(): { lanes: SavedLane[]; apiInputs: SavedApiInput } {
     return { lanes: this.#order.saved(), apiInputs: this.#api.saved() };
   }
 
   /** After a crash: the last number that the terminal got in each of its lanes. */
   restore(written: readonly (readonly [lane: string, number: number])[]): void {
     for (const [lane, number] of written) {
-      if (API_LANE.test(lane)) this.#api.written(number);
+      const apiInputSeq = API_LANE.exec(lane)?.[1];
+      if (apiInputSeq !== undefined) this.#api.written(Number(apiInputSeq));
       const [, viewerId, controlTerm] = LANE.exec(lane) ?? [];
       if (viewerId === undefined) continue;
       this.#order.written({ viewerId, controlTerm: Number(controlTerm) }, number);
@@ -125,12 +131,31 @@ export class Typing {
       this.#early.push(frame);
       return;
     }
-    const isRunning = this.#keyboard !== null;
-    this.#perform(
-      frame.source === 'api'
-        ? this.#api.offer(frame, isRunning)
-        : this.#order.offer(frame, this.#options.clock.monotonicMs(), isRunning),
-    );
+    if (frame.source === 'api') void this.#onApiInput(frame);
+    else this.#perform(this.#order.offer(frame, this.#options.clock.monotonicMs(), this.#keyboard !== null));
+  }
+
+  /** Its caller waits: answered when the terminal has it, or it is kept, or it was refused. */
+  async #onApiInput(frame: InputFrame): Promise<void> {
+    const keyboard = this.#keyboard;
+    const offer = this.#api.offer(frame, refusalOf(keyboard, frame));
+    if (offer.kind === 'wait') return;
+    if (offer.kind !== 'take' || !keyboard) {
+      if (offer.kind === 'reset') this.#options.save?.();
+      if (offer.kind !== 'take') this.#reply(offer);
+      return;
+    }
+    let answer: 'taken' | 'refused' = 'taken';
+    if (frame.submit === true) {
+      // Before it is kept: what is saved with it says that it was taken.
+      this.#api.settle(frame, answer);
+      void this.#type(frame);
+    } else
+      await this.#type(frame).catch((error: unknown) => {
+        this.#options.log.warn('input could not be typed', { viewerId: frame.viewerId, error });
+        answer = 'refused';
+      });
+    this.#reply(this.#api.settle(frame, answer));
   }
 
   /** Records what was typed and not told yet. */
@@ -143,7 +168,7 @@ export class Typing {
   }
 
   #perform({ deliver, replies }: InputOutcome): void {
-    const typed = deliver.map((frame) => this.#type(frame));
+    const typed = deliver.map((frame) => this.#type(frame).catch((error: unknown) => this.#failed(frame, error)));
     if (replies.some(({ kind }) => kind === 'reset')) this.#options.save?.();
     if (typed.length > 0 || replies.length > 0)
       // Only what the terminal has is acknowledged: a runner that crashes before gets the rest from the viewer again.
@@ -162,13 +187,13 @@ export class Typing {
     }
   }
 
-  /** Resolves when the terminal has it, or a prompt is kept to be typed; also when that failed, which is told below. */
+  /** Resolves when the terminal has it, or a prompt is kept to be typed. */
   async #type(frame: InputFrame): Promise<void> {
     const keyboard = this.#keyboard;
     if (!keyboard) return;
     let typed: Promise<void> | undefined;
     if (frame.submit === true) void this.#submit(keyboard, frame);
-    else typed = keyboard.type(frame.data, laneOf(frame)).catch((error: unknown) => this.#failed(frame, error));
+    else typed = keyboard.type(frame.data, laneOf(frame));
     if (frame.submit === true || !isOnlyReports(frame.data)) {
       this.#options.onTyped(frame);
       this.#gather(frame);
@@ -193,11 +218,6 @@ export class Typing {
   }
 
   #ackLater(ack: InputReply & { kind: 'ack' }): void {
-    // One of an API call stands for itself and is waited for.
-    if (ack.viewerId === API_VIEWER_ID) {
-      this.#reply(ack);
-      return;
-    }
     this.#acks.set(`${ack.viewerId} ${ack.controlTerm}`, ack);
     this.#cancelAcks ??= this.#options.clock.after(ACK_AFTER_MS, () => this.#sendAcks());
   }

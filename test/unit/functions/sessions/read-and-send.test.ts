@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { answerTo, keepAnswer } from '../../../../functions/sessions/api-inputs.ts';
+import { answerTo, awaitAnswer, keepAnswer } from '../../../../functions/sessions/api-inputs.ts';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
 import { getDiff, getSession, getTranscript, listSessions } from '../../../../functions/sessions/read-session.ts';
 import { sendInput } from '../../../../functions/sessions/send-input.ts';
@@ -9,7 +9,7 @@ import { readEvents } from '../../../../functions/streams/segments.ts';
 import type { Clock } from '../../../../shared/clock.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
 import { SessionDiff, SessionList, Transcript } from '../../../../shared/http.ts';
-import { API_INPUT_CONFIRM_MS, API_INPUT_RESEND_MS } from '../../../../shared/limits.ts';
+import { API_INPUT_CONFIRM_MS, API_INPUT_RESEND_MS, API_INPUT_WAITING_MAX } from '../../../../shared/limits.ts';
 import { SessionView } from '../../../../shared/session.ts';
 import { addBuild, batchOf, controlPlanePorts, startedSession, TENANT } from '../../../fakes/control-plane-ports.ts';
 import { fixture } from '../../shared/fixtures.ts';
@@ -144,7 +144,7 @@ describe('input over HTTP', () => {
       for (; heard < posted().length; heard += 1) {
         const answer = hears(heard + 1);
         const inputSeq = posted()[heard]?.inputSeq ?? 0;
-        if (answer !== 'nothing') await keepAnswer(ports, { ref, epoch: 1, inputSeq }, answer);
+        if (answer !== 'nothing') await keepAnswer(ports.db, { ref, epoch: 1, inputSeq }, answer);
       }
     };
     const passing: Clock = {
@@ -183,12 +183,25 @@ describe('input over HTTP', () => {
     await expect(sendInput(busy.ports, busy.ref, line)).rejects.toMatchObject({ code: 'session_not_ready' });
   });
 
-  test('that was taken at its second post stays taken when the refusal of the first comes late', async () => {
+  test('is refused where as many of the session wait as may', async () => {
+    const { ports, ref, posted } = await running(() => 'nothing');
+    await Promise.all(Array.from({ length: API_INPUT_WAITING_MAX }, () => sendInput(ports, ref, line).catch(() => {})));
+    for (let inputSeq = 17; inputSeq <= 32; inputSeq += 1) await awaitAnswer(ports, { ref, epoch: 1, inputSeq });
+    for (let given = 0; given < API_INPUT_WAITING_MAX; given += 1) await ports.watchers.nextApiInputSeq(ref);
+    const before = posted().length;
+    await expect(sendInput(ports, ref, line)).rejects.toMatchObject({ code: 'session_not_ready' });
+    expect(posted()).toHaveLength(before);
+  });
+
+  test('has one answer, the first; what nobody waits for has none', async () => {
     const { ports, ref } = await setUp();
     const input = { ref, epoch: 1, inputSeq: 1 };
+    await keepAnswer(ports.db, input, 'taken');
     expect(await answerTo(ports.db, input)).toBeNull();
-    await keepAnswer(ports, input, 'taken');
-    await keepAnswer(ports, input, 'refused');
+    await awaitAnswer(ports, input);
+    expect(await answerTo(ports.db, input)).toBeNull();
+    await keepAnswer(ports.db, input, 'taken');
+    await keepAnswer(ports.db, input, 'refused');
     expect(await answerTo(ports.db, input)).toBe('taken');
     expect(await answerTo(ports.db, { ...input, epoch: 2 })).toBeNull();
   });

@@ -11,41 +11,46 @@ const frame = (inputSeq: number): InputFrame => ({
   inputSeq,
   data: String(inputSeq),
 });
-const numbers = ({ deliver }: { deliver: readonly InputFrame[] }) => deliver.map(({ inputSeq }) => inputSeq);
+const taken = (api: ApiInput, inputSeq: number) => {
+  const offer = api.offer(frame(inputSeq), null);
+  return offer.kind === 'take' ? api.settle(frame(inputSeq), 'taken') : offer;
+};
 
 describe('input of API calls', () => {
-  it('is taken once each, in the order in which it comes, and answered each time', () => {
+  it('is taken once each, in whatever order it comes, and answered each time', () => {
     const api = new ApiInput();
-    const offers = [1, 4, 3, 4, 1].map((seq) => api.offer(frame(seq), true));
-    expect(offers.flatMap(numbers)).toEqual([1, 4, 3]);
-    expect(offers.flatMap(({ replies }) => replies)).toMatchObject(
-      [1, 4, 3, 4, 1].map((inputSeq) => ({ kind: 'ack', inputSeq })),
-    );
+    const kinds = [1, 4, 3, 4, 1].map((seq) => api.offer(frame(seq), null).kind);
+    expect(kinds).toEqual(['take', 'take', 'take', 'wait', 'wait']);
+    for (const seq of [1, 4, 3]) expect(api.settle(frame(seq), 'taken')).toMatchObject({ kind: 'ack', inputSeq: seq });
+    expect(api.offer(frame(4), null)).toMatchObject({ kind: 'ack', inputSeq: 4 });
   });
 
-  it('is refused while nothing runs, and taken when it comes again', () => {
+  it('that was refused stays refused: its caller was told that it may be sent anew', () => {
     const api = new ApiInput();
-    expect(api.offer(frame(7), false)).toMatchObject({
-      deliver: [],
-      replies: [{ kind: 'reset', expected: 7, reason: 'not_running' }],
-    });
-    expect(numbers(api.offer(frame(7), true))).toEqual([7]);
+    expect(api.offer(frame(7), 'not_running')).toMatchObject({ kind: 'reset', expected: 7, reason: 'not_running' });
+    expect(api.offer(frame(7), null)).toMatchObject({ kind: 'reset', expected: 7 });
+    expect(api.offer(frame(8), null).kind).toBe('take');
+    expect(api.settle(frame(8), 'refused')).toMatchObject({ kind: 'reset', expected: 8 });
+    expect(api.offer(frame(8), null)).toMatchObject({ kind: 'reset', expected: 8 });
   });
 
   it('is known after a crash: from what was saved, and from what the terminal got', () => {
     const before = new ApiInput();
-    before.offer(frame(1), true);
+    taken(before, 1);
+    before.offer(frame(2), 'overflow');
+    before.offer(frame(3), null);
+    before.offer(frame(4), null);
     const after = new ApiInput(before.saved());
-    after.written(2);
-    expect([1, 2, 3].flatMap((seq) => numbers(after.offer(frame(seq), true)))).toEqual([3]);
+    after.written(3);
+    expect([1, 2, 3, 4].map((seq) => after.offer(frame(seq), null).kind)).toEqual(['ack', 'reset', 'ack', 'take']);
   });
 
   it('remembers a bounded number, and refuses what is older than all of them', () => {
     const api = new ApiInput();
     const last = API_INPUT_REMEMBERED + 5;
-    for (let seq = 1; seq <= last; seq += 1) api.offer(frame(seq), true);
+    for (let seq = 1; seq <= last; seq += 1) taken(api, seq);
     expect(api.saved()).toHaveLength(API_INPUT_REMEMBERED);
-    expect(api.offer(frame(3), true)).toMatchObject({ deliver: [], replies: [{ kind: 'reset', expected: 3 }] });
-    expect(api.offer(frame(last), true)).toMatchObject({ deliver: [], replies: [{ kind: 'ack' }] });
+    expect(api.offer(frame(3), null)).toMatchObject({ kind: 'reset', expected: 3, reason: 'overflow' });
+    expect(api.offer(frame(last), null)).toMatchObject({ kind: 'ack' });
   });
 });

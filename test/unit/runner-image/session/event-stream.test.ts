@@ -236,6 +236,7 @@ describe('Typing', () => {
       typing.onInput({ viewerId: 'view-a', source: 'viewer', controlTerm: 1, inputSeq, data, submit });
     const keyboard: Keyboard = {
       type: async (data: string) => void typed.push(data),
+      promptsFull: () => null,
       submit: async (text: string) => {
         typed.push(`<${text}>`);
         return { kind: 'sent' as const };

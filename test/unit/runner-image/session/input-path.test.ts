@@ -64,6 +64,7 @@ const play = async (bursts: readonly Burst[], fates: readonly Fate[]) => {
     type: async (data) => {
       delivered += data;
     },
+    promptsFull: () => null,
     submit: async () => ({ kind: 'sent' }),
   });
   typing.setControl({ controllerId: VIEWER, controlTerm: 1 });

@@ -1,10 +1,11 @@
 /** What counts as typing: a terminal reports its focus and the mouse's way by itself, and nobody leads a session by that. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Log } from '../../../../runner-image/src/log.ts';
 import { isOnlyReports } from '../../../../runner-image/src/session/terminal-reports.ts';
-import { Typing } from '../../../../runner-image/src/session/typing.ts';
+import { type Keyboard, Typing } from '../../../../runner-image/src/session/typing.ts';
 import { systemClock } from '../../../../shared/clock.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
+import { API_VIEWER_ID } from '../../../../shared/frames.ts';
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => silent };
 
@@ -12,25 +13,34 @@ const start = () => {
   const typed: string[] = [];
   const led: string[] = [];
   const recorded: EventDraft[] = [];
+  const sent: unknown[] = [];
+  const lanes = new Set<string>();
+  const keyboard: Keyboard = {
+    type: async (data, once) => {
+      typed.push(data);
+      lanes.add(once?.lane ?? '');
+    },
+    promptsFull: () => null,
+    submit: async () => ({ kind: 'sent' }),
+  };
   const typing = new Typing({
     ...{ sessionId: 'ses_01J0000000000000000000000A', epoch: 1, capability: 'cap' },
     clock: { ...systemClock, after: () => () => {} },
     log: silent,
-    send: () => {},
+    send: (frame) => sent.push(JSON.parse(frame)),
     record: (draft) => recorded.push(draft),
     onTyped: ({ data }) => led.push(data),
   });
-  typing.setKeyboard({
-    type: async (data) => void typed.push(data),
-    submit: async () => ({ kind: 'sent', confirmed: false }),
-  });
+  typing.setKeyboard(keyboard);
   typing.setControl({ controllerId: 'me', controlTerm: 1 });
   let inputSeq = 0;
   const input = (data: string) => {
     inputSeq += 1;
     typing.onInput({ viewerId: 'me', source: 'viewer', controlTerm: 1, inputSeq, data });
   };
-  return { typing, typed, led, recorded, input };
+  const apiInput = (seq: number, submit = false) =>
+    typing.onInput({ viewerId: API_VIEWER_ID, source: 'api', controlTerm: 0, inputSeq: seq, data: `${seq}`, submit });
+  return { typing, typed, led, recorded, input, apiInput, sent, lanes, keyboard };
 };
 
 describe('input of a viewer', () => {
@@ -53,5 +63,41 @@ describe('input of a viewer', () => {
       { type: 'input_received', viewerId: 'me', sizeBytes: acts.join('').length, source: 'viewer' },
     ]);
     expect(isOnlyReports('')).toBe(false);
+  });
+});
+
+describe('input of API calls', () => {
+  const settled = (sent: readonly unknown[], count: number) => vi.waitFor(() => expect(sent).toHaveLength(count));
+
+  it('is typed whatever its order, in a lane of its own each, and answered when the terminal has it', async () => {
+    const { typed, sent, lanes, apiInput } = start();
+    const order = [17, 2, 1, 33, 16];
+    for (const seq of order) apiInput(seq);
+    await settled(sent, order.length);
+    expect(typed).toEqual(order.map(String));
+    expect(lanes.size).toBe(order.length);
+    expect(sent).toMatchObject(order.map((inputSeq) => ({ type: 'input_ack', inputSeq })));
+  });
+
+  it('that the terminal or the queue of prompts does not take is answered so, and never as taken', async () => {
+    const { typing, sent, apiInput, keyboard } = start();
+    const type = async () => Promise.reject(new Error('the program does not read its input'));
+    typing.setKeyboard({ ...keyboard, type, promptsFull: () => '100 prompts wait' });
+    apiInput(1);
+    await settled(sent, 1);
+    apiInput(2, true);
+    await settled(sent, 2);
+    expect(sent).toMatchObject([
+      { type: 'input_reset', expected: 1 },
+      { type: 'input_reset', expected: 2 },
+    ]);
+    typing.setKeyboard(keyboard);
+    apiInput(2, true);
+    apiInput(3, true);
+    await settled(sent, 4);
+    expect(sent.slice(2)).toMatchObject([
+      { type: 'input_reset', expected: 2 },
+      { type: 'input_ack', inputSeq: 3 },
+    ]);
   });
 });
