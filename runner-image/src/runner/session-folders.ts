@@ -38,6 +38,12 @@ export class SessionFolders {
     this.#options = options;
     this.#sessions = join(options.stateDir, 'sessions');
     this.#removed = join(options.stateDir, 'removed');
+    try {
+      // Now, as a full disk has no room for it later: what is removed then is what makes room.
+      mkdirSync(this.#removed, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      options.log.warn('there is no folder for what cannot be removed at once', { error });
+    }
   }
 
   of(sessionId: string): string {
@@ -66,6 +72,11 @@ export class SessionFolders {
       }
       this.#stuck.delete(sessionId);
     } catch (error) {
+      // On a full disk what lies in it can go even where the folder cannot.
+      if (this.#emptied(folder)) {
+        this.#stuck.delete(sessionId);
+        return true;
+      }
       this.#stuck.add(sessionId);
       log.error('the state of a session that is over cannot be moved away yet', { sessionId, error });
       return false;
@@ -76,6 +87,18 @@ export class SessionFolders {
       log.warn('the state of a session that is over cannot be removed yet', { sessionId, error });
     }
     return true;
+  }
+
+  /** Where it lies. @returns whether nothing of it is left */
+  #emptied(folder: string): boolean {
+    const { log, empty = emptyNow } = this.#options;
+    try {
+      empty(folder);
+      return true;
+    } catch (error) {
+      log.warn('the state of a session that is over cannot be removed where it lies', { error });
+      return false;
+    }
   }
 
   /** Tries again what could not be removed. Never rejects. */
