@@ -119,6 +119,8 @@ export class Outbox {
   /** The same of what somebody who watches would see. */
   #shownSinceMs: number | null = null;
   #lastSentMs: number | null = null;
+  /** Answers to empty batches that may still come: they name the number under which events follow. */
+  #emptySent = { firstRseq: 0, unanswered: 0 };
 
   constructor(options: OutboxOptions) {
     const { nextRseq, ackedRseq, events, sealed } = options.restored;
@@ -220,11 +222,13 @@ export class Outbox {
     flying.resendAtMs = nowMs + flying.resendMs;
     flying.resendMs = Math.min(flying.resendMs * 2, RESEND_MAX_MS);
     this.#lastSentMs = nowMs;
+    this.#noteSent(flying);
     return { kind: 'send', batch: flying };
   }
 
   onAck(ack: AckFrame): AckResult {
     const flying = this.#flying;
+    this.#noteAnswer(ack);
     if (ack.epoch !== this.#options.epoch || flying?.firstSentMs == null) return { kind: 'ignored' };
     // A late answer to an empty batch names the same firstRseq as the events that followed it.
     if (ack.firstRseq !== flying.firstRseq || ack.ackedRseq < flying.lastRseq) return { kind: 'ignored' };
@@ -236,12 +240,14 @@ export class Outbox {
   onNack(nack: NackFrame, nowMs: number): NackResult {
     const flying = this.#flying;
     if (nack.epoch !== this.#options.epoch) return { kind: 'ignored' };
+    const mayBeStray = this.#noteAnswer(nack);
     if (nack.reason === 'stale_epoch' || nack.reason === 'closed') {
       // A closed epoch still keeps what comes: its last batch sent again (the ack was lost), and late truth beside the stream.
       const isSent = flying?.firstSentMs != null && nack.firstRseq === flying.firstRseq;
       if (isSent && flying.lastRseq >= flying.firstRseq) {
         if (nack.expected > flying.lastRseq) this.#settle(flying.lastRseq);
-        // The answer to an empty batch, which has the same number, keeps nothing either: it is asked once more.
+        // The answer to an empty batch, which has the same number, keeps nothing either: it is asked once more after each of those, and once beside.
+        else if (mayBeStray) flying.resendAtMs = nowMs;
         else if (flying.wasRefused)
           return { kind: 'broken', why: `batch ${nack.firstRseq} of a closed epoch is not kept` };
         else Object.assign(flying, { wasRefused: true, resendAtMs: nowMs });
@@ -272,6 +278,20 @@ export class Outbox {
     }
     if (this.#flying) this.#flying.resendAtMs = 0;
     return { kind: 'resend' };
+  }
+
+  #noteSent({ firstRseq, lastRseq }: Flying): void {
+    if (lastRseq >= firstRseq) return;
+    const unanswered = this.#emptySent.firstRseq === firstRseq ? this.#emptySent.unanswered : 0;
+    this.#emptySent = { firstRseq, unanswered: unanswered + 1 };
+  }
+
+  /** @returns whether it may be the answer to an empty batch; those that were lost leave the count too high, which only asks more often */
+  #noteAnswer({ epoch, firstRseq }: AckFrame | NackFrame): boolean {
+    const sent = this.#emptySent;
+    if (epoch !== this.#options.epoch || firstRseq !== sent.firstRseq || sent.unanswered === 0) return false;
+    sent.unanswered -= 1;
+    return true;
   }
 
   #dueAtMs(nowMs: number): number {

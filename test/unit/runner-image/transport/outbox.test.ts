@@ -263,6 +263,44 @@ describe('nack and welcome', () => {
   });
 });
 
+describe('late events after a heartbeat that was sent several times', () => {
+  /** Heartbeat of batch 5 sent `heartbeats` times, then told to be over: the events follow under its number. */
+  const lateAfter = (heartbeats: number) => {
+    const outbox = make({ nextRseq: 5, ackedRseq: 4, events: [], sealed: null });
+    outbox.flush(true);
+    let nowMs = 0;
+    for (let sent = 0; sent < heartbeats; sent += 1) {
+      nowMs += RESEND_MAX_MS;
+      expect(sendNow(outbox, nowMs).events).toEqual([]);
+    }
+    outbox.add(event(5), nowMs);
+    expect(outbox.onNack(nack(5, 'closed', 5), nowMs)).toMatchObject({ kind: 'over' });
+    outbox.becomeLate();
+    expect(sendNow(outbox, nowMs).events).toHaveLength(1);
+    return { outbox, nowMs };
+  };
+
+  it('are not given up because of the other answers to it', () => {
+    const { outbox, nowMs } = lateAfter(4);
+    for (let stray = 1; stray <= 3; stray += 1) {
+      expect(outbox.onNack(nack(5, 'closed', 5), nowMs)).toMatchObject({ kind: 'over' });
+      sendNow(outbox, nowMs);
+    }
+    expect(outbox.onNack(nack(5, 'closed', 6), nowMs)).toMatchObject({ kind: 'over' });
+    expect(outbox.isDrained).toBe(true);
+  });
+
+  it.each([1, 3])('are given up once they were refused beside those (%i)', (heartbeats) => {
+    const { outbox, nowMs } = lateAfter(heartbeats);
+    const kinds: string[] = [];
+    for (let answer = 1; answer <= heartbeats + 1; answer += 1) {
+      kinds.push(outbox.onNack(nack(5, 'closed', 5), nowMs).kind);
+      outbox.next(nowMs);
+    }
+    expect(kinds).toEqual([...Array(heartbeats).fill('over'), 'broken']);
+  });
+});
+
 describe('after a restart', () => {
   it('sends the sealed batch again unchanged before newer events', () => {
     const before = make();
