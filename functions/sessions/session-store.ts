@@ -292,8 +292,10 @@ export const sessionStore = (db: Database, clock: Clock): SessionStore => {
     for (let round = 0; round < RECORD_ROUNDS; round += 1) {
       const [metaItem, headItem] = await Promise.all([readMeta(ref), head(ref)]);
       if (metaItem === null || headItem === null) return null;
-      if (metaItem.seq === (headItem.metaSeq ?? headItem.seq) && isSamePlacement(metaItem, headItem))
-        return { meta: wholeMeta(metaItem, headItem), head: headItem };
+      if (!isSamePlacement(metaItem, headItem)) continue;
+      /** META as new as the head is whole, whatever `metaSeq` says: a version that does not know that number leaves it behind. */
+      if (metaItem.seq === headItem.seq) return { meta: metaItem, head: { ...headItem, metaSeq: metaItem.seq } };
+      if (metaItem.seq === headItem.metaSeq) return { meta: wholeMeta(metaItem, headItem), head: headItem };
     }
     throw new AppError('throttled', 'The session is being written all the time: try again in a few seconds.');
   };

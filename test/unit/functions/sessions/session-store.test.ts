@@ -1,9 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { closeEpoch } from '../../../../functions/sessions/close-epoch.ts';
+import { headKey, metaKey } from '../../../../functions/sessions/session-store.ts';
 import { ingestBatch } from '../../../../functions/streams/ingest-batch.ts';
 import type { EventDraft } from '../../../../shared/events.ts';
+import { ZERO_USAGE } from '../../../../shared/usage.ts';
 import { batchOf, controlPlanePorts, startedSession } from '../../../fakes/control-plane-ports.ts';
 
+const tick = (agentMs: number): EventDraft => ({
+  type: 'usage_tick',
+  counters: { ...ZERO_USAGE, agentMs },
+  final: false,
+  cliVersion: 'system',
+  runnerBuild: 'r1',
+  taskDefinition: 'td:1',
+});
 const message = { type: 'provider_message', role: 'assistant', text: 'x' } as const;
 /** What META has to know. */
 const renewed = (number: number): EventDraft => ({
@@ -55,6 +65,30 @@ describe('reading a session whole', () => {
     expect(await closeEpoch(ports, ref, { epoch: 1, asRead: null, cause: 'runner_lost', reason })).toBe(true);
     expect((await ports.sessions.meta(ref))?.seq).toBe(3);
     expect(ports.db.all('usage')).toMatchObject([{ kind: 'close_out', seq: 3, rseq: 2 }]);
+  });
+
+  test('what an older version wrote, which knows no `metaSeq`, is whole; the next commits go on from there', async () => {
+    const ports = controlPlanePorts();
+    const ref = await startedSession(ports);
+    const commit = (rseq: number, draft: EventDraft) => ingestBatch(ports, ref, batchOf(ref, rseq, [draft]));
+    /** The head knows more than META, then META is written whole. */
+    await commit(1, tick(1_000));
+    await commit(2, renewed(2));
+    const before = await ports.db.get('sessions', headKey(ref));
+    expect(before).toMatchObject({ seq: 3, metaSeq: 3 });
+    const usage = { ...ZERO_USAGE, commands: 7 };
+    await ports.db.transact([
+      { kind: 'update', table: 'sessions', key: headKey(ref), set: { seq: 4 } },
+      { kind: 'update', table: 'sessions', key: metaKey(ref), set: { seq: 4, usage } },
+    ]);
+    ports.sessions.remember(ref, null);
+    expect(await ports.sessions.record(ref)).toMatchObject({
+      meta: { seq: 4, usage },
+      head: { seq: 4, metaSeq: 4 },
+    });
+    expect(await commit(3, message)).toMatchObject({ kind: 'ack' });
+    expect(await ports.db.get('sessions', headKey(ref))).toMatchObject({ seq: 5, metaSeq: 4, usage });
+    expect((await ports.sessions.record(ref))?.meta).toMatchObject({ seq: 5, usage });
   });
 
   test('one that never was is none', async () => {
