@@ -61,9 +61,12 @@ export const keepAside = async (
   const result = await db.transact([...fixed, ...effects.rows]);
   if (result.ok) return 'kept';
   const taken = result.failed.find(({ index }) => index === 0);
-  if (taken !== undefined) return taken.item?.digest === put.item.digest ? 'kept' : 'other_digest';
+  if (taken !== undefined && taken.item?.digest === put.item.digest) return 'kept';
   const counted = result.failed.find(({ index }) => index === 1);
-  if (counted !== undefined) return isFull(counted.item) ? 'full' : 'lost';
+  /** What took the place since may be the same events with other borders: another look tells. */
+  if (counted !== undefined && !isFull(counted.item)) return 'lost';
+  if (taken !== undefined) return 'other_digest';
+  if (counted !== undefined) return 'full';
   const standing = new Set(result.failed.map(({ index }) => index - fixed.length));
   const rows = effects.rows.filter((_, index) => !standing.has(index));
   /** Without what stands there already; a fence that fell needs another look. */

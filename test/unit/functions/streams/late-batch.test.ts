@@ -80,6 +80,22 @@ const annexed = (ports: TestPorts): number[] =>
     .flatMap(({ events }) => (JSON.parse(String(events)) as { rseq: number }[]).map(({ rseq }) => rseq));
 
 describe('late usage of a closed epoch', () => {
+  test('a longer batch of the same journal that is overtaken by a shorter one is kept beside it, and is no forgery', async () => {
+    const { ports, ref } = await closedSession();
+    const long = batchOf(ref, 3, [message, model]);
+    const transact = ports.db.transact.bind(ports.db);
+    ports.db.transact = async (writes) => {
+      const [put] = writes;
+      if (put?.kind !== 'put' || put.table !== 'events') return transact(writes);
+      ports.db.transact = transact;
+      await ingestBatch(ports, ref, part(long, 3, 3));
+      return transact(writes);
+    };
+    expect(await ingestBatch(ports, ref, long)).toMatchObject({ kind: 'nack', reason: 'closed', expected: 5 });
+    expect(annexed(ports)).toEqual([3, 4]);
+    expect(ports.db.all('events').filter(({ sk }) => String(sk).startsWith('QUARANTINE#'))).toEqual([]);
+  });
+
   test('corrects the ledger by a new row, within what the platform saw until the closing', async () => {
     const { ports, ref } = await closedSession();
     ports.clock.advance(60 * MINUTE);
