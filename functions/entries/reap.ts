@@ -2,10 +2,13 @@
 import type { Context } from 'aws-lambda';
 import { platform } from '../aws/platform.ts';
 import { countMetric, logUnexpected, observed } from '../middleware/observe.ts';
-import { reap } from '../sessions/reap.ts';
+import { type ReapCuts, reap } from '../sessions/reap.ts';
+
+/** After a cold start the first run begins at the front. */
+const cuts: ReapCuts = new Map();
 
 export const handler = observed(async (_event: unknown, context: Context) => {
-  const counts = await reap({ ...platform(), onError: (_ref, error) => logUnexpected(error, context) });
+  const counts = await reap({ ...platform(), onError: (_ref, error) => logUnexpected(error, context) }, cuts);
   countMetric('sessionsReaped', counts.closed);
   countMetric('sessionsContinued', counts.continued);
   countMetric('reapsFailed', counts.failed);

@@ -17,6 +17,7 @@ import {
   type SessionRecord,
   type SessionRef,
   type StreamHead,
+  sessionPk,
   taskArnOf,
 } from './session-store.ts';
 
@@ -33,6 +34,14 @@ export interface Reaped {
   readonly continued: number;
   readonly failed: number;
 }
+
+/** Where the last run of this process left a shard before its end; those of the page that it had looked at are not looked at again first. */
+interface Cut {
+  readonly cursor: string | undefined;
+  readonly looked: ReadonlySet<string>;
+}
+/** By shard. Sessions that are held stay at its front, so that a slow table would keep every run from those behind them. */
+export type ReapCuts = Map<number, Cut>;
 
 type Outcome = 'closed' | 'continued' | 'waiting' | 'gone';
 
@@ -119,31 +128,44 @@ const reapReported = async (ports: ReapPorts, ref: SessionRef): Promise<Outcome 
 };
 
 /** Page by page, a few sessions at once. */
-const reapShard = async (ports: ReapPorts, shard: number, endMs: number): Promise<Reaped> => {
+const reapShard = async (ports: ReapPorts, shard: number, endMs: number, cuts: ReapCuts): Promise<Reaped> => {
   const counts = { checked: 0, closed: 0, continued: 0, failed: 0 };
   const nowMs = ports.clock.nowMs();
-  let cursor: string | null | undefined;
-  while (cursor !== null && ports.clock.monotonicMs() < endMs) {
+  const isInTime = () => ports.clock.monotonicMs() < endMs;
+  let from: Cut | null = cuts.get(shard) ?? { cursor: undefined, looked: new Set() };
+  /** A run that fails begins at the front again. */
+  cuts.delete(shard);
+  while (from !== null && isInTime()) {
+    const { cursor, looked }: Cut = from;
     const page = await ports.sessions.due(`LIVE#${shard}`, nowMs, {
       limit: REAPER_PAGE_MAX,
       ...(cursor === undefined ? {} : { cursor }),
     });
-    for (let at = 0; at < page.refs.length && ports.clock.monotonicMs() < endMs; at += REAPER_AT_ONCE) {
-      const refs = page.refs.slice(at, at + REAPER_AT_ONCE);
+    const left = page.refs.filter((ref) => !looked.has(sessionPk(ref)));
+    while (left.length > 0 && isInTime()) {
+      const refs = left.splice(0, REAPER_AT_ONCE);
       const outcomes = await Promise.all(refs.map((ref) => reapReported(ports, ref)));
       counts.checked += refs.length;
       for (const outcome of outcomes)
         if (outcome === 'closed' || outcome === 'continued' || outcome === 'failed') counts[outcome] += 1;
     }
-    cursor = page.cursor;
+    if (left.length > 0) {
+      const ahead = new Set(left);
+      const behind = page.refs.filter((ref) => !ahead.has(ref)).map(sessionPk);
+      from = { cursor, looked: new Set(behind) };
+    } else from = page.cursor === null ? null : { cursor: page.cursor, looked: new Set() };
   }
+  if (from !== null) cuts.set(shard, from);
   return counts;
 };
 
-/** All shards at once; a run ends before its time does, and the next goes on. */
-export const reap = async (ports: ReapPorts): Promise<Reaped> => {
+/**
+ * All shards at once; a run ends before its time does, and the next goes on.
+ * @param cuts kept from run to run; without them each begins at the front
+ */
+export const reap = async (ports: ReapPorts, cuts: ReapCuts = new Map()): Promise<Reaped> => {
   const endMs = ports.clock.monotonicMs() + REAPER_RUN_MS;
-  const shards = Array.from({ length: LIVE_INDEX_SHARDS }, (_, shard) => reapShard(ports, shard, endMs));
+  const shards = Array.from({ length: LIVE_INDEX_SHARDS }, (_, shard) => reapShard(ports, shard, endMs, cuts));
   const settled = await Promise.allSettled(shards);
   const all = settled.map((result) => {
     if (result.status === 'rejected') throw result.reason;
