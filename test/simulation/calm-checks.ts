@@ -22,9 +22,9 @@ export const checkWatchers = ({ people, hosts }: World): Violation[] =>
   );
 
 /** Nobody waits for long where a place is free, and a revoked runner holds nothing. */
-export const checkCalm = ({ stored, scheduler, calm }: World): Violation[] => {
+export const checkCalm = ({ places, scheduler, calm }: World): Violation[] => {
   const { nowMs } = scheduler;
-  const { runners, queued } = stored;
+  const { runners, queued } = places;
   const hosts = runners?.hosts ?? [];
   const found: Violation[] = [];
   for (const { sessionId, group } of queued) {
@@ -46,8 +46,8 @@ export const checkCalm = ({ stored, scheduler, calm }: World): Violation[] => {
 };
 
 /** With a size of none nothing is left of the pool of idle runners. */
-export const checkPoolIsGone = ({ stored }: World): Violation[] => {
-  const { warm = [], idle = [] } = stored.runners ?? {};
+export const checkPoolIsGone = ({ places }: World): Violation[] => {
+  const { warm = [], idle = [] } = places.runners ?? {};
   return [
     ...warm.map(({ runnerId, state }) => `${runnerId} (${state})`),
     ...idle.map(({ runnerId }) => `${runnerId} (to claim)`),

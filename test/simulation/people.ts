@@ -5,7 +5,7 @@ import { setDesired } from '../../functions/sessions/set-desired.ts';
 import { startSession } from '../../functions/sessions/start-session.ts';
 import { handleViewerFrame, viewerDisconnected } from '../../functions/streams/handle-viewer-frame.ts';
 import { StartSessionBody } from '../../shared/http.ts';
-import { ATTACH_DEADLINE_MS, PING_INTERVAL_MS } from '../../shared/limits.ts';
+import { PING_INTERVAL_MS } from '../../shared/limits.ts';
 import type { DesiredState } from '../../shared/session.ts';
 import type { Chance } from './chance.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -24,6 +24,8 @@ interface PeopleOptions {
   readonly control: ControlPlane;
   /** Where the next session is to run. */
   readonly pool: () => string;
+  /** How long a page waits for a session without a runner before it asks again. */
+  readonly attachAgainMs: number;
   /** Whether somebody else starts one in the same moment. */
   readonly mayBeTwo: () => boolean;
 }
@@ -187,7 +189,7 @@ export class People {
       viewer.isAttached = reply?.type === 'attached' && reply.live;
       viewer.attachedAtMs = scheduler.nowMs;
       if (viewer.isAttached) break;
-      await scheduler.pause(ATTACH_DEADLINE_MS);
+      await scheduler.pause(this.#options.attachAgainMs);
     }
     while (isHere()) {
       await scheduler.pause(PING_INTERVAL_MS);

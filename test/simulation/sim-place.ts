@@ -57,11 +57,6 @@ export class SimPlace {
     return this.#cli;
   }
 
-  /** Its runner begins with it, or begins anew where nothing of it was kept. */
-  begun(): void {
-    this.#provenAtMs = this.#world.scheduler.nowMs;
-  }
-
   /** Something of it runs, and is not held. */
   get isWorking(): boolean {
     return this.#cli !== null && !this.#cli.isDead && !this.#cli.isFrozen;

@@ -63,7 +63,6 @@ export class Truth {
     if (before !== undefined && before !== place)
       this.#note(place, 'one_runner_per_epoch', 'two machines have taken the assignment');
     this.#begun.set(name, place);
-    place.begun();
     if (held > host.capacity) this.#note(place, 'places', `a runner for ${host.capacity} sessions holds ${held}`);
   }
 

@@ -10,6 +10,7 @@ import { reconcile } from '../../functions/sessions/reconcile.ts';
 import { type SessionRef, StreamHead } from '../../functions/sessions/session-store.ts';
 import { taskStateChanged } from '../../functions/sessions/task-stopped.ts';
 import { fanOutEvents } from '../../functions/streams/fan-out-events.ts';
+import { ATTACH_DEADLINE_MS } from '../../shared/limits.ts';
 import { isFinal } from '../../shared/session.ts';
 import { checkHeadHistory } from '../invariants/states.ts';
 import { type StoredVillage, storedVillage } from '../invariants/stored.ts';
@@ -37,6 +38,8 @@ const DRAIN_EVERY_MS = { from: 60_000, to: 400_000 };
 const STREAM_TRIES_MAX = 5;
 /** Of starts: those that come in pairs. */
 const TWO_SHARE = 0.4;
+/** Whoever watches one that waits in a queue looks again so often. */
+const ATTACH_QUEUED_MS = 60_000;
 type Consumer = 'fan-out-events' | 'continue-sessions';
 
 interface Shard {
@@ -124,6 +127,7 @@ export class World {
       control: this.control,
       pool: () => this.pools?.choose(chance) ?? 'hosted',
       mayBeTwo: () => this.pools !== null && chance.is(TWO_SHARE),
+      attachAgainMs: this.pools === null ? ATTACH_DEADLINE_MS : ATTACH_QUEUED_MS,
     });
     this.machines = new OwnMachines({
       ...base,
@@ -149,6 +153,12 @@ export class World {
       ...{ sessions: all('sessions'), events: all('events'), usage: all('usage'), tenants: all('tenants') },
       runners: all('runners'),
     });
+  }
+
+  /** What runners hold and who waits for them, without the sessions themselves. */
+  get places(): Pick<StoredVillage, 'runners' | 'queued'> {
+    const sessions = this.store.all('sessions').filter(({ pk }) => String(pk).endsWith('#QUEUE'));
+    return storedVillage({ sessions, events: [], usage: [], tenants: [], runners: this.store.all('runners') });
   }
 
   /** Sessions that are not over, as they stand now. */
