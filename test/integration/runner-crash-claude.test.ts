@@ -69,6 +69,13 @@ const stopAtHook = (started: Started): Promise<void> =>
   );
 const tool = ['tool_requested', 'tool_started', 'tool_finished'];
 
+// Each of them starts the real CLI: all with VILLAGE_LONG, some in every run.
+const isLong = Boolean(process.env.VILLAGE_LONG);
+const BOOT_MOMENTS = isLong
+  ? ['session_assigned', 'workspace_preparing', 'workspace_ready', 'provider_started', 'gate_proven']
+  : ['workspace_ready', 'gate_proven'];
+const KILLS_AFTER_MS = isLong ? [0, 700, 50, 1_500, 300, 10, 900, 150, 400, 1_100] : [0, 700, 50, 300];
+
 describe('a crash of the runner under the real Claude Code', () => {
   it('in the middle of an answer: the agent is asked to go on, and the script does where it was', async () => {
     const started = await start([
@@ -174,30 +181,27 @@ describe('a crash of the runner under the real Claude Code', () => {
     expect(started.processesWith(started.root)).toEqual([]);
   });
 
-  it.each(['session_assigned', 'workspace_preparing', 'workspace_ready', 'provider_started', 'gate_proven'])(
-    'at its start, when %s was seen: it starts all the same, once',
-    async (type) => {
-      const started = await start([{ steps: [{ run: 'echo ran >> ran.txt' }, { run: 'cat ran.txt > seen.txt' }] }]);
-      const { control } = started;
-      await seen(started, type);
-      await killRunner(started);
-      await seen(started, 'provider_idle');
-      expect(readFileSync(join(workspace(started), 'seen.txt'), 'utf8')).toBe('ran\n');
-      expect(await started.exited).toBe(0);
-      expectNothingLost(started);
-      expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
-      expect(typesOf(started)).toEqual([
-        ...[...boot, 'turn_started', ...tool, 'command_executed', ...tool, 'command_executed'],
-        ...['provider_message', 'turn_finished', 'provider_idle', 'provider_exited', 'session_ended'],
-      ]);
-      const prompts = control.events.filter((event) => event.type === 'input_received' && event.source === 'prompt');
-      expect(prompts).toHaveLength(1);
-      expect(started.processesWith(started.root)).toEqual([]);
-      expect(started.workspaces()).toEqual([]);
-    },
-  );
+  it.each(BOOT_MOMENTS)('at its start, when %s was seen: it starts all the same, once', async (type) => {
+    const started = await start([{ steps: [{ run: 'echo ran >> ran.txt' }, { run: 'cat ran.txt > seen.txt' }] }]);
+    const { control } = started;
+    await seen(started, type);
+    await killRunner(started);
+    await seen(started, 'provider_idle');
+    expect(readFileSync(join(workspace(started), 'seen.txt'), 'utf8')).toBe('ran\n');
+    expect(await started.exited).toBe(0);
+    expectNothingLost(started);
+    expect(control.events.at(-1)).toMatchObject({ state: 'completed', reason: { code: 'done' } });
+    expect(typesOf(started)).toEqual([
+      ...[...boot, 'turn_started', ...tool, 'command_executed', ...tool, 'command_executed'],
+      ...['provider_message', 'turn_finished', 'provider_idle', 'provider_exited', 'session_ended'],
+    ]);
+    const prompts = control.events.filter((event) => event.type === 'input_received' && event.source === 'prompt');
+    expect(prompts).toHaveLength(1);
+    expect(started.processesWith(started.root)).toEqual([]);
+    expect(started.workspaces()).toEqual([]);
+  });
 
-  it('ten times, at any moment: each step is done once, in order, and the terminal is what the CLI wrote', async (context) => {
+  it(`${KILLS_AFTER_MS.length} times, at any moment: each step is done once, in order, and the terminal is what the CLI wrote`, async (context) => {
     if (!canRecord()) return context.skip('needs script(1)');
     const folder = mkdtempSync(join(tmpdir(), 'recorded-claude-'));
     try {
@@ -210,7 +214,7 @@ describe('a crash of the runner under the real Claude Code', () => {
       const { control } = started;
       await seen(started, 'turn_started');
       // Moments that no test could choose: after so many milliseconds of whatever is going on.
-      for (const afterMs of [0, 700, 50, 1_500, 300, 10, 900, 150, 400, 1_100]) {
+      for (const afterMs of KILLS_AFTER_MS) {
         const untilMs = Date.now() + afterMs;
         await vi.waitFor(() => expect(Date.now()).toBeGreaterThanOrEqual(untilMs), { timeout: 5_000, interval: 5 });
         await killRunner(started);
