@@ -391,6 +391,8 @@ export const PTY_KILL_GRACE_MS = 2_000;
 /** After this much killing, what is left is reported as a failure. */
 export const PTY_KILL_MAX_MS = 10_000;
 export const PTY_SCAN_INTERVAL_MS = 25;
+/** Processes of a session that are remembered from one look to the next; those beyond are found by mark, session and parent only. */
+export const PTY_KNOWN_PIDS_MAX = 4_096;
 /** After a thaw, programs that stop themselves because their child was stopped are sent on; later ones were stopped by somebody. */
 export const PTY_THAW_SETTLE_MS = 150;
 /** At most so long for programs that have not looked at the signal yet; one that never looks does not hold the thaw up. */

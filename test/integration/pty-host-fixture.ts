@@ -123,7 +123,7 @@ export const processesWith = (text: string): number[] =>
     });
 
 /** State letter of a process as in proc(5); undefined when there is none. */
-export const stateOf = (pid: number): string | undefined => {
+export const stateOf = (pid: number | string): string | undefined => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3);

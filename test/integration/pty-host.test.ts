@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { PtyHost } from '../../runner-image/src/pty-host/client.ts';
+import { PTY_THAW_SETTLE_MS } from '../../shared/limits.ts';
 import { bash, collect, processesWith, type StartedHost, startHost, stateOf } from './pty-host-fixture.ts';
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
@@ -12,6 +13,8 @@ const until = (condition: () => boolean) =>
 /** Writes deterministic bytes without line ends, and the same to a file. */
 const produce = (bytes: number, copy: string) =>
   `stty raw -echo; head -c ${bytes} /dev/zero | openssl enc -aes-128-ctr -nosalt -pass pass:x 2>/dev/null | base64 -w0 | tee ${copy}`;
+const threadStates = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/task`).map((thread) => stateOf(`${pid}/task/${thread}`) ?? 'X');
 
 describe('pty-host', () => {
   let folder = '';
@@ -242,6 +245,71 @@ describe('pty-host', () => {
       await output.until(new RegExp(`(went on\\s+){${round}}`));
     }
     await program.kill();
+  }, 40_000);
+
+  test("a person's Ctrl-Z right after a thaw stays one", async () => {
+    const shell = await client.spawn(bash('stop-me'));
+    const output = collect(shell);
+    await output.until(/\$ /);
+    for (let round = 1; round <= 3; round += 1) {
+      await shell.write(`echo at-$((${round})); sleep 100${round}\r`);
+      await output.until(new RegExp(`at-${round}\r\n`));
+      const sleeper = () =>
+        processesWith(shell.mark).find((pid) =>
+          readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith(`sleep\u0000100${round}`),
+        );
+      await until(() => sleeper() !== undefined);
+      await shell.freeze();
+      await shell.thaw();
+      await shell.write('\x1a');
+      await output.until(new RegExp(`(Stopped[^]*){${round}}`));
+      // Past what a thaw mends.
+      await shell.write(`/bin/sleep ${(2 * PTY_THAW_SETTLE_MS) / 1_000}; echo past-$((${round}))\r`);
+      await output.until(new RegExp(`past-${round}\r\n`));
+      expect(stateOf(sleeper() ?? 0)).toBe('T');
+    }
+    await shell.kill();
+  }, 40_000);
+
+  test('a program whose first thread has ended is frozen and killed like any other', async () => {
+    const alive = join(folder, 'alive');
+    const said = () => {
+      try {
+        return readFileSync(alive, 'utf8');
+      } catch {
+        return ''; // Not yet.
+      }
+    };
+    // 60 is exit(2), which ends the calling thread alone.
+    const leaderless = `use threads; threads->create(sub { while (1) { select undef, undef, undef, 0.01;
+      open F, ">", "${alive}"; print F ++$n; close F } }); syscall 60, 0`;
+    const program = await client.spawn({ ...bash('leaderless'), file: '/usr/bin/perl', args: ['-e', leaderless] });
+    await until(() => said() !== '' && stateOf(program.pid) === 'Z');
+    await program.freeze();
+    expect(threadStates(program.pid).sort().join('')).toBe('TZ');
+    await program.thaw();
+    const before = said();
+    await until(() => said() !== '' && said() !== before);
+    await program.kill();
+    expect(await program.exited).toMatchObject({ kind: 'exited' });
+  }, 40_000);
+
+  test('what a known process of the session left behind belongs to it', async () => {
+    const pidFile = join(folder, 'pid');
+    const go = join(folder, 'go');
+    const inner = `sleep 1004 & echo $! > ${pidFile}; while [ ! -e ${go} ]; do sleep 0.01; done`;
+    const shell = await client.spawn(bash('left', `env -i setsid /bin/sh -c '${inner}'; echo gone; sleep 1005`));
+    const output = collect(shell);
+    await until(() => existsSync(pidFile) && readFileSync(pidFile, 'utf8').endsWith('\n'));
+    // Its processes are seen here.
+    await shell.freeze();
+    await shell.thaw();
+    writeFileSync(go, '');
+    await output.until(/gone/);
+    const orphan = Number(readFileSync(pidFile, 'utf8'));
+    expect(stateOf(orphan)).toBeDefined();
+    await shell.kill();
+    await until(() => [undefined, 'Z'].includes(stateOf(orphan)));
   }, 40_000);
 
   test('what cannot be done is refused with a code', async () => {

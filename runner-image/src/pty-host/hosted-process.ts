@@ -9,6 +9,7 @@ import { SESSION_MARK_VARIABLE, type SessionRoot, sessionRoot } from './session-
 import { guardTail, type TailGuard } from './tail-guard.ts';
 
 const MARK_BYTES = 16;
+const CTRL_Z = 0x1a;
 const DEFAULT_TERM = 'xterm-256color';
 
 export interface HostedProcess extends Yielding {
@@ -136,6 +137,8 @@ export const hostProcess = (spec: SpawnSpec, handle: number, clock: Clock, rando
       if (pty._socket.writableLength + bytes.length > PTY_INPUT_QUEUE_MAX_BYTES)
         throw new PtyError('input_full', 'the program does not read its input');
       pump.noteInput();
+      // What stops now was stopped by the person, and is not sent on as what a thaw had stopped.
+      if (bytes.includes(CTRL_Z)) this.settling = undefined;
       pty._socket.write(bytes);
     },
     type(text, lane, number) {

@@ -7,6 +7,7 @@ import { type Clock, sleep } from '../../../shared/clock.ts';
 import {
   PTY_KILL_GRACE_MS,
   PTY_KILL_MAX_MS,
+  PTY_KNOWN_PIDS_MAX,
   PTY_SCAN_INTERVAL_MS,
   PTY_THAW_SETTLE_MAX_MS,
   PTY_THAW_SETTLE_MS,
@@ -22,6 +23,8 @@ export interface SessionRoot {
   readonly pid: number;
   /** Start of `pid` in clock ticks: a pid is reused one day, the pair is not. Undefined when it had ended already. */
   readonly startTicks: number | undefined;
+  /** Start ticks of its processes by pid, as they were seen last: what cleaned its environment stays one when its parent has ended. */
+  readonly known: Map<number, number>;
 }
 
 interface ProcEntry {
@@ -31,25 +34,71 @@ interface ProcEntry {
   /** One letter as in proc(5): T is stopped, Z a zombie. */
   readonly state: string;
   readonly startTicks: number;
+  /** Its first thread has ended and shows as a zombie without an environment, while others run on. */
+  readonly isLeaderless: boolean;
 }
+
+/** The name in parentheses may hold spaces and parentheses itself: fields count from the last one. */
+const statFields = (path: string): string[] => {
+  const stat = readFileSync(path, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+};
+
+/** Threads other than the first. */
+const threadsOf = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/task`)
+    .filter((name) => name !== String(pid))
+    .map((name) => `/proc/${pid}/task/${name}`);
+
+const stateOfThread = (path: string): string => {
+  try {
+    return statFields(`${path}/stat`)[0] ?? '';
+  } catch {
+    return 'X'; // It ended meanwhile.
+  }
+};
+
+const RUNS_FIRST = ['R', 'S', 'D', 't', 'T'];
+/** As that of a whole process: it runs while one of its threads does. */
+const stateOfThreads = (pid: number): string => {
+  const states = threadsOf(pid)
+    .map(stateOfThread)
+    .filter((state) => state !== 'Z' && state !== 'X');
+  return RUNS_FIRST.find((state) => states.includes(state)) ?? states[0] ?? 'Z';
+};
 
 const readEntry = (pid: number): ProcEntry | undefined => {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name in parentheses may hold spaces and parentheses itself: fields count from the last one.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const [parent, session, startTicks] = [Number(fields[1]), Number(fields[3]), Number(fields[19])];
-    return { pid, state: fields[0] ?? '', parent, session, startTicks };
+    const fields = statFields(`/proc/${pid}/stat`);
+    const [parent, session, threads, startTicks] = [1, 3, 17, 19].map((index) => Number(fields[index]));
+    const isLeaderless = fields[0] === 'Z' && (threads ?? 1) > 1;
+    const state = isLeaderless ? stateOfThreads(pid) : (fields[0] ?? '');
+    return { pid, state, parent: parent ?? 0, session: session ?? 0, startTicks: startTicks ?? 0, isLeaderless };
   } catch {
     return undefined; // The process ended between the listing and the read.
   }
 };
 
-const carriesMark = (pid: number, needle: Buffer): boolean => {
+const readEntries = (): ProcEntry[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => readEntry(Number(name)) ?? [])
+    .filter((entry) => entry.pid !== process.pid);
+
+const hasInEnvironment = (path: string, needle: Buffer): boolean => {
   try {
-    return readFileSync(`/proc/${pid}/environ`).includes(needle);
+    return readFileSync(`${path}/environ`).includes(needle);
   } catch {
     return false; // Ended meanwhile, or of a foreign user: not one of ours.
+  }
+};
+
+const carriesMark = ({ pid, isLeaderless }: ProcEntry, needle: Buffer): boolean => {
+  if (!isLeaderless) return hasInEnvironment(`/proc/${pid}`, needle);
+  try {
+    return threadsOf(pid).some((path) => hasInEnvironment(path, needle));
+  } catch {
+    return false; // Ended meanwhile.
   }
 };
 
@@ -58,27 +107,31 @@ export const sessionRoot = (mark: string, pid: number): SessionRoot => ({
   mark,
   pid,
   startTicks: readEntry(pid)?.startTicks,
+  known: new Map(),
 });
 
 /** Live (not zombie) processes of the session, pty-host itself never among them. Linux only (proc(5)). */
 export const sessionProcesses = (root: SessionRoot): ProcEntry[] => {
   const needle = Buffer.from(`${SESSION_MARK_VARIABLE}=${root.mark}`);
-  const entries = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => readEntry(Number(name)) ?? [])
-    .filter((entry) => entry.pid !== process.pid);
+  const entries = readEntries();
   const leader = entries.find((entry) => entry.pid === root.pid);
   // While a session has members its leader's pid is not given away; a stranger under that pid means it has none.
   const isReused = leader !== undefined && leader.startTicks !== root.startTicks;
   const members = new Set<number>();
-  for (const { pid, session } of entries)
-    if ((session === root.pid && !isReused) || carriesMark(pid, needle)) members.add(pid);
+  for (const entry of entries) {
+    const { pid, session, startTicks } = entry;
+    const isKnown = root.known.get(pid) === startTicks;
+    if (isKnown || (session === root.pid && !isReused) || carriesMark(entry, needle)) members.add(pid);
+  }
   // Children of members belong to the session even when they cleaned their environment.
   for (let before = -1; before !== members.size; ) {
     before = members.size;
     for (const { pid, parent } of entries) if (members.has(parent)) members.add(pid);
   }
-  return entries.filter(({ pid, state }) => members.has(pid) && state !== 'Z' && state !== 'X');
+  const live = entries.filter(({ pid, state }) => members.has(pid) && state !== 'Z' && state !== 'X');
+  root.known.clear();
+  for (const { pid, startTicks } of live.slice(0, PTY_KNOWN_PIDS_MAX)) root.known.set(pid, startTicks);
+  return live;
 };
 
 const send = (pid: number, signal: NodeJS.Signals): void => {
@@ -96,13 +149,10 @@ const HELPER_SCANS_MAX = 10;
 export const killHelpers = (mark: string): void => {
   const needle = Buffer.from(`${RUNNER_MARK_VARIABLE}=${mark}`);
   for (let scan = 0; scan < HELPER_SCANS_MAX; scan += 1) {
-    const pids = readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      // A zombie has no environment any more.
-      .filter((pid) => pid !== process.pid && carriesMark(pid, needle));
-    if (pids.length === 0) return;
-    for (const pid of pids) send(pid, 'SIGKILL');
+    // A zombie has no environment any more.
+    const found = readEntries().filter((entry) => carriesMark(entry, needle));
+    if (found.length === 0) return;
+    for (const { pid } of found) send(pid, 'SIGKILL');
   }
 };
 
