@@ -83,10 +83,25 @@ function canonicalRequest(request: SignedRequest, claim: Claim, escapesPathAgain
   return [request.method, path, query, headers.join(''), claim.signedHeaders.join(';'), claim.payloadHash].join('\n');
 }
 
+/** The same for a day, and asked for with each post to a viewer; the oldest is forgotten. */
+const signingKeys = new Map<string, Buffer>();
+const SIGNING_KEYS_MAX = 16;
+
+function signingKey({ secretAccessKey, region, service }: SigningIdentity, scopeDate: string): Buffer {
+  const name = [secretAccessKey, scopeDate, region, service].join('\n');
+  const known = signingKeys.get(name);
+  if (known !== undefined) return known;
+  const day = hmac(`AWS4${secretAccessKey}`, scopeDate);
+  const key = hmac(hmac(hmac(day, region), service), 'aws4_request');
+  signingKeys.set(name, key);
+  const oldest = signingKeys.keys().next().value;
+  if (signingKeys.size > SIGNING_KEYS_MAX && oldest !== undefined) signingKeys.delete(oldest);
+  return key;
+}
+
 /** Signature of `request` under `claim`'s scope (AWS SigV4: date → region → service → aws4_request). */
 function expectedSignature(request: SignedRequest, claim: Claim, identity: SigningIdentity): string {
-  const day = hmac(`AWS4${identity.secretAccessKey}`, claim.scopeDate);
-  const key = hmac(hmac(hmac(day, identity.region), identity.service), 'aws4_request');
+  const key = signingKey(identity, claim.scopeDate);
   const canonical = canonicalRequest(request, claim, identity.escapesPathAgain ?? false);
   const toSign = [ALGORITHM, claim.amzDate, claim.scope, sha256Hex(canonical)].join('\n');
   return hmac(key, toSign).toString('hex');
