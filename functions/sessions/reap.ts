@@ -136,7 +136,8 @@ const reapShard = async (ports: ReapPorts, shard: number, endMs: number, cuts: R
   /** A run that fails begins at the front again. */
   cuts.delete(shard);
   while (from !== null && isInTime()) {
-    const { cursor, looked }: Cut = from;
+    const cut: Cut = from;
+    const { cursor, looked } = cut;
     const page = await ports.sessions.due(`LIVE#${shard}`, nowMs, {
       limit: REAPER_PAGE_MAX,
       ...(cursor === undefined ? {} : { cursor }),
