@@ -3,9 +3,12 @@ import type { BucketName, SecretName, TableName } from './topology-stores.ts';
 
 export type WebSocketApiName = 'viewer' | 'runner';
 
+/** `revise`: one item read, and changed; `add`: an item put, nothing read. Neither deletes. */
+export type TableAccess = 'read' | 'write' | 'readwrite' | 'revise' | 'add';
+
 /** What a function may do; the CDK app turns each into the narrowest statement, local/ needs none. */
 export type Grant =
-  | { readonly kind: 'table'; readonly table: TableName; readonly access: 'read' | 'write' | 'readwrite' }
+  | { readonly kind: 'table'; readonly table: TableName; readonly access: TableAccess }
   | {
       readonly kind: 'bucket';
       readonly bucket: BucketName;
@@ -118,7 +121,13 @@ export const FUNCTIONS: readonly FunctionSpec[] = [
     'viewer-frames',
     10_000,
     /** Its events are those of a keyboard that changes hands. */
-    [...writes('connections', 'sessions', 'events'), secret('signing-key'), ...posts('runner', 'viewer')],
+    [
+      ...writes('connections'),
+      { kind: 'table', table: 'sessions', access: 'revise' },
+      { kind: 'table', table: 'events', access: 'add' },
+      secret('signing-key'),
+      ...posts('runner', 'viewer'),
+    ],
     {
       begins: 'none',
       reservedConcurrency: 200,

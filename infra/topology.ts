@@ -12,6 +12,7 @@ export {
   type FunctionName,
   type FunctionSpec,
   type Grant,
+  type TableAccess,
   type WebSocketApiName,
 } from './topology-functions.ts';
 export {

@@ -4,7 +4,7 @@ import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { Bucket } from 'aws-cdk-lib/aws-s3';
 import type { CfnSecret } from 'aws-cdk-lib/aws-secretsmanager';
 import type { Wildcard } from '../acknowledge.ts';
-import type { BucketName, Grant, SecretName, TableName, WebSocketApiName } from '../topology.ts';
+import type { BucketName, Grant, SecretName, TableAccess, TableName, WebSocketApiName } from '../topology.ts';
 import type { ByName } from './by-name.ts';
 import type { RunnerTasks } from './runner-tasks.ts';
 import type { TableResource } from './tables.ts';
@@ -35,13 +35,20 @@ const allow = (actions: string[], resources: string[], conditions?: Record<strin
 const READ = ['dynamodb:GetItem', 'dynamodb:Query'];
 /** Conditions of a transaction are checked under an action of their own. */
 const WRITE = ['dynamodb:ConditionCheckItem', 'dynamodb:DeleteItem', 'dynamodb:PutItem', 'dynamodb:UpdateItem'];
-const TABLE_ACTIONS = { read: READ, write: WRITE, readwrite: [...READ, ...WRITE] } as const;
+const TABLE_ACTIONS: Record<TableAccess, readonly string[]> = {
+  read: READ,
+  write: WRITE,
+  readwrite: [...READ, ...WRITE],
+  revise: ['dynamodb:GetItem', 'dynamodb:UpdateItem'],
+  add: ['dynamodb:PutItem'],
+};
 
 const tablePermission = ({ table, access }: GrantOf<'table'>, { tables }: GrantTargets): Permission => {
   const { spec, resource } = tables.get(table);
   const indexArns = spec.indexes.map(({ name }) => `${resource.attrArn}/index/${name}`);
   const statements = [allow([...TABLE_ACTIONS[access]], [resource.attrArn])];
-  if (access !== 'write' && indexArns.length > 0) statements.push(allow(['dynamodb:Query'], indexArns));
+  if (TABLE_ACTIONS[access].includes('dynamodb:Query') && indexArns.length > 0)
+    statements.push(allow(['dynamodb:Query'], indexArns));
   return { statements, wildcards: [] };
 };
 

@@ -1,5 +1,5 @@
 /** Ports that refuse what a function's grants do not name, and remember which tables were touched. */
-import type { Database, TableName } from '../../../functions/database.ts';
+import type { Check, Database, TableName, Write } from '../../../functions/database.ts';
 import { buildStore } from '../../../functions/releases/build-store.ts';
 import { runnerStore } from '../../../functions/runners/runner-store.ts';
 import { sessionStore } from '../../../functions/sessions/session-store.ts';
@@ -8,11 +8,21 @@ import { runnerLine } from '../../../functions/streams/runner-line.ts';
 import { viewerFanOut } from '../../../functions/streams/viewer-fan-out.ts';
 import { watcherStore } from '../../../functions/streams/watchers.ts';
 import { tenantStore } from '../../../functions/tenants/tenant-store.ts';
-import { FUNCTIONS, type FunctionName, type Grant } from '../../../infra/topology.ts';
+import { FUNCTIONS, type FunctionName, type Grant, type TableAccess } from '../../../infra/topology.ts';
 import type { TestPorts } from '../../fakes/control-plane-ports.ts';
 
 export const grantsOf = (name: FunctionName): readonly Grant[] =>
   FUNCTIONS.find((spec) => spec.name === name)?.grants ?? [];
+
+type Use = 'get' | 'query' | (Write | Check)['kind'];
+/** What DynamoDB is asked for under each kind of access, written down apart from the constructs. */
+const TABLE_USES: Record<TableAccess, readonly Use[]> = {
+  read: ['get', 'query'],
+  write: ['check', 'delete', 'put', 'update'],
+  readwrite: ['get', 'query', 'check', 'delete', 'put', 'update'],
+  revise: ['get', 'update'],
+  add: ['put'],
+};
 
 /** The same world as `ports`, as function `name` may touch it; `used` collects `table access`. */
 export const asFunction = (name: FunctionName, ports: TestPorts) => {
@@ -21,28 +31,29 @@ export const asFunction = (name: FunctionName, ports: TestPorts) => {
   const must = (what: string, holds: (grant: Grant) => boolean) => {
     if (!grants.some(holds)) throw new Error(`${name} has no grant for ${what}`);
   };
-  const touch = (table: TableName, access: 'read' | 'write') => {
+  const touch = (table: TableName, use: Use) => {
+    const access = TABLE_USES.read.includes(use) ? 'read' : 'write';
     must(
-      `${access} of ${table}`,
-      (grant) => grant.kind === 'table' && grant.table === table && grant.access.includes(access),
+      `${access} of ${table} (${use})`,
+      (grant) => grant.kind === 'table' && grant.table === table && TABLE_USES[grant.access].includes(use),
     );
     used.add(`${table} ${access}`);
   };
   const db: Database = {
     get: async (table, key) => {
-      touch(table, 'read');
+      touch(table, 'get');
       return ports.db.get(table, key);
     },
     query: async (query) => {
-      touch(query.table, 'read');
+      touch(query.table, 'query');
       return ports.db.query(query);
     },
     write: async (write) => {
-      touch(write.table, 'write');
+      touch(write.table, write.kind);
       return ports.db.write(write);
     },
     transact: async (writes) => {
-      for (const { table } of writes) touch(table, 'write');
+      for (const { table, kind } of writes) touch(table, kind);
       return ports.db.transact(writes);
     },
   };

@@ -357,11 +357,23 @@ describe.each(FUNCTIONS.map(({ name }) => name))('%s', (name) => {
   });
 });
 
+test('a function that only adds to the log can neither read nor delete there', async () => {
+  const ports = controlPlanePorts();
+  const { db } = asFunction('viewer-frames', ports).guarded;
+  const key = { pk: 'a', sk: 'b' };
+  for (const table of ['sessions', 'events'] as const)
+    await expect(db.write({ kind: 'delete', table, key })).rejects.toThrow(`write of ${table} (delete)`);
+  await expect(db.write({ kind: 'put', table: 'sessions', item: key })).rejects.toThrow('write of sessions (put)');
+  await expect(db.write({ kind: 'update', table: 'events', key, set: {} })).rejects.toThrow('write of events (update)');
+  await expect(db.get('events', key)).rejects.toThrow('read of events (get)');
+  await expect(db.query({ table: 'sessions', partition: 'a', limit: 1 })).rejects.toThrow('read of sessions (query)');
+});
+
 test('what is not granted is refused', async () => {
   const ports = controlPlanePorts();
   const { guarded } = asFunction('runner-credentials', ports);
   await expect(guarded.db.get('tenants', { pk: 'a', sk: 'b' })).rejects.toThrow('no grant for read of tenants');
   await expect(guarded.db.write({ kind: 'delete', table: 'sessions', key: { pk: 'a', sk: 'b' } })).rejects.toThrow(
-    'write of sessions',
+    'write of sessions (delete)',
   );
 });

@@ -51,11 +51,17 @@ const WRITE = ['ConditionCheckItem', 'DeleteItem', 'PutItem', 'UpdateItem'];
 const allowedBy = (grant: Grant): string[] => {
   if (grant.kind === 'table') {
     const arn = `<Tables${pascal(grant.table)}.Arn>`;
-    const actions = { read: READ, write: WRITE, readwrite: [...READ, ...WRITE] }[grant.access];
+    const actions = {
+      read: READ,
+      write: WRITE,
+      readwrite: [...READ, ...WRITE],
+      revise: ['GetItem', 'UpdateItem'],
+      add: ['PutItem'],
+    }[grant.access];
     const indexes = TABLES.find(({ name }) => name === grant.table)?.indexes ?? [];
     return [
       ...actions.map((action) => `dynamodb:${action} ${arn}`),
-      ...(grant.access === 'write' ? [] : indexes.map(({ name }) => `dynamodb:Query ${arn}/index/${name}`)),
+      ...(!actions.includes('Query') ? [] : indexes.map(({ name }) => `dynamodb:Query ${arn}/index/${name}`)),
     ];
   }
   if (grant.kind === 'bucket') {
