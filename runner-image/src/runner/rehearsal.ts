@@ -119,12 +119,16 @@ const playAll = async (config: RunnerConfig, ports: SharedPorts, folder: string)
 
 /** Never rejects: a runner that could not rehearse serves its first session more slowly, that is all. */
 export const rehearse = async (config: RunnerConfig, ports: SharedPorts): Promise<void> => {
-  const folder = await mkdtemp(join(config.VILLAGE_STATE_DIR, 'rehearsal-'));
+  let folder: string | null = null;
   try {
+    folder = await mkdtemp(join(config.VILLAGE_STATE_DIR, 'rehearsal-'));
     await playAll(config, ports, folder);
   } catch (error) {
     ports.log.warn('the rehearsal of a start failed', { error });
   } finally {
-    await rm(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 });
+    if (folder !== null)
+      await rm(folder, { recursive: true, force: true, maxRetries: 3, retryDelay: 50 }).catch((error: unknown) =>
+        ports.log.warn('the folder of the rehearsal cannot be removed', { error }),
+      );
   }
 };
