@@ -21,7 +21,7 @@ export const bootSession = async (runtime: SessionRuntime, options: RuntimeOptio
   const fetching = fetchFirst(runtime, options);
   // Needs no credentials, and is done by the time they come. It is waited for also where the boot ends without them: nothing may follow
   // the end's own cleaning up.
-  const [credentials, opened] = await Promise.all([fetching, openFirst(runtime, options)]);
+  const [credentials, opened] = await allDone([fetching, openFirst(runtime, options)]);
   if (credentials === null || runtime.isEnding) {
     await opened?.discard();
     return;
@@ -120,7 +120,13 @@ const clearFolder = async ({ assign, ports, config }: RuntimeOptions, free = Pro
   const { sessionId, epoch } = assign;
   const { pool } = assign.config;
   const leased = renewLease(root, { sessionId, epoch, pool, runnerId, renewedAtMs: ports.clock.nowMs() });
-  await Promise.all([leased, free.then(() => removeWorkspace(root, sessionId, { keepsLease: true }))]);
+  await allDone([leased, free.then(() => removeWorkspace(root, sessionId, { keepsLease: true }))]);
+};
+
+/** Like Promise.all, but what fails waits for the other: nothing may run on beside the end's own cleaning up. */
+const allDone = async <One, Other>(work: readonly [Promise<One>, Promise<Other>]): Promise<[One, Other]> => {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 };
 
 interface Prepared {
