@@ -20,7 +20,7 @@ import {
 } from './faults-support.ts';
 
 const SCREEN_ROWS = 32;
-const CUTS = process.env.VILLAGE_LONG ? 100 : 20;
+const CUTS = process.env.VILLAGE_LONG ? 100 : 12;
 const TIMEOUT_MS = process.env.VILLAGE_LONG ? 20 * 60_000 : 300_000;
 let village: TestVillage;
 let cleanUps: (() => Promise<unknown> | unknown)[];
