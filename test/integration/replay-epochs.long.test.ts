@@ -1,6 +1,6 @@
 /**
  * A session that went on in new epochs, looked at while it runs: the terminal shows the epoch that is live, and the recording has all of them,
- * in order, with what happened to them and what is missing.
+ * in order, with what happened to them and what is missing. Takes over a minute: only with VILLAGE_LONG=1.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ afterAll(() => village.close());
 const transcript = async (from: string): Promise<z.infer<typeof Transcript>> =>
   Transcript.parse((await village.api('GET', `/api/sessions/${sessionId}/transcript?from=${from}`)).body);
 
-describe('a session in its third epoch', () => {
+describe.skipIf(!process.env.VILLAGE_LONG)('a session in its third epoch', () => {
   it('shows the epoch that is live to whoever comes', async () => {
     const screen = await lookIn('three-6');
     expect(screen).not.toContain('one-2');
